@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Every bound of the system, in one place. `docs/limits.md` explains each; `cargo xtask tidy`
+//! checks that the page names them all with the same value.
+
+/// Shortest account name, in bytes.
+pub const NAME_LENGTH_MIN: usize = 2;
+/// Longest account name, in bytes.
+pub const NAME_LENGTH_MAX: usize = 32;
+/// Longest host name, in bytes (RFC 1035, section 2.3.4).
+pub const HOST_LENGTH_MAX: usize = 253;
+/// Keys by which one server may be recognised at a time.
+pub const KEY_PINS_MAX: usize = 2;
+/// How long a freed name is held back, in days.
+pub const NAME_HOLD_DAYS: u32 = 90;
+
+/// Devices of one account.
+pub const DEVICES_MAX: usize = 8;
+/// Revoked device ids that a manifest carries.
+pub const REVOKED_DEVICES_MAX: usize = 256;
+/// Versions of one account's manifest.
+pub const MANIFEST_VERSIONS_MAX: u32 = 4096;
+/// One encoded manifest, in bytes.
+pub const MANIFEST_SIZE_MAX: usize = 8 * 1024;
+/// Manifests in one answer.
+pub const MANIFESTS_PER_ANSWER_MAX: usize = 16;
+
+/// One-time prekey pairs that a server keeps for one device.
+pub const ONE_TIME_PREKEYS_MAX: usize = 100;
+/// One encoded prekey pair with its signature, in bytes.
+pub const PREKEY_SIZE_MAX: usize = 2 * 1024;
+/// One-time prekey pairs in one publication.
+pub const PREKEYS_PER_PUBLICATION_MAX: usize = 25;
+
+/// One envelope, in bytes: the largest bucket, a handshake prefix and the framing.
+pub const ENVELOPE_SIZE_MAX: usize = 96 * 1024;
+/// One content before padding, in bytes. Larger things are attachments.
+pub const CONTENT_SIZE_MAX: usize = 60 * 1024;
+/// The body of one text message, in bytes of UTF-8.
+pub const TEXT_SIZE_MAX: usize = 48 * 1024;
+/// References to earlier contents in one content.
+pub const SEEN_REFERENCES_MAX: usize = 8;
+/// A label that a user gives to a contact, in bytes of UTF-8.
+pub const LABEL_LENGTH_MAX: usize = 64;
+
+/// Envelopes that one mailbox holds.
+pub const MAILBOX_ENVELOPES_MAX: usize = 10_000;
+/// Bytes of envelopes that one mailbox holds.
+pub const MAILBOX_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Envelopes that strangers together may leave in one mailbox.
+pub const MAILBOX_STRANGER_ENVELOPES_MAX: usize = 256;
+/// One part in this many of a mailbox is kept for the account's own devices.
+pub const MAILBOX_OWN_RESERVE_DIVISOR: u64 = 8;
+/// How long an envelope is kept for a device that does not come, in days.
+pub const RETENTION_DAYS: u32 = 45;
+/// Delivery ids of one account.
+pub const DELIVERY_IDS_MAX: usize = 2048;
+/// Delivery ids in one call.
+pub const DELIVERY_IDS_PER_CALL_MAX: usize = 64;
+/// Envelopes handed over on one delivery stream and not acknowledged yet.
+pub const UNACKNOWLEDGED_MAX: usize = 64;
+/// Envelope ids that a mailbox remembers after their envelopes are gone, for deduplication.
+pub const REMEMBERED_ENVELOPE_IDS_MAX: usize = 8192;
+
+/// A control frame, in bytes, checked before it is read into memory.
+pub const CONTROL_FRAME_SIZE_MAX: usize = 64 * 1024;
+/// A frame that carries envelopes or prekeys, in bytes, checked before it is read into memory.
+pub const FRAME_SIZE_MAX: usize = 1024 * 1024;
+/// The longest deadline of a call, in milliseconds.
+pub const DEADLINE_MS_MAX: u32 = 60_000;
+/// The deadline of a call that names none, in milliseconds.
+pub const DEADLINE_MS_DEFAULT: u32 = 15_000;
+/// Bidirectional streams that a client may have open on one connection.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
+/// Connections that one server accepts at a time.
+pub const CONNECTIONS_MAX: usize = 16_384;
+/// Connections whose handshake has not ended, on one server at a time.
+pub const CONNECTING_MAX: usize = 1024;
+/// Requests over `CONTROL_FRAME_SIZE_MAX` that a server reads at a time from one connection.
+pub const LARGE_REQUESTS_PER_CONNECTION_MAX: usize = 4;
+/// How long either side waits for the other's Hello, in milliseconds.
+pub const HELLO_TIMEOUT_MS: u32 = 10_000;
+/// How long one attempt to connect may take, in milliseconds.
+pub const CONNECT_TIMEOUT_MS: u32 = 10_000;
+/// How long a connection lives on which nothing is heard, in milliseconds.
+pub const IDLE_TIMEOUT_MS: u32 = 60_000;
+/// The shortest delay before a client connects again, in milliseconds.
+pub const RECONNECT_DELAY_MS_MIN: u32 = 250;
+/// The longest delay before a client connects again, in milliseconds.
+pub const RECONNECT_DELAY_MS_MAX: u32 = 30_000;
+
+/// A link or code as text, in bytes.
+pub const LINK_LENGTH_MAX: usize = 1024;
+
+/// Live rendezvous places on one server.
+pub const RENDEZVOUS_MAX: usize = 4096;
+/// Slots of one rendezvous.
+pub const RENDEZVOUS_SLOTS_MAX: u32 = 4;
+/// One slot of a rendezvous, in bytes.
+pub const RENDEZVOUS_VALUE_SIZE_MAX: usize = 4 * 1024;
+/// How long a rendezvous lives, in seconds.
+pub const RENDEZVOUS_LIFETIME_SECONDS: u64 = 600;
+
+/// Name look-ups from one address prefix in one minute.
+pub const NAME_LOOKUPS_PER_MINUTE_MAX: u32 = 30;
+/// Prekey bundles handed out for one delivery id in one hour.
+pub const PREKEY_FETCHES_PER_HOUR_MAX: u32 = 60;
+/// Registrations from one address prefix in one hour.
+pub const REGISTRATIONS_PER_HOUR_MAX: u32 = 60;
+/// Signature checks that one address prefix may ask for in one minute.
+pub const AUTHENTICATIONS_PER_MINUTE_MAX: u32 = 600;
+/// Manifest fetches from one address prefix in one minute.
+pub const MANIFEST_FETCHES_PER_MINUTE_MAX: u32 = 600;
+/// Send calls with one delivery id in one minute.
+pub const SENDS_PER_MINUTE_MAX: u32 = 6000;
+/// Rendezvous slots written from one address prefix in one minute.
+pub const RENDEZVOUS_WRITES_PER_MINUTE_MAX: u32 = 120;
+/// Keys of rate limits that one server keeps in memory.
+pub const ADMISSION_TABLE_MAX: usize = 65_536;
+/// Bytes of envelopes handed over on one delivery stream and not acknowledged yet.
+pub const UNACKNOWLEDGED_BYTES_MAX: usize = 256 * 1024;
+/// Long polls on rendezvous slots that one server holds open.
+pub const RENDEZVOUS_WAITERS_MAX: usize = 1024;
+
+/// A value in an embedded store, in bytes (sled writes larger ones without a sync).
+pub const STORE_VALUE_SIZE_MAX: usize = 64 * 1024;
+/// A batch of an embedded store, in bytes.
+pub const STORE_BATCH_SIZE_MAX: usize = 256 * 1024;
+
+/// Envelopes of one sending chain.
+pub const CHAIN_LENGTH_MAX: u32 = 1000;
+/// Skipped message keys kept for one session; the oldest go first.
+pub const SKIPPED_KEYS_PER_SESSION_MAX: usize = 1000;
+/// Skipped message keys kept for all sessions with one peer account; the oldest go first.
+pub const SKIPPED_KEYS_PER_ACCOUNT_MAX: usize = 2000;
+/// Routing tags held ready for each header key.
+pub const TAG_WINDOW: u32 = 64;
+/// Sessions with one peer device, those that receive only included.
+pub const SESSIONS_PER_DEVICE_MAX: usize = 4;
+/// How far above the last known attempt a handshake may count itself.
+pub const ATTEMPT_JUMP_MAX: u32 = 1000;
+/// How long a superseded session still receives, in hours.
+pub const SUPERSEDED_SESSION_HOURS: u32 = 48;
+/// The serialised hot state of one session, in bytes.
+pub const SESSION_STATE_SIZE_MAX: usize = 1024;
+/// Prefix and content of an envelope that opens a session, padded together, in bytes at least.
+pub const OPENING_SIZE_MIN: usize = 4096;
+
+/// Message requests that wait for the user's decision; further strangers are not heard.
+pub const MESSAGE_REQUESTS_MAX: usize = 256;
+/// Contents that leave for a contact before anything of it has arrived.
+pub const UNANSWERED_CONTENTS_MAX: u32 = 32;
+/// Message ids in one receipt.
+pub const RECEIPT_IDS_MAX: usize = 512;
+/// Contents that wait in the outbox of one profile.
+pub const OUTBOX_CONTENTS_MAX: usize = 4096;
+/// Messages in one answer of the engine.
+pub const MESSAGES_PER_ANSWER_MAX: usize = 500;
