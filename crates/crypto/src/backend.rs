@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The seam between the protocol and the implementations of X25519 (RFC 7748) and ML-KEM
+//! (FIPS 203): standard byte strings in, standard byte strings out, every random choice an
+//! argument. So a backend can be replaced, and two can be compared byte for byte.
+
+use ml_kem::kem::{Decapsulate, KeyExport};
+use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::Zeroize;
+
+use crate::error::CryptoError;
+use crate::secret::Secret;
+
+/// A parameter set of FIPS 203, section 8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParameterSet {
+    /// Security category 3; the ratchet's epochs.
+    MlKem768,
+    /// Security category 5; the handshake.
+    MlKem1024,
+}
+
+impl ParameterSet {
+    /// Bytes of an encapsulation key.
+    #[must_use]
+    pub const fn encapsulation_key_length(self) -> usize {
+        match self {
+            Self::MlKem768 => 1184,
+            Self::MlKem1024 => 1568,
+        }
+    }
+
+    /// Bytes of a ciphertext.
+    #[must_use]
+    pub const fn ciphertext_length(self) -> usize {
+        match self {
+            Self::MlKem768 => 1088,
+            Self::MlKem1024 => 1568,
+        }
+    }
+}
+
+/// X25519 and ML-KEM over the byte strings of their standards.
+pub trait Backend: Send + Sync {
+    /// The public key of an X25519 secret.
+    fn x25519_public(&self, secret: &Secret<32>) -> [u8; 32];
+
+    /// X25519 with the contributory check.
+    ///
+    /// # Errors
+    /// [`CryptoError::NonContributory`] where the result is all zeros.
+    fn x25519(&self, secret: &Secret<32>, public: &[u8; 32]) -> Result<Secret<32>, CryptoError>;
+
+    /// `ML-KEM.KeyGen_internal(d, z)` for the seed `d || z`: the encapsulation key.
+    fn kem_encapsulation_key(&self, set: ParameterSet, seed: &Secret<64>) -> Vec<u8>;
+
+    /// The check of FIPS 203, section 7.2: length and modulus.
+    ///
+    /// # Errors
+    /// [`CryptoError::BadKemKey`].
+    fn kem_check(&self, set: ParameterSet, encapsulation_key: &[u8]) -> Result<(), CryptoError>;
+
+    /// `ML-KEM.Encaps_internal` with the given randomness, after [`Backend::kem_check`].
+    ///
+    /// # Errors
+    /// [`CryptoError::BadKemKey`].
+    fn kem_encapsulate(
+        &self,
+        set: ParameterSet,
+        encapsulation_key: &[u8],
+        randomness: &Secret<32>,
+    ) -> Result<(Vec<u8>, Secret<32>), CryptoError>;
+
+    /// `ML-KEM.Decaps`. A ciphertext of the right length always yields a secret: a wrong one is
+    /// rejected implicitly and shows only where the secret is used.
+    ///
+    /// # Errors
+    /// [`CryptoError::Malformed`] for another length.
+    fn kem_decapsulate(
+        &self,
+        set: ParameterSet,
+        seed: &Secret<64>,
+        ciphertext: &[u8],
+    ) -> Result<Secret<32>, CryptoError>;
+}
+
+/// The backend that the secret types of this crate use.
+#[must_use]
+pub fn active() -> &'static dyn Backend {
+    &PureRust
+}
+
+/// x25519-dalek and ml-kem: pure Rust, constant time, deterministic.
+#[derive(Debug, Clone, Copy)]
+pub struct PureRust;
+
+impl Backend for PureRust {
+    fn x25519_public(&self, secret: &Secret<32>) -> [u8; 32] {
+        PublicKey::from(&StaticSecret::from(*secret.expose())).to_bytes()
+    }
+
+    fn x25519(&self, secret: &Secret<32>, public: &[u8; 32]) -> Result<Secret<32>, CryptoError> {
+        let shared = StaticSecret::from(*secret.expose()).diffie_hellman(&PublicKey::from(*public));
+        if !shared.was_contributory() {
+            return Err(CryptoError::NonContributory);
+        }
+        Ok(Secret::copy_of(shared.as_bytes()))
+    }
+
+    fn kem_encapsulation_key(&self, set: ParameterSet, seed: &Secret<64>) -> Vec<u8> {
+        match set {
+            ParameterSet::MlKem768 => ml_kem_768::encapsulation_key(seed),
+            ParameterSet::MlKem1024 => ml_kem_1024::encapsulation_key(seed),
+        }
+    }
+
+    fn kem_check(&self, set: ParameterSet, encapsulation_key: &[u8]) -> Result<(), CryptoError> {
+        match set {
+            ParameterSet::MlKem768 => ml_kem_768::check(encapsulation_key),
+            ParameterSet::MlKem1024 => ml_kem_1024::check(encapsulation_key),
+        }
+    }
+
+    fn kem_encapsulate(
+        &self,
+        set: ParameterSet,
+        encapsulation_key: &[u8],
+        randomness: &Secret<32>,
+    ) -> Result<(Vec<u8>, Secret<32>), CryptoError> {
+        match set {
+            ParameterSet::MlKem768 => ml_kem_768::encapsulate(encapsulation_key, randomness),
+            ParameterSet::MlKem1024 => ml_kem_1024::encapsulate(encapsulation_key, randomness),
+        }
+    }
+
+    fn kem_decapsulate(
+        &self,
+        set: ParameterSet,
+        seed: &Secret<64>,
+        ciphertext: &[u8],
+    ) -> Result<Secret<32>, CryptoError> {
+        match set {
+            ParameterSet::MlKem768 => ml_kem_768::decapsulate(seed, ciphertext),
+            ParameterSet::MlKem1024 => ml_kem_1024::decapsulate(seed, ciphertext),
+        }
+    }
+}
+
+macro_rules! parameter_set {
+    ($name:ident) => {
+        mod $name {
+            use ml_kem::$name::{DecapsulationKey, EncapsulationKey};
+
+            use super::{CryptoError, Decapsulate, KeyExport, Secret, Zeroize};
+
+            fn expand(seed: &Secret<64>) -> DecapsulationKey {
+                let mut copy = ml_kem::Seed::from(*seed.expose());
+                let key = DecapsulationKey::from_seed(copy);
+                copy.as_mut_slice().zeroize();
+                key
+            }
+
+            fn parse(bytes: &[u8]) -> Result<EncapsulationKey, CryptoError> {
+                let encoded = bytes.try_into().map_err(|_| CryptoError::BadKemKey)?;
+                EncapsulationKey::new(encoded).map_err(|_| CryptoError::BadKemKey)
+            }
+
+            pub(super) fn encapsulation_key(seed: &Secret<64>) -> Vec<u8> {
+                expand(seed).encapsulation_key().to_bytes().to_vec()
+            }
+
+            pub(super) fn check(bytes: &[u8]) -> Result<(), CryptoError> {
+                parse(bytes).map(drop)
+            }
+
+            pub(super) fn encapsulate(
+                bytes: &[u8],
+                randomness: &Secret<32>,
+            ) -> Result<(Vec<u8>, Secret<32>), CryptoError> {
+                let mut m = ml_kem::B32::from(*randomness.expose());
+                let (ciphertext, mut shared) = parse(bytes)?.encapsulate_deterministic(&m);
+                let secret = Secret::fill_with(|out| out.copy_from_slice(&shared));
+                m.as_mut_slice().zeroize();
+                shared.as_mut_slice().zeroize();
+                Ok((ciphertext.to_vec(), secret))
+            }
+
+            pub(super) fn decapsulate(
+                seed: &Secret<64>,
+                ciphertext: &[u8],
+            ) -> Result<Secret<32>, CryptoError> {
+                let ciphertext = ciphertext
+                    .try_into()
+                    .map_err(|_| CryptoError::Malformed("a KEM ciphertext"))?;
+                let mut shared = expand(seed).decapsulate(ciphertext);
+                let secret = Secret::fill_with(|out| out.copy_from_slice(&shared));
+                shared.as_mut_slice().zeroize();
+                Ok(secret)
+            }
+        }
+    };
+}
+
+parameter_set!(ml_kem_768);
+parameter_set!(ml_kem_1024);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn x25519_matches_rfc_7748() {
+        // Section 6.1: Alice's secret and Bob's public key.
+        let alice = Secret::copy_of(&[
+            0x77, 0x07, 0x6d, 0x0a, 0x73, 0x18, 0xa5, 0x7d, 0x3c, 0x16, 0xc1, 0x72, 0x51, 0xb2,
+            0x66, 0x45, 0xdf, 0x4c, 0x2f, 0x87, 0xeb, 0xc0, 0x99, 0x2a, 0xb1, 0x77, 0xfb, 0xa5,
+            0x1d, 0xb9, 0x2c, 0x2a,
+        ]);
+        let bob = [
+            0xde, 0x9e, 0xdb, 0x7d, 0x7b, 0x7d, 0xc1, 0xb4, 0xd3, 0x5b, 0x61, 0xc2, 0xec, 0xe4,
+            0x35, 0x37, 0x3f, 0x83, 0x43, 0xc8, 0x5b, 0x78, 0x67, 0x4d, 0xad, 0xfc, 0x7e, 0x14,
+            0x6f, 0x88, 0x2b, 0x4f,
+        ];
+        let shared = [
+            0x4a, 0x5d, 0x9d, 0x5b, 0xa4, 0xce, 0x2d, 0xe1, 0x72, 0x8e, 0x3b, 0xf4, 0x80, 0x35,
+            0x0f, 0x25, 0xe0, 0x7e, 0x21, 0xc9, 0x47, 0xd1, 0x9e, 0x33, 0x76, 0xf0, 0x9b, 0x3c,
+            0x1e, 0x16, 0x17, 0x42,
+        ];
+        assert_eq!(PureRust.x25519(&alice, &bob).unwrap().expose(), &shared);
+    }
+
+    #[test]
+    fn low_order_points_are_refused() {
+        let secret = Secret::copy_of(&[0x42; 32]);
+        let mut one = [0; 32];
+        one[0] = 1;
+        for public in [[0; 32], one] {
+            assert_eq!(
+                PureRust.x25519(&secret, &public).err(),
+                Some(CryptoError::NonContributory)
+            );
+        }
+    }
+
+    #[test]
+    fn both_parameter_sets_agree_and_are_deterministic() {
+        for set in [ParameterSet::MlKem768, ParameterSet::MlKem1024] {
+            let seed = Secret::copy_of(&[3; 64]);
+            let ek = PureRust.kem_encapsulation_key(set, &seed);
+            assert_eq!(ek.len(), set.encapsulation_key_length());
+            let randomness = Secret::copy_of(&[4; 32]);
+            let (ct, sent) = PureRust.kem_encapsulate(set, &ek, &randomness).unwrap();
+            assert_eq!(ct.len(), set.ciphertext_length());
+            let (again, _) = PureRust.kem_encapsulate(set, &ek, &randomness).unwrap();
+            assert_eq!(ct, again);
+            let received = PureRust.kem_decapsulate(set, &seed, &ct).unwrap();
+            assert!(sent.equals(&received));
+
+            let mut forged = ct.clone();
+            forged[0] ^= 1;
+            let rejected = PureRust.kem_decapsulate(set, &seed, &forged).unwrap();
+            assert!(!sent.equals(&rejected));
+            assert!(PureRust.kem_decapsulate(set, &seed, &ct[1..]).is_err());
+        }
+    }
+
+    #[test]
+    fn an_unreduced_encapsulation_key_is_refused() {
+        for set in [ParameterSet::MlKem768, ParameterSet::MlKem1024] {
+            let mut ek = PureRust.kem_encapsulation_key(set, &Secret::copy_of(&[3; 64]));
+            assert!(PureRust.kem_check(set, &ek).is_ok());
+            assert!(PureRust.kem_check(set, &ek[1..]).is_err());
+            // 0xfff is above the modulus 3329 in the first 12-bit coefficient.
+            ek[0] = 0xff;
+            ek[1] |= 0x0f;
+            assert_eq!(PureRust.kem_check(set, &ek), Err(CryptoError::BadKemKey));
+        }
+    }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The responder's side.
+
+use waxwing_crypto::{Secret, aead};
+use waxwing_identity::{DeviceEntry, DeviceManifest};
+use waxwing_proto::AccountKey;
+
+use super::hidden_identity::HiddenIdentity;
+use super::schedule::{Hidden, Transcript};
+use super::{LocalDevice, Prefix};
+use crate::envelope::Envelope;
+use crate::session::state::{Continuity, State};
+use crate::{Opened, PrekeySecret, RatchetError, Role, day};
+
+/// The secrets that a prefix names, from the own store.
+pub struct ResponderKeys<'a> {
+    /// The signed pair with the id of [`Prefix::signed_prekey`].
+    pub signed: &'a PrekeySecret,
+    /// The one-time pair with the id of [`Prefix::one_time_prekey`], where the prefix names one.
+    pub one_time: Option<&'a PrekeySecret>,
+}
+
+/// Who opened the session. The device key is proved; the manifest is valid in itself and lists the
+/// device. Whether it extends what is pinned for the account is the caller's trust decision.
+#[derive(Debug, Clone)]
+pub struct Initiator {
+    /// The account.
+    pub account: AccountKey,
+    /// The device as the manifest lists it.
+    pub device: DeviceEntry,
+    /// The initiator's newest manifest.
+    pub manifest: DeviceManifest,
+}
+
+/// A session that somebody opened, and its first content to arrive.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The content, the session, and the rows to commit. The tag changes are not needed: insert
+    /// session and skipped rows into the table.
+    pub opened: Opened,
+    /// Who opened it.
+    pub initiator: Initiator,
+    /// The one-time pair to destroy in the same batch.
+    pub one_time_used: Option<u32>,
+}
+
+/// Opens the first envelope of a session that arrives, whichever it is.
+///
+/// The caller has looked the tag and the [`Prefix::handshake_id`] up before: neither is known.
+/// Everything that names this device is taken from its own records, never from the envelope. Any
+/// failure changes nothing, the one-time pair included. On success the caller asks its trust
+/// decision and [`SessionSet::place`](crate::SessionSet::place), then commits session, skipped rows,
+/// handshake id, content, and the destruction of the one-time pair in one batch.
+///
+/// The attacker controls every byte of the envelope; one forgery costs up to four key agreements,
+/// one decapsulation and 17 signature verifications, so the caller needs a budget.
+///
+/// # Errors
+/// [`RatchetError::PrekeyUnknown`] where `keys` are not those that the prefix names;
+/// [`RatchetError::AuthFailed`], [`RatchetError::NonContributory`], [`RatchetError::Malformed`],
+/// [`RatchetError::ManifestInvalid`], [`RatchetError::DeviceNotListed`],
+/// [`RatchetError::ContinuityUnknown`], and those of [`Session::decrypt`](crate::Session::decrypt).
+pub fn accept(
+    own: &LocalDevice<'_>,
+    envelope: &Envelope<'_>,
+    keys: &ResponderKeys<'_>,
+    now: u64,
+) -> Result<Accepted, RatchetError> {
+    // SES-15, SES-16.
+    let prefix = envelope.prefix().ok_or(RatchetError::UnknownTag)?;
+    check_keys(prefix, keys)?;
+    let hidden = open_prekey_part(own, prefix, keys)?;
+    let identity = aead::open(
+        &hidden.identity_key,
+        &[0; 12],
+        prefix.clear,
+        prefix.identity,
+    )?;
+    let claims = HiddenIdentity::decode(&identity)?;
+    if (claims.account, claims.device) == (own.account, own.device) {
+        return Err(RatchetError::Malformed("initiator"));
+    }
+    if claims.predecessor != [0; 32] || claims.continuity != [0; 8] {
+        return Err(RatchetError::ContinuityUnknown);
+    }
+    let manifest =
+        DeviceManifest::decode(claims.manifest).map_err(|_| RatchetError::ManifestInvalid)?;
+    if *manifest.account() != claims.account {
+        return Err(RatchetError::ManifestInvalid);
+    }
+    let device = *manifest
+        .device(&claims.device)
+        .ok_or(RatchetError::DeviceNotListed)?;
+
+    let spk = &keys.signed.dh;
+    let authenticated = hidden.authenticate(
+        &identity,
+        &device.signing_key(),
+        &device.dh_key(),
+        &spk.agree(device.dh_key().as_bytes())?,
+        &own.secrets.dh.agree(prefix.ephemeral)?,
+    );
+    let confirmation = Secret::copy_of(prefix.confirmation);
+    if !authenticated.confirmation.equals(&confirmation) {
+        return Err(RatchetError::AuthFailed);
+    }
+
+    let id = authenticated.session;
+    let root = authenticated.root();
+    let state = State {
+        id,
+        handshake: prefix.handshake_id(),
+        role: Role::Responder,
+        predecessor: claims.predecessor,
+        attempt: claims.attempt,
+        created_at: now,
+        step: 0,
+        root: root.root,
+        sending: None,
+        sending_next: root.responder_header,
+        previous_length: 0,
+        remote: claims.ratchet_key,
+        receiving: None,
+        receiving_next: root.initiator_header,
+        continuity: Continuity::default(),
+    };
+    // The signed prekey is the ratchet key against which the first step was made. The session
+    // keeps no copy of it: this very envelope opens that step.
+    let received = state.receive(Some(spk), envelope, day(now))?;
+    if received.state.remote != claims.ratchet_key {
+        return Err(RatchetError::Malformed("first ratchet key"));
+    }
+    Ok(Accepted {
+        opened: Opened::new(received, None, false),
+        initiator: Initiator {
+            account: claims.account,
+            device,
+            manifest,
+        },
+        one_time_used: prefix.one_time_prekey(),
+    })
+}
+
+fn check_keys(prefix: &Prefix<'_>, keys: &ResponderKeys<'_>) -> Result<(), RatchetError> {
+    let signed = keys.signed.head().is_some() && keys.signed.id() == prefix.signed_prekey();
+    let one_time = match (prefix.one_time_prekey(), keys.one_time) {
+        (None, None) => true,
+        (Some(id), Some(pair)) => pair.head().is_none() && pair.id() == id,
+        _ => false,
+    };
+    if signed && one_time {
+        Ok(())
+    } else {
+        Err(RatchetError::PrekeyUnknown)
+    }
+}
+
+fn open_prekey_part(
+    own: &LocalDevice<'_>,
+    prefix: &Prefix<'_>,
+    keys: &ResponderKeys<'_>,
+) -> Result<Hidden, RatchetError> {
+    let head = keys.signed.head().ok_or(RatchetError::PrekeyUnknown)?;
+    let pair = keys.one_time.unwrap_or(keys.signed);
+    let transcript = Transcript {
+        account: &own.account,
+        device: &own.device,
+        head,
+        signing_key: &own.secrets.signing.device_key(),
+        dh_key: &own.secrets.dh.device_key(),
+        signed_prekey: keys.signed.dh.public(),
+        one_time_prekey: keys.one_time.map(|pair| pair.dh.public()),
+        kem_key: pair.kem_key(),
+        ephemeral: prefix.ephemeral,
+        ciphertext: prefix.ciphertext,
+    };
+    let with_signed = keys.signed.dh.agree(prefix.ephemeral)?;
+    let with_one_time = keys
+        .one_time
+        .map(|pair| pair.dh.agree(prefix.ephemeral))
+        .transpose()?;
+    let kem = pair.kem.decapsulate(prefix.ciphertext)?;
+    Ok(Hidden::derive(
+        &transcript,
+        &with_signed,
+        with_one_time.as_ref(),
+        &kem,
+    ))
+}

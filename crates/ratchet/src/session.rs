@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A session: the double ratchet between two devices, with encrypted headers and routing tags.
+//!
+//! [`Session::encrypt`] and [`Session::decrypt`] are functions of the state: they leave it as it is
+//! and return the next one. The caller commits that, with everything else that came of the
+//! message, in one batch, and only then lets the envelope out or shows the content. What fails or
+//! crashes in between has never happened.
+
+pub(crate) mod chain_key;
+pub(crate) mod header;
+pub(crate) mod message_key;
+pub(crate) mod padding;
+pub(crate) mod receive;
+pub(crate) mod root_key;
+pub(crate) mod skipped;
+pub(crate) mod state;
+mod state_row;
+
+use core::fmt;
+use std::sync::Arc;
+
+use rand_core::CryptoRng;
+use waxwing_crypto::DhSecret;
+use waxwing_proto::limits::CHAIN_LENGTH_MAX;
+use zeroize::Zeroizing;
+
+use self::header::Header;
+use self::receive::Received;
+use self::skipped::SkippedRow;
+use self::state::State;
+use crate::envelope::{self, Envelope};
+use crate::tags::TagChanges;
+use crate::{HandshakeId, RatchetError, SessionId, SkippedId, day};
+
+/// Which side of the handshake a device was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It made the handshake; its steps are the odd ones.
+    Initiator,
+    /// It answered; its steps are the even ones.
+    Responder,
+}
+
+impl Role {
+    pub(crate) const fn first_step_of_peer(self) -> u32 {
+        match self {
+            Self::Initiator => 2,
+            Self::Responder => 1,
+        }
+    }
+
+    const fn to_byte(self) -> u8 {
+        match self {
+            Self::Initiator => 0,
+            Self::Responder => 1,
+        }
+    }
+
+    const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Initiator),
+            1 => Some(Self::Responder),
+            _ => None,
+        }
+    }
+}
+
+/// One session with one device of a peer. Wiped on drop.
+///
+/// Cheap to keep in memory: its hot state is at most 1 KiB; an unanswered initiator's session also
+/// holds its prefix, some 3 to 11 KiB, which is a row of its own.
+pub struct Session {
+    state: State,
+    /// Repeated byte for byte until the peer has answered.
+    prefix: Option<Arc<[u8]>>,
+}
+
+/// An envelope, and the state after it.
+#[derive(Debug)]
+pub struct Sealed {
+    /// What is sent, once the rest is durable.
+    pub envelope: Vec<u8>,
+    /// The next state. Its hot row must be durable before `envelope` leaves the device.
+    pub session: Session,
+    /// What an acknowledgement of this envelope will say. Kept for the last two own chains.
+    pub sent: SentHash,
+}
+
+/// The name that a peer's acknowledgement gives to an envelope of ours: where it stood, and 8 bytes
+/// of SHA-256 over all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentHash {
+    /// Its chain and number.
+    pub position: SkippedId,
+    /// The first 8 bytes of the hash.
+    pub hash: [u8; 8],
+}
+
+/// A content, and the state after it.
+pub struct Opened {
+    /// What the peer sent. Chosen by the peer in every byte.
+    pub content: Zeroizing<Vec<u8>>,
+    /// The next state. Its hot row is committed together with everything below.
+    pub session: Session,
+    /// The chain and number in which the content came.
+    pub position: SkippedId,
+    /// Keys of envelopes that are still under way, oldest first: rows to add.
+    pub skipped_added: Vec<SkippedRow>,
+    /// The row to remove: its key has been used.
+    pub skipped_removed: Option<SkippedId>,
+    /// Whether this envelope ended the session's prefix: the prefix row goes, and
+    /// [`SessionSet::record_prefix_ended`](crate::SessionSet::record_prefix_ended) is due.
+    pub prefix_ended: bool,
+    /// The newest envelope of the own last chain that the peer had opened. A hash that was never
+    /// sent is an alarm: the own device is cloned.
+    pub acknowledged: Option<SentHash>,
+    /// For [`TagTable::apply`](crate::TagTable::apply), once everything is durable.
+    pub changes: TagChanges,
+}
+
+impl Session {
+    pub(crate) const fn new(state: State, prefix: Option<Arc<[u8]>>) -> Self {
+        Self { state, prefix }
+    }
+
+    /// Encrypts a content for the peer device. Makes a step first when the peer made the last one.
+    ///
+    /// # Errors
+    /// [`RatchetError::TooLarge`], [`RatchetError::ChainExhausted`] after 1000 envelopes without
+    /// an answer, [`RatchetError::Corrupt`] for an unanswered session without its prefix.
+    pub fn encrypt<R: CryptoRng + ?Sized>(
+        &self,
+        content: &[u8],
+        rng: &mut R,
+    ) -> Result<Sealed, RatchetError> {
+        // SES-14, SES-24, ENV-1, ENV-2.
+        let mut state = self.state.duplicate();
+        if state.sending.is_none() {
+            state.make_step(DhSecret::generate(rng))?;
+        }
+        let prefix = self.prefix()?;
+        let prefix_length = prefix.map_or(0, <[u8]>::len);
+        let receipt = state.receiving.as_ref().and_then(|chain| chain.newest);
+        let padded = padding::pad(content, receipt.as_ref(), prefix_length)?;
+
+        let step = state.step;
+        let chain = state.sending.as_mut().ok_or(RatchetError::Corrupt)?;
+        let n = chain.n;
+        if n >= CHAIN_LENGTH_MAX {
+            return Err(RatchetError::ChainExhausted);
+        }
+        let (key, next) = chain.key.advance(n);
+        let salt = key.salt(&padded, rng);
+        let header = Header {
+            ratchet_key: *chain.ratchet.public(),
+            n,
+            pn: chain.pn,
+            mix: chain.mix,
+        };
+        let length = envelope::OVERHEAD
+            .saturating_add(prefix_length)
+            .saturating_add(padded.len());
+        let mut out = Vec::with_capacity(length);
+        match prefix {
+            Some(prefix) => {
+                out.extend_from_slice(&[envelope::VERSION, envelope::OPENING]);
+                out.extend_from_slice(prefix);
+            }
+            None => out.extend_from_slice(&[envelope::VERSION, envelope::PLAIN]),
+        }
+        out.extend_from_slice(chain.header.tags().tag(n).as_bytes());
+        out.extend_from_slice(&salt);
+        chain.header.seal(&header, &salt, &mut out)?;
+        let ad = envelope::content_ad(&state.id, &out);
+        key.seal(&salt, &ad, &padded, &mut out)?;
+        chain.key = next;
+        chain.n = n.saturating_add(1);
+        let sent = SentHash {
+            position: SkippedId { step, n },
+            hash: envelope::hash(&out),
+        };
+        Ok(Sealed {
+            envelope: out,
+            session: Self::new(state, self.prefix.clone()),
+            sent,
+        })
+    }
+
+    /// Decrypts an envelope of the peer device. `skipped` is the row that
+    /// [`find`](crate::find) named, where it named one; `now` is in
+    /// seconds since the Unix epoch.
+    ///
+    /// The attacker controls every byte of the envelope. Work before authentication is at most two
+    /// header openings; after a header has opened, which only the peer can make, at most 2000 key
+    /// derivations and one key agreement.
+    ///
+    /// # Errors
+    /// Any of the family "whoever made the envelope" of [`RatchetError`], or
+    /// [`RatchetError::WrongSkippedKey`]. Nothing has changed then.
+    pub fn decrypt(
+        &self,
+        envelope: &Envelope<'_>,
+        skipped: Option<&SkippedRow>,
+        now: u64,
+    ) -> Result<Opened, RatchetError> {
+        // SES-38.
+        let received = match skipped {
+            Some(row) => self.state.receive_skipped(envelope, row)?,
+            None => {
+                let own = self.state.sending.as_ref().map(|chain| &chain.ratchet);
+                self.state.receive(own, envelope, day(now))?
+            }
+        };
+        let prefix_ended = self.prefix_ended();
+        Ok(Opened::new(received, self.prefix.clone(), prefix_ended))
+    }
+
+    /// Whether one of this session's header keys opens the envelope's header: the trial behind the
+    /// tag table.
+    #[must_use]
+    pub fn opens_header(&self, envelope: &Envelope<'_>) -> bool {
+        self.state.open_header(envelope).is_some()
+    }
+
+    /// The hot row: secret bytes for the sealed store, rewritten with each message. At most 1 KiB.
+    #[must_use]
+    pub fn hot_row(&self) -> Zeroizing<Vec<u8>> {
+        self.state.encode()
+    }
+
+    /// The prefix row: not secret, written once, deleted when the prefix has ended.
+    #[must_use]
+    pub fn prefix_row(&self) -> Option<&[u8]> {
+        self.prefix.as_deref()
+    }
+
+    /// Puts a session together from its rows.
+    ///
+    /// # Errors
+    /// [`RatchetError::Corrupt`] or [`RatchetError::UnsupportedFormat`].
+    pub fn restore(hot: &[u8], prefix: Option<&[u8]>) -> Result<Self, RatchetError> {
+        let state = State::decode(hot)?;
+        let session = Self::new(state, prefix.map(Arc::from));
+        session.prefix()?;
+        Ok(session)
+    }
+
+    /// The prefix that the next envelope carries.
+    fn prefix(&self) -> Result<Option<&[u8]>, RatchetError> {
+        let needed = self.state.role == Role::Initiator && !self.has_heard_peer();
+        match (needed, &self.prefix) {
+            (true, Some(prefix)) => Ok(Some(prefix)),
+            (true, None) => Err(RatchetError::Corrupt),
+            (false, _) => Ok(None),
+        }
+    }
+
+    /// The session's name, the same on both sides.
+    #[must_use]
+    pub const fn id(&self) -> SessionId {
+        self.state.id
+    }
+
+    /// The handshake that made it.
+    #[must_use]
+    pub const fn handshake_id(&self) -> HandshakeId {
+        self.state.handshake
+    }
+
+    /// Which side of the handshake this device was.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.state.role
+    }
+
+    /// Orders sessions with the same predecessor.
+    #[must_use]
+    pub const fn attempt(&self) -> u32 {
+        self.state.attempt
+    }
+
+    /// The session that this one continues; all zeros for none.
+    #[must_use]
+    pub const fn predecessor(&self) -> &[u8; 32] {
+        &self.state.predecessor
+    }
+
+    /// When it was made on this device, in seconds since the Unix epoch.
+    #[must_use]
+    pub const fn created_at(&self) -> u64 {
+        self.state.created_at
+    }
+
+    /// Whether an envelope of the peer was opened in it.
+    #[must_use]
+    pub const fn has_heard_peer(&self) -> bool {
+        self.state.receiving.is_some()
+    }
+
+    /// Whether no handshake travels in it any more, as far as this side can know: the initiator has
+    /// opened step 2, the responder step 3.
+    #[must_use]
+    pub fn prefix_ended(&self) -> bool {
+        let heard = self.state.receiving.as_ref().map_or(0, |chain| chain.step);
+        match self.state.role {
+            Role::Initiator => heard >= 2,
+            Role::Responder => heard >= 3,
+        }
+    }
+
+    /// How many envelopes the own chain can still send before the peer must answer.
+    #[must_use]
+    pub fn envelopes_left(&self) -> u32 {
+        let sent = self.state.sending.as_ref().map_or(0, |chain| chain.n);
+        CHAIN_LENGTH_MAX.saturating_sub(sent)
+    }
+
+    pub(crate) const fn state(&self) -> &State {
+        &self.state
+    }
+}
+
+impl Opened {
+    pub(crate) fn new(
+        received: Received,
+        prefix: Option<Arc<[u8]>>,
+        prefix_had_ended: bool,
+    ) -> Self {
+        let mut session = Session::new(received.state, prefix);
+        if session.has_heard_peer() {
+            session.prefix = None;
+        }
+        let position = received.position;
+        // A message of step s acknowledges the receiver's own step s - 1.
+        let acknowledged = received.unpadded.receipt.map(|receipt| SentHash {
+            position: SkippedId {
+                step: position.step.saturating_sub(1),
+                n: receipt.n,
+            },
+            hash: receipt.hash,
+        });
+        Self {
+            content: received.unpadded.content,
+            prefix_ended: session.prefix_ended() && !prefix_had_ended,
+            position,
+            skipped_added: received.skipped_added,
+            skipped_removed: received.changes.skipped_removed,
+            acknowledged,
+            changes: received.changes,
+            session,
+        }
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("session", &self.session)
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.state.id)
+            .field("role", &self.state.role)
+            .finish_non_exhaustive()
+    }
+}

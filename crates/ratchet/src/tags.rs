@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Finding the session of an envelope: a table of the routing tags that may come next, and trial
+//! header decryption behind it.
+//!
+//! The table is a cache in memory. Correctness never depends on it: what it does not know costs one
+//! lookup more and then a header opening for each header key.
+
+use std::collections::BTreeMap;
+
+use waxwing_identity::Day;
+use waxwing_proto::limits::{
+    CHAIN_LENGTH_MAX, RETENTION_DAYS, SKIPPED_KEYS_PER_ACCOUNT_MAX, SKIPPED_KEYS_PER_SESSION_MAX,
+    TAG_WINDOW,
+};
+
+use crate::envelope::Envelope;
+use crate::session::header::HeaderKeys;
+use crate::session::skipped::SkippedRow;
+use crate::{HandshakeId, Session, SessionId, SkippedId, Tag};
+
+/// What one opened envelope changes in the table.
+#[derive(Debug, Default)]
+pub struct TagChanges {
+    pub(crate) removed: Vec<Tag>,
+    pub(crate) added: Vec<(Tag, SkippedId)>,
+    /// Tags of skipped keys that are not kept at all.
+    pub(crate) dropped: Vec<Tag>,
+    pub(crate) skipped_added: Vec<(SkippedId, Tag, Day)>,
+    pub(crate) skipped_removed: Option<SkippedId>,
+}
+
+/// What a tag belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TagHit {
+    /// The session.
+    pub session: SessionId,
+    /// The row to load and pass to [`Session::decrypt`], where the key was skipped; `None` where a
+    /// chain of the session gives the key.
+    pub skipped: Option<SkippedId>,
+}
+
+/// The skipped keys of one session: their tags and days.
+type SkippedIndex = BTreeMap<SkippedId, (Tag, Day)>;
+
+/// Tag → (session, chain, number), over the skipped rows, the next 64 numbers of each receiving
+/// chain, and the first 64 of each next chain.
+#[derive(Debug, Default)]
+pub struct TagTable {
+    tags: BTreeMap<Tag, (SessionId, SkippedId)>,
+    skipped: BTreeMap<SessionId, SkippedIndex>,
+}
+
+impl TagTable {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many tags are held.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tags.len()
+    }
+
+    /// Whether no tag is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tags.is_empty()
+    }
+
+    /// One lookup, whoever made the envelope.
+    #[must_use]
+    pub fn lookup(&self, tag: &Tag) -> Option<TagHit> {
+        let (session, position) = *self.tags.get(tag)?;
+        let index = self.skipped.get(&session);
+        let skipped = index.is_some_and(|index| index.contains_key(&position));
+        Some(TagHit {
+            session,
+            skipped: skipped.then_some(position),
+        })
+    }
+
+    /// Adds the windows of a session that was restored, initiated or accepted.
+    pub fn insert_session(&mut self, session: &Session) {
+        let state = session.state();
+        if let Some(chain) = &state.receiving {
+            self.insert_window(session.id(), &chain.header, chain.step, chain.n);
+        }
+        let next = state.next_receiving_step();
+        self.insert_window(session.id(), &state.receiving_next, next, 0);
+    }
+
+    /// Adds the tag of a skipped row, at start-up or after [`accept`](crate::accept).
+    pub fn insert_skipped(&mut self, session: SessionId, row: &SkippedRow) {
+        self.insert_skipped_tag(session, row.id(), row.tag(), row.day());
+    }
+
+    /// Follows an envelope that was opened, once its batch is durable.
+    pub fn apply(&mut self, session: SessionId, changes: &TagChanges) {
+        for tag in &changes.removed {
+            self.tags.remove(tag);
+        }
+        for (tag, position) in &changes.added {
+            self.tags.insert(*tag, (session, *position));
+        }
+        for tag in &changes.dropped {
+            self.tags.remove(tag);
+        }
+        for (id, tag, day) in &changes.skipped_added {
+            self.insert_skipped_tag(session, *id, *tag, *day);
+        }
+        if let Some(id) = &changes.skipped_removed {
+            self.forget(session, *id);
+        }
+    }
+
+    /// Forgets a session that has gone, with its skipped rows.
+    pub fn remove_session(&mut self, session: SessionId) {
+        self.tags.retain(|_, (owner, _)| *owner != session);
+        self.skipped.remove(&session);
+    }
+
+    /// Forgets a skipped row that was used or deleted.
+    pub fn forget(&mut self, session: SessionId, id: SkippedId) {
+        let Some(index) = self.skipped.get_mut(&session) else {
+            return;
+        };
+        if let Some((tag, _)) = index.remove(&id) {
+            self.tags.remove(&tag);
+        }
+        if index.is_empty() {
+            self.skipped.remove(&session);
+        }
+    }
+
+    /// The skipped rows of one session, oldest first.
+    pub fn skipped(&self, session: SessionId) -> impl Iterator<Item = SkippedId> + '_ {
+        self.skipped
+            .get(&session)
+            .into_iter()
+            .flat_map(|index| index.keys().copied())
+    }
+
+    /// The rows that are over the limits, for all sessions with one peer account: the oldest of
+    /// each session beyond 1000, then the oldest of all beyond 2000. Delete them, then
+    /// [`forget`](TagTable::forget) them.
+    #[must_use]
+    pub fn overflow(&self, sessions: &[SessionId]) -> Vec<(SessionId, SkippedId)> {
+        // SES-37.
+        let mut gone = Vec::new();
+        let mut kept: Vec<(Day, SessionId, SkippedId)> = Vec::new();
+        for session in sessions {
+            let Some(index) = self.skipped.get(session) else {
+                continue;
+            };
+            let excess = index.len().saturating_sub(SKIPPED_KEYS_PER_SESSION_MAX);
+            for (place, (id, (_, day))) in index.iter().enumerate() {
+                if place < excess {
+                    gone.push((*session, *id));
+                } else {
+                    kept.push((*day, *session, *id));
+                }
+            }
+        }
+        let excess = kept.len().saturating_sub(SKIPPED_KEYS_PER_ACCOUNT_MAX);
+        kept.sort_unstable_by_key(|(day, session, id)| (*day, *id, *session));
+        let oldest = kept.into_iter().take(excess);
+        gone.extend(oldest.map(|(_, session, id)| (session, id)));
+        gone
+    }
+
+    /// The rows that are older than the mailbox retention: their envelopes cannot come any more.
+    #[must_use]
+    pub fn expired(&self, today: Day) -> Vec<(SessionId, SkippedId)> {
+        let mut gone = Vec::new();
+        for (session, index) in &self.skipped {
+            for (id, (_, day)) in index {
+                if today.saturating_sub(*day) > RETENTION_DAYS {
+                    gone.push((*session, *id));
+                }
+            }
+        }
+        gone
+    }
+
+    fn insert_window(&mut self, session: SessionId, header: &HeaderKeys, step: u32, start: u32) {
+        let tags = header.tags();
+        for n in start..start.saturating_add(TAG_WINDOW).min(CHAIN_LENGTH_MAX) {
+            let position = SkippedId { step, n };
+            self.tags.insert(tags.tag(n), (session, position));
+        }
+    }
+
+    fn insert_skipped_tag(&mut self, session: SessionId, id: SkippedId, tag: Tag, day: Day) {
+        self.tags.insert(tag, (session, id));
+        self.skipped
+            .entry(session)
+            .or_default()
+            .insert(id, (tag, day));
+    }
+}
+
+/// Where an envelope belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// In a known session.
+    Session {
+        /// The session.
+        id: SessionId,
+        /// The row to load and pass to [`Session::decrypt`], where the key was skipped.
+        skipped: Option<SkippedId>,
+    },
+    /// Nowhere yet: it carries a handshake that is not known. [`accept`](crate::accept) decides.
+    Handshake,
+    /// Nowhere. Dropped, acknowledged and counted.
+    Unknown,
+}
+
+/// Finds the session of an envelope: by its tag, by its repeated prefix, then by trying the header
+/// keys of `sessions`, at most two openings each.
+///
+/// `known` finds the session of a handshake that was accepted before. The caller bounds the trials
+/// by a budget of time; with no `sessions`, only tag and prefix are tried.
+pub fn find<'a>(
+    table: &TagTable,
+    envelope: &Envelope<'_>,
+    sessions: impl IntoIterator<Item = &'a Session>,
+    known: impl FnOnce(&HandshakeId) -> Option<SessionId>,
+) -> Found {
+    // SES-19, SES-35.
+    let mut sessions = sessions.into_iter();
+    if let Some(hit) = table.lookup(&envelope.tag()) {
+        return Found::Session {
+            id: hit.session,
+            skipped: hit.skipped,
+        };
+    }
+    if let Some(prefix) = envelope.prefix() {
+        return known(&prefix.handshake_id())
+            .map_or(Found::Handshake, |id| Found::Session { id, skipped: None });
+    }
+    sessions
+        .find(|session| session.opens_header(envelope))
+        .map_or(Found::Unknown, |session| Found::Session {
+            id: session.id(),
+            skipped: None,
+        })
+}

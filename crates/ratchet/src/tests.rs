@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The protocol between whole parties: see `world` for what a party keeps.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "the tests count a few hundred envelopes"
+)]
+
+mod attacks;
+mod conversation;
+mod crossing;
+mod golden;
+mod loss;
+mod malice;
+mod rows;
+mod secrets;
+mod specification;
+mod world;

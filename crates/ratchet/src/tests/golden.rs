@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Fixed bytes from fixed seeds. A change here is a change of the protocol or of a stored format,
+//! and needs a new version number.
+
+use waxwing_crypto::kdf::sha256;
+
+use super::world::strangers;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn envelopes_and_rows_are_what_they_always_were() {
+    let (mut a, mut b) = strangers();
+    let lost = a.send(&mut b, b"lost");
+    let first = a.send(&mut b, b"first");
+    b.receive(&first).unwrap();
+    let answer = b.send(&mut a, b"answer");
+    a.receive(&answer).unwrap();
+    let skipped = b.skipped.values().next().unwrap().clone();
+    let rows: [(&str, Vec<u8>, &str); 7] = [
+        ("opening envelope", lost, "0701be8c5a2578f76b854f224d4508ab"),
+        (
+            "answering envelope",
+            answer,
+            "e46097aa1f316c7310238261cf450d34",
+        ),
+        (
+            "initiator's hot row",
+            a.active().hot_row().to_vec(),
+            "322ba29d1d5e41f649a099cf77796bf1",
+        ),
+        (
+            "responder's hot row",
+            b.active().hot_row().to_vec(),
+            "5111f2a5351e450944e1b929851e8feb",
+        ),
+        ("skipped row", skipped, "bb915db88440d3f8e2736c1ef943ad8f"),
+        (
+            "signed prekey row",
+            b.signed.0.encode().to_vec(),
+            "fff5fede18da397243d0d4c7fb646017",
+        ),
+        (
+            "session set row",
+            b.set.encode(),
+            "a9a2e0274d8bf605d0719215f694c44f",
+        ),
+    ];
+    let found: Vec<_> = rows
+        .iter()
+        .map(|(name, bytes, _)| (*name, hex(&sha256(&[bytes])[..16])))
+        .collect();
+    let expected: Vec<_> = rows
+        .iter()
+        .map(|(name, _, digest)| (*name, (*digest).to_owned()))
+        .collect();
+    assert_eq!(found, expected);
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What secrets must not be able to do, checked by the compiler: a type that gained one of these
+//! traits would make two implementations apply, and this file would not compile.
+
+use crate::session::chain_key::ChainKey;
+use crate::session::header::HeaderKeys;
+use crate::session::root_key::RootKey;
+use crate::session::state::State;
+use crate::{MessageKey, PrekeySecret, Session, SkippedRow};
+
+macro_rules! assert_not {
+    ($type:ty: $($bound:path),+) => {
+        const _: fn() = || {
+            trait Ambiguous<A> {
+                fn item() {}
+            }
+            impl<T: ?Sized> Ambiguous<()> for T {}
+            $({
+                #[allow(dead_code, reason = "only its type parameter is used")]
+                struct Gained;
+                impl<T: ?Sized + $bound> Ambiguous<Gained> for T {}
+            })+
+            let _ = <$type as Ambiguous<_>>::item;
+        };
+    };
+}
+
+macro_rules! assert_secret {
+    ($($type:ty),+ $(,)?) => {
+        $(assert_not!($type: Clone, Copy, core::fmt::Debug, core::fmt::Display, PartialEq);)+
+    };
+}
+
+assert_secret!(
+    MessageKey,
+    SkippedRow,
+    ChainKey,
+    RootKey,
+    HeaderKeys,
+    State,
+    PrekeySecret,
+    waxwing_crypto::Secret<32>,
+    waxwing_crypto::DhSecret,
+    waxwing_crypto::KemSecret1024,
+    waxwing_crypto::DeviceSecrets,
+    waxwing_crypto::DeviceSigningSecret,
+    waxwing_crypto::AccountSecret,
+    waxwing_crypto::RecoveryWords,
+    waxwing_crypto::MasterKey,
+    waxwing_crypto::StoreKeys,
+);
+assert_not!(Session: Clone, Copy, core::fmt::Display, PartialEq);
+
+#[test]
+fn a_session_prints_nothing_secret() {
+    let (a, _) = super::world::acquainted();
+    let session = a.active();
+    let printed = format!("{session:?}");
+    assert!(printed.starts_with("Session { id: SessionId("));
+    assert!(printed.len() < 100);
+}
