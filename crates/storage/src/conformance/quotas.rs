@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Rules for bounds: quotas, remembered envelopes, retention.
+
+use super::ServerPlace;
+use super::world::{
+    TODAY, account, contact_id, crash, device, limits, mailbox, open_with, own_id, public_id,
+    register_with_contact, rows_of, send, sending,
+};
+use crate::server::{AppendRefusal, ExpiredCount, MailboxStore, Position};
+
+/// Full by count and full by bytes; both refuse, and nothing that is held goes.
+pub async fn a_full_mailbox_refuses_and_keeps_what_it_holds<P: ServerPlace>(place: P) {
+    let store = open_with(&place, limits()).await;
+    register_with_contact(&store, 1, &[1, 2]).await;
+    let id = contact_id(1, 1);
+    for number in 0..14 {
+        send(&store, sending(id, &[1], number, b"x")).await.unwrap();
+    }
+    let full = Err(AppendRefusal::MailboxFull);
+    assert_eq!(send(&store, sending(id, &[1], 14, b"x")).await, full);
+    // A duplicate is a success even then.
+    assert!(
+        send(&store, sending(id, &[1], 3, b"x"))
+            .await
+            .unwrap()
+            .stored
+            .is_empty()
+    );
+    assert_eq!(mailbox(&store, 1, 1).await.len(), 14);
+    // 350,000 of 400,000 bytes are for others than the account's own devices.
+    for number in 0..3 {
+        send(&store, sending(id, &[2], number, &[0; 90_000]))
+            .await
+            .unwrap();
+    }
+    assert_eq!(send(&store, sending(id, &[2], 3, &[0; 90_000])).await, full);
+    send(&store, sending(id, &[2], 4, &[0; 80_000]))
+        .await
+        .unwrap();
+    assert_eq!(send(&store, sending(id, &[2], 5, b"x")).await, full);
+    // Room comes back with an acknowledgement.
+    store
+        .acknowledge(account(1), device(2), vec![Position(2)])
+        .await
+        .unwrap();
+    send(&store, sending(id, &[2], 3, &[0; 90_000]))
+        .await
+        .unwrap();
+}
+
+/// Who may use which part of a mailbox.
+pub async fn strangers_share_little_and_own_devices_have_a_reserve<P: ServerPlace>(place: P) {
+    let store = open_with(&place, limits()).await;
+    register_with_contact(&store, 1, &[1]).await;
+    let full = Err(AppendRefusal::MailboxFull);
+    let mut number = 0;
+    let mut fill = async |id, count| {
+        for _ in 0..count {
+            number += 1;
+            send(&store, sending(id, &[1], number, b"x")).await.unwrap();
+        }
+        number += 1;
+        send(&store, sending(id, &[1], number, b"x")).await
+    };
+    assert_eq!(fill(public_id(1), 3).await, full);
+    // 14 of 16 for everybody else, the strangers' 3 among them.
+    assert_eq!(fill(contact_id(1, 1), 11).await, full);
+    assert_eq!(fill(public_id(1), 0).await, full);
+    assert_eq!(fill(own_id(1), 2).await, full);
+    assert_eq!(mailbox(&store, 1, 1).await.len(), 16);
+    // A stranger's envelope goes, a stranger's place is free.
+    store
+        .acknowledge(account(1), device(1), vec![Position(1)])
+        .await
+        .unwrap();
+    assert_eq!(fill(public_id(1), 1).await, full);
+}
+
+/// The newest are remembered, the oldest forgotten.
+pub async fn remembered_envelopes_are_bounded<P: ServerPlace>(place: P) {
+    let store = open_with(&place, limits()).await;
+    register_with_contact(&store, 1, &[1]).await;
+    let id = contact_id(1, 1);
+    for number in 0..8_u32 {
+        let sent = send(&store, sending(id, &[1], number, b"x")).await.unwrap();
+        store
+            .acknowledge(account(1), device(1), vec![sent.stored[0].1])
+            .await
+            .unwrap();
+    }
+    assert_eq!(
+        rows_of(&store, 1).await.get("remembered_envelopes"),
+        Some(&4)
+    );
+    assert_eq!(rows_of(&store, 1).await.get("envelope_digests"), Some(&4));
+    for (number, is_new) in [(7, false), (4, false), (3, true), (0, true)] {
+        let sent = send(&store, sending(id, &[1], number, b"x")).await.unwrap();
+        assert_eq!(!sent.stored.is_empty(), is_new, "envelope {number}");
+    }
+}
+
+/// Retention.
+pub async fn what_is_too_old_is_deleted_and_counted<P: ServerPlace>(place: P) {
+    let store = open_with(&place, limits()).await;
+    register_with_contact(&store, 1, &[1, 2]).await;
+    let id = contact_id(1, 1);
+    for number in 0..9_u32 {
+        let mut append = sending(id, &[1], number, &[5; 7000]);
+        append.today = TODAY.plus(number / 3);
+        send(&store, append).await.unwrap();
+    }
+    assert_eq!(store.expire(TODAY.plus(45)).await.unwrap(), 0);
+    assert_eq!(store.expire(TODAY.plus(47)).await.unwrap(), 6);
+    let store = {
+        drop(store);
+        place.crash();
+        open_with(&place, limits()).await
+    };
+    let positions: Vec<_> = mailbox(&store, 1, 1)
+        .await
+        .iter()
+        .map(|one| one.position.0)
+        .collect();
+    assert_eq!(positions, [7, 8, 9]);
+    let counts = store
+        .take_expired_counts(account(1), device(1))
+        .await
+        .unwrap();
+    let count = |days| ExpiredCount {
+        day: TODAY.plus(days),
+        count: 3,
+    };
+    assert_eq!(counts, [count(0), count(1)]);
+    let store = crash(&place, store).await;
+    assert!(
+        store
+            .take_expired_counts(account(1), device(1))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        store
+            .take_expired_counts(account(1), device(2))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(rows_of(&store, 1).await.get("envelopes"), Some(&3));
+}
+
+/// The daily run forgets what an earlier one has seen.
+pub async fn remembered_envelopes_are_forgotten_after_a_day<P: ServerPlace>(place: P) {
+    let store = open_with(&place, limits()).await;
+    register_with_contact(&store, 1, &[1]).await;
+    let append = sending(contact_id(1, 1), &[1], 1, b"x");
+    send(&store, append.clone()).await.unwrap();
+    store
+        .acknowledge(account(1), device(1), vec![Position(1)])
+        .await
+        .unwrap();
+    for days in [0, 0] {
+        store.expire(TODAY.plus(days)).await.unwrap();
+        assert!(
+            send(&store, append.clone())
+                .await
+                .unwrap()
+                .stored
+                .is_empty()
+        );
+    }
+    store.expire(TODAY.plus(1)).await.unwrap();
+    assert_eq!(rows_of(&store, 1).await.get("remembered_envelopes"), None);
+    assert_eq!(rows_of(&store, 1).await.get("envelope_digests"), None);
+    assert_eq!(send(&store, append).await.unwrap().stored.len(), 1);
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The stores on files: sled 0.34.7 with guards, since its `flush` alone is no durability.
+//!
+//! One tree; one committer thread that takes whatever is queued, applies it, and makes it durable
+//! with one flush and one `fdatasync`. Guards by number, from the audit of sled 0.34.7's source:
+//! G1 the `fdatasync` of a second handle of `db`; G2 new files are synced before anything is
+//! acknowledged; G3 half-written snapshots are deleted before opening; G4 a bad snapshot is moved
+//! aside once; G5 no row is so large that sled would put a page into a file that it never syncs;
+//! G6 the first error of any kind stops the store for good.
+
+mod committer;
+mod folder;
+mod guards;
+mod platform;
+
+use core::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+
+pub use guards::{SyncData, Syncer};
+
+use self::committer::Shared;
+use self::folder::Folder;
+use super::client::{self, EmbeddedClientStore};
+use super::format::{Format, Found as FormatFound};
+use super::key_value::{Batch, Found, KeyRange, KeyValue, Order, Scan};
+use super::server::{self, EmbeddedStore, ServerOptions};
+use crate::StoreError;
+
+/// How files are used.
+#[derive(Clone)]
+pub struct FileOptions {
+    /// What sled may keep in memory, in bytes. It takes about twice as much.
+    pub cache_bytes: u64,
+    /// What makes the file durable.
+    pub syncer: Arc<dyn Syncer>,
+}
+
+impl Default for FileOptions {
+    /// 32 MiB, and `fdatasync`.
+    fn default() -> Self {
+        Self {
+            cache_bytes: 32 * 1024 * 1024,
+            syncer: Arc::new(SyncData),
+        }
+    }
+}
+
+/// Opens the server's store in `folder`, which is made (mode 0700) where it is not there.
+///
+/// A store of an older format is migrated on a copy; the old files stay beside it.
+///
+/// # Errors
+/// [`StoreError::StoreInUse`], [`StoreError::NewerFormat`], [`StoreError::OlderFormat`],
+/// [`StoreError::Corrupt`], [`StoreError::Io`], [`StoreError::DiskFull`].
+pub async fn open_server(
+    folder: &Path,
+    options: ServerOptions,
+    files: FileOptions,
+) -> Result<EmbeddedStore<SledKeyValue>, StoreError> {
+    EmbeddedStore::open(open(folder, server::format(), files).await?, options).await
+}
+
+/// Opens the client's store in `folder`, as [`open_server`] does the server's.
+///
+/// # Errors
+/// As [`open_server`].
+pub async fn open_client(
+    folder: &Path,
+    files: FileOptions,
+) -> Result<EmbeddedClientStore<SledKeyValue>, StoreError> {
+    EmbeddedClientStore::open(open(folder, client::format(), files).await?).await
+}
+
+/// Whether a store was made in `folder`.
+#[must_use]
+pub fn exists(folder: &Path) -> bool {
+    folder::is_marked(folder)
+}
+
+async fn open(
+    folder: &Path,
+    format: Format<SledKeyValue>,
+    files: FileOptions,
+) -> Result<SledKeyValue, StoreError> {
+    let folder = Folder::lock(folder)?;
+    folder.finish_migration()?;
+    let mut store = SledKeyValue::open(&folder.current(), &files)?;
+    match format.find(&store)? {
+        // sled takes a file that it cannot read for an empty one; the mark says that it is not.
+        FormatFound::Empty if folder.has_mark() => {
+            return Err(StoreError::Corrupt { what: "sled" });
+        }
+        FormatFound::Empty => format.write(&store).await?,
+        FormatFound::Current => {}
+        FormatFound::Older(from) => {
+            drop(store);
+            folder.begin_migration()?;
+            let copy = SledKeyValue::open(&folder.copy(), &files)?;
+            format.migrate(&copy, from).await?;
+            drop(copy);
+            folder.end_migration(from)?;
+            store = SledKeyValue::open(&folder.current(), &files)?;
+        }
+    }
+    folder.mark()?;
+    store.folder = Some(folder);
+    Ok(store)
+}
+
+/// sled, guarded.
+pub struct SledKeyValue {
+    shared: Arc<Shared>,
+    committer: Option<JoinHandle<()>>,
+    /// Holds the lock of the folder; dropped after sled.
+    folder: Option<Folder>,
+}
+
+impl SledKeyValue {
+    fn open(path: &Path, files: &FileOptions) -> Result<Self, StoreError> {
+        let (tree, file) = guards::open(path, files.cache_bytes, files.syncer.as_ref())?;
+        let shared = Arc::new(Shared::new(tree));
+        let committer = committer::start(
+            Arc::clone(&shared),
+            file,
+            Arc::clone(&files.syncer),
+            path.to_owned(),
+        )?;
+        Ok(Self {
+            shared,
+            committer: Some(committer),
+            folder: None,
+        })
+    }
+}
+
+impl Drop for SledKeyValue {
+    /// Makes everything durable that was queued, and closes the files.
+    fn drop(&mut self) {
+        self.shared.close();
+        if let Some(committer) = self.committer.take()
+            && committer.join().is_err()
+        {
+            tracing::error!(code = "store_bug", "the committer panicked");
+        }
+        self.shared.drop_tree();
+        self.folder = None;
+    }
+}
+
+impl KeyValue for SledKeyValue {
+    fn get(&self, key: &[u8]) -> Result<Found, StoreError> {
+        self.shared.get(key)
+    }
+
+    fn scan(&self, range: &KeyRange, order: Order, limit: usize) -> Result<Scan, StoreError> {
+        self.shared.scan(range, order, limit)
+    }
+
+    fn apply(&self, batch: Batch) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
+        let queued = self.shared.queue(batch);
+        async move {
+            match queued? {
+                Some(durable) => durable.await.unwrap_or(Err(StoreError::Stopped)),
+                None => Ok(()),
+            }
+        }
+    }
+}
+
+fn bytes(value: &sled::IVec) -> Bytes {
+    Bytes::copy_from_slice(value)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The conformance suite on files, and one test for each guard.
+
+use std::fs::{self, File};
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::client::{ClientStore, RowKey, RowWrite};
+use crate::conformance::world::{
+    contact_id, limits, mailbox, register_with_contact, send, sending,
+};
+use crate::conformance::{ClientPlace, ServerPlace};
+use crate::embedded::format::Content;
+use crate::server::{AccountStore, MailboxStore};
+
+struct Place {
+    folder: TempDir,
+    files: FileOptions,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::with(Arc::new(SyncData))
+    }
+}
+
+impl Place {
+    fn with(syncer: Arc<dyn Syncer>) -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            files: FileOptions {
+                cache_bytes: 4 * 1024 * 1024,
+                syncer,
+            },
+        }
+    }
+
+    fn sled(&self) -> std::path::PathBuf {
+        self.folder.path().join("sled")
+    }
+
+    async fn server(&self) -> EmbeddedStore<SledKeyValue> {
+        self.try_server().await.unwrap()
+    }
+
+    async fn try_server(&self) -> Result<EmbeddedStore<SledKeyValue>, StoreError> {
+        let options = ServerOptions {
+            limits: limits(),
+            new_name_key: [1; 32],
+        };
+        ServerPlace::open(self, options).await
+    }
+}
+
+impl ServerPlace for Place {
+    type Store = EmbeddedStore<SledKeyValue>;
+
+    async fn open(&self, options: ServerOptions) -> Result<Self::Store, StoreError> {
+        open_server(self.folder.path(), options, self.files.clone()).await
+    }
+
+    fn crash(&self) {}
+}
+
+impl ClientPlace for Place {
+    type Store = EmbeddedClientStore<SledKeyValue>;
+
+    async fn open(&self) -> Result<Self::Store, StoreError> {
+        open_client(self.folder.path(), self.files.clone()).await
+    }
+
+    fn crash(&self) {}
+}
+
+mod server_suite {
+    crate::server_conformance!(super::Place::default());
+}
+
+mod client_suite {
+    crate::client_conformance!(super::Place::default());
+}
+
+/// Counts syncs, remembers which files were synced when they were new, and fails when told.
+#[derive(Default)]
+struct Watched {
+    syncs: AtomicUsize,
+    new_files: Mutex<Vec<u64>>,
+    fails: AtomicBool,
+}
+
+impl Syncer for Watched {
+    fn sync(&self, file: &File) -> io::Result<()> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.syncs.fetch_add(1, Ordering::SeqCst);
+        file.sync_data()
+    }
+
+    fn sync_new(&self, file: &File) -> io::Result<()> {
+        self.new_files.lock().unwrap().push(inode(file));
+        file.sync_all()
+    }
+}
+
+#[cfg(unix)]
+fn inode(file: &File) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap())
+}
+
+#[cfg(not(unix))]
+fn inode(_: &File) -> u64 {
+    0
+}
+
+#[tokio::test]
+async fn g1_every_answer_waits_for_a_sync_and_a_queue_shares_one() {
+    let watched = Arc::new(Watched::default());
+    let place = Place::with(Arc::<Watched>::clone(&watched));
+    let store = Arc::new(place.server().await);
+    register_with_contact(&*store, 1, &[1]).await;
+    let count = || watched.syncs.load(Ordering::SeqCst);
+    let before = count();
+    for number in 0..5 {
+        send(&*store, sending(contact_id(1, 1), &[1], number, b"x"))
+            .await
+            .unwrap();
+    }
+    assert_eq!(count() - before, 5);
+    // Reading, and asking for what is durable already, costs none.
+    mailbox(&*store, 1, 1).await;
+    store
+        .account_by_delivery_id(contact_id(1, 1))
+        .await
+        .unwrap();
+    send(&*store, sending(contact_id(1, 1), &[1], 0, b"x"))
+        .await
+        .unwrap();
+    assert_eq!(count() - before, 5);
+
+    let before = count();
+    let mut tasks = JoinSet::new();
+    for number in 100..108 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            send(&*store, sending(contact_id(1, 1), &[1], number, b"x"))
+                .await
+                .unwrap();
+        });
+    }
+    tasks.join_all().await;
+    assert!((1..=8).contains(&(count() - before)));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn g2_new_files_are_synced_before_anything_is_acknowledged() {
+    let watched = Arc::new(Watched::default());
+    let place = Place::with(Arc::<Watched>::clone(&watched));
+    let store = SledKeyValue::open(&place.sled(), &place.files).unwrap();
+    assert_eq!(watched.syncs.load(Ordering::SeqCst), 0);
+    for name in ["conf", "db"] {
+        let file = File::open(place.sled().join(name)).unwrap();
+        assert!(
+            watched.new_files.lock().unwrap().contains(&inode(&file)),
+            "{name}"
+        );
+    }
+    drop(store);
+}
+
+/// A store with an envelope in it, closed.
+async fn filled() -> Place {
+    let place = Place::default();
+    let store = place.server().await;
+    register_with_contact(&store, 1, &[1]).await;
+    send(&store, sending(contact_id(1, 1), &[1], 1, &[7; 40_000]))
+        .await
+        .unwrap();
+    place
+}
+
+#[tokio::test]
+async fn g3_a_half_written_snapshot_does_not_keep_the_store_closed() {
+    let place = filled().await;
+    let half = place.sled().join("snap.FFFFFFFFFFFFFF0.generating");
+    fs::write(&half, b"half").unwrap();
+    // The guard is needed: sled alone takes it for the newest snapshot.
+    assert!(sled::open(place.sled()).is_err());
+    let store = place.server().await;
+    assert_eq!(mailbox(&store, 1, 1).await.len(), 1);
+    assert!(!half.exists());
+}
+
+#[tokio::test]
+async fn g4_a_damaged_snapshot_is_rebuilt_from_the_log() {
+    let place = filled().await;
+    for entry in fs::read_dir(place.sled()).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_string_lossy().starts_with("snap.") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    fs::write(place.sled().join("snap.0000000000000010"), [0xff; 64]).unwrap();
+    assert!(sled::open(place.sled()).is_err());
+    let store = place.server().await;
+    assert_eq!(mailbox(&store, 1, 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn g5_no_row_is_so_large_that_sled_puts_it_beside_its_log() {
+    let blobs = |path: &Path| fs::read_dir(path.join("blobs")).unwrap().count();
+    // Values of 64 KiB alone are no guard: sled writes whole leaves of up to 16 rows.
+    let bare = tempfile::tempdir().unwrap();
+    let tree = sled::open(bare.path()).unwrap();
+    for number in 0..200_u16 {
+        tree.insert(number.to_be_bytes(), vec![7; 60 * 1024])
+            .unwrap();
+    }
+    tree.flush().unwrap();
+    assert!(blobs(bare.path()) > 0);
+
+    let place = Place::default();
+    let store = ClientPlace::open(&place).await.unwrap();
+    for number in 0..400_u16 {
+        let at = RowKey {
+            table: 1,
+            key: Bytes::from([number.to_be_bytes().as_slice(), &[7; 500]].concat()),
+        };
+        let value = vec![7; usize::from(number % 7) * 20_000];
+        let batch = if number % 3 == 2 {
+            vec![RowWrite::Delete { at }]
+        } else {
+            vec![RowWrite::Put {
+                at,
+                value: value.into(),
+            }]
+        };
+        store.apply(batch).await.unwrap();
+        assert_eq!(blobs(&place.sled()), 0);
+    }
+    drop(store);
+    let store = ClientPlace::open(&place).await.unwrap();
+    assert_eq!(store.scan(1, &[], None, 1000).unwrap().len(), 267);
+    assert_eq!(blobs(&place.sled()), 0);
+}
+
+#[tokio::test]
+async fn g5_a_value_over_the_limit_is_refused_before_it_is_queued() {
+    let place = Place::default();
+    let store = SledKeyValue::open(&place.sled(), &place.files).unwrap();
+    let value = vec![0; waxwing_proto::limits::STORE_VALUE_SIZE_MAX + 1];
+    let batch = Batch::from([(Bytes::from_static(b"k"), Some(value.into()))]);
+    assert_eq!(
+        store.apply(batch).await,
+        Err(StoreError::Limit { what: "value" })
+    );
+    assert_eq!(store.get(b"k").unwrap().value, None);
+}
+
+#[tokio::test]
+async fn g6_after_a_failed_sync_nothing_is_acknowledged_any_more() {
+    let watched = Arc::new(Watched::default());
+    let place = Place::with(Arc::<Watched>::clone(&watched));
+    let store = place.server().await;
+    register_with_contact(&store, 1, &[1]).await;
+    send(&store, sending(contact_id(1, 1), &[1], 1, b"x"))
+        .await
+        .unwrap();
+    watched.fails.store(true, Ordering::SeqCst);
+    let lost = store.append(sending(contact_id(1, 1), &[1], 2, b"x")).await;
+    assert_eq!(lost, Err(StoreError::DiskFull));
+    watched.fails.store(false, Ordering::SeqCst);
+    for number in [2, 3] {
+        let late = store
+            .append(sending(contact_id(1, 1), &[1], number, b"x"))
+            .await;
+        assert_eq!(late, Err(StoreError::Stopped));
+    }
+    drop(store);
+    let store = place.server().await;
+    assert_eq!(mailbox(&store, 1, 1).await[0].envelope.as_ref(), b"x");
+    let again = send(&store, sending(contact_id(1, 1), &[1], 9, b"x")).await;
+    assert_eq!(again.unwrap().stored.len(), 1);
+}
+
+#[tokio::test]
+async fn a_store_has_one_owner_at_a_time() {
+    let place = Place::default();
+    assert!(!exists(place.folder.path()));
+    let store = place.server().await;
+    assert!(exists(place.folder.path()));
+    assert!(matches!(
+        place.try_server().await,
+        Err(StoreError::StoreInUse)
+    ));
+    drop(store);
+    for _ in 0..5 {
+        drop(place.server().await);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_said_and_not_taken_for_an_empty_store() {
+    let place = filled().await;
+    for entry in fs::read_dir(place.sled()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() && path.file_name().unwrap() != "conf" {
+            let length = usize::try_from(fs::metadata(&path).unwrap().len()).unwrap();
+            fs::write(&path, vec![0xa5; length]).unwrap();
+        }
+    }
+    assert!(matches!(
+        place.try_server().await,
+        Err(StoreError::Corrupt { .. })
+    ));
+
+    let place = filled().await;
+    fs::remove_dir_all(place.sled()).unwrap();
+    assert!(matches!(
+        place.try_server().await,
+        Err(StoreError::Corrupt { .. })
+    ));
+
+    let place = filled().await;
+    fs::write(place.sled().join("conf"), [0; 64]).unwrap();
+    assert!(matches!(
+        place.try_server().await,
+        Err(StoreError::Corrupt { .. })
+    ));
+
+    let place = filled().await;
+    assert!(matches!(
+        ClientPlace::open(&place).await,
+        Err(StoreError::Corrupt { what: "format" })
+    ));
+}
+
+const SECOND: Format<SledKeyValue> = Format {
+    content: Content::Server,
+    current: 2,
+    migrations: &[|store| {
+        let old = store.get(b"\xf0old")?.value;
+        Ok(Batch::from([(Bytes::from_static(b"\xf0new"), old)]))
+    }],
+};
+
+#[tokio::test]
+async fn an_older_store_is_migrated_on_a_copy_and_a_newer_one_refused() {
+    let place = filled().await;
+    let path = place.folder.path();
+    let store = open(path, server::format(), place.files.clone())
+        .await
+        .unwrap();
+    let row = (
+        Bytes::from_static(b"\xf0old"),
+        Some(Bytes::from_static(b"row")),
+    );
+    store.apply(Batch::from([row])).await.unwrap();
+    drop(store);
+
+    let store = open(path, SECOND, place.files.clone()).await.unwrap();
+    assert_eq!(store.get(b"\xf0new").unwrap().value.unwrap(), "row");
+    drop(store);
+    let newer = StoreError::NewerFormat { found: 2, known: 1 };
+    assert_eq!(place.try_server().await.err(), Some(newer));
+
+    // What it was migrated from is still there, untouched.
+    let kept = SledKeyValue::open(&path.join("sled.format-1"), &place.files).unwrap();
+    assert_eq!(kept.get(b"\xf0new").unwrap().value, None);
+    assert_eq!(kept.get(b"\xf0old").unwrap().value.unwrap(), "row");
+}
+
+#[tokio::test]
+async fn closing_makes_durable_what_was_queued() {
+    let place = Place::default();
+    let store = ClientPlace::open(&place).await.unwrap();
+    let at = RowKey {
+        table: 1,
+        key: Bytes::from_static(b"k"),
+    };
+    let value = Bytes::from_static(b"v");
+    let late = store.apply(vec![RowWrite::Put {
+        at: at.clone(),
+        value: value.clone(),
+    }]);
+    drop(store);
+    late.await.unwrap();
+    let store = ClientPlace::open(&place).await.unwrap();
+    assert_eq!(store.get(&[at]).unwrap(), [Some(value)]);
+}
