@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The seam to the network: [`Link`], [`Dialer`] and [`Listener`].
+//!
+//! A link is one encrypted connection between a client and a server, on which the client opens
+//! bidirectional streams. Nothing above this module names an implementation.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use waxwing_proto::ServerAddress;
+
+use crate::close::{CloseCode, CloseReason};
+use crate::error::LinkError;
+use crate::seams::BoxFuture;
+use crate::stream::{RecvStream, SendStream};
+
+/// The key exchange that a link was set up with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyExchange {
+    /// X25519 together with ML-KEM-768 (draft-ietf-tls-ecdhe-mlkem).
+    X25519MlKem768,
+    /// None: both ends live in one process, in a simulation.
+    Simulated,
+}
+
+impl KeyExchange {
+    /// The name in the IANA registry of TLS supported groups, or `simulated`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::X25519MlKem768 => "X25519MLKEM768",
+            Self::Simulated => "simulated",
+        }
+    }
+}
+
+impl core::fmt::Display for KeyExchange {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The network that an address belongs to, as far as limits go: the first 24 bits of an IPv4
+/// address, the first 56 of an IPv6 address. A family byte, then the bits, then zeros.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AddressPrefix(pub [u8; 8]);
+
+impl AddressPrefix {
+    /// The prefix of `address`. An IPv4 address that is mapped into IPv6 counts as IPv4.
+    #[must_use]
+    pub const fn of(address: IpAddr) -> Self {
+        // TRN-24.
+        match address.to_canonical() {
+            IpAddr::V4(v4) => {
+                let [a, b, c, _] = v4.octets();
+                Self([4, a, b, c, 0, 0, 0, 0])
+            }
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, e, f, g, ..] = v6.octets();
+                Self([6, a, b, c, d, e, f, g])
+            }
+        }
+    }
+}
+
+/// What an implementation of links provides. Called through [`Link`].
+pub trait LinkBackend: Send + Sync + 'static {
+    /// See [`Link::open`].
+    fn open(&self) -> BoxFuture<'_, Result<(SendStream, RecvStream), LinkError>>;
+    /// See [`Link::accept`].
+    fn accept(&self) -> BoxFuture<'_, Result<(SendStream, RecvStream), LinkError>>;
+    /// See [`Link::exporter`].
+    fn exporter(&self, label: &[u8], context: &[u8]) -> Result<[u8; 32], LinkError>;
+    /// See [`Link::remote_address`].
+    fn remote_address(&self) -> SocketAddr;
+    /// See [`Link::negotiated_group`].
+    fn negotiated_group(&self) -> KeyExchange;
+    /// See [`Link::close_with_retry`].
+    fn close(&self, code: CloseCode, retry_after_ms: Option<u32>);
+    /// See [`Link::close_reason`].
+    fn close_reason(&self) -> Option<CloseReason>;
+    /// See [`Link::closed`].
+    fn closed(&self) -> BoxFuture<'static, CloseReason>;
+}
+
+/// One connection. Clones are handles to the same connection, which is closed when the last handle
+/// and the last stream are gone.
+#[derive(Clone)]
+pub struct Link(Arc<dyn LinkBackend>);
+
+impl Link {
+    /// Wraps what an implementation of links provides.
+    #[must_use]
+    pub fn new(backend: Arc<dyn LinkBackend>) -> Self {
+        Self(backend)
+    }
+
+    /// Opens a stream; waits while the peer allows no more. The peer sees the stream with the
+    /// first byte that is sent on it. Only clients open streams. Cancellation safe.
+    ///
+    /// # Errors
+    /// [`LinkError::Closed`].
+    pub async fn open(&self) -> Result<(SendStream, RecvStream), LinkError> {
+        self.0.open().await
+    }
+
+    /// Waits for a stream that the peer opened. Cancellation safe.
+    ///
+    /// # Errors
+    /// [`LinkError::Closed`].
+    pub async fn accept(&self) -> Result<(SendStream, RecvStream), LinkError> {
+        self.0.accept().await
+    }
+
+    /// A secret that only the two ends of this connection can compute (RFC 8446, section 7.5, with
+    /// RFC 5705's `label` and `context`), the same at both ends. Signing it proves a key for this
+    /// connection and no other.
+    ///
+    /// # Errors
+    /// [`LinkError::Handshake`] before the handshake has ended.
+    pub fn exporter(&self, label: &[u8], context: &[u8]) -> Result<[u8; 32], LinkError> {
+        self.0.exporter(label, context)
+    }
+
+    /// Where the peer's packets come from. May change during the connection.
+    #[must_use]
+    pub fn remote_address(&self) -> SocketAddr {
+        self.0.remote_address()
+    }
+
+    /// The network that [`Link::remote_address`] belongs to, for limits.
+    #[must_use]
+    pub fn remote_prefix(&self) -> AddressPrefix {
+        AddressPrefix::of(self.remote_address().ip())
+    }
+
+    /// The key exchange of this connection.
+    #[must_use]
+    pub fn negotiated_group(&self) -> KeyExchange {
+        self.0.negotiated_group()
+    }
+
+    /// Ends the connection at once. What the peer has not received is discarded: wait for its
+    /// answer first.
+    pub fn close(&self, code: CloseCode) {
+        self.0.close(code, None);
+    }
+
+    /// As [`Link::close`], and tells the peer when to call again.
+    pub fn close_with_retry(&self, code: CloseCode, retry_after_ms: u32) {
+        self.0.close(code, Some(retry_after_ms));
+    }
+
+    /// Why the connection is over; `None` while it is not.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.0.close_reason()
+    }
+
+    /// Completes when the connection is over. The future does not keep the connection open.
+    pub fn closed(&self) -> BoxFuture<'static, CloseReason> {
+        self.0.closed()
+    }
+}
+
+impl core::fmt::Debug for Link {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        // No address: a log line must not tie one to an account.
+        f.debug_struct("Link")
+            .field("group", &self.negotiated_group())
+            .field("close_reason", &self.close_reason())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The two kinds of connection that a client makes. They share no socket, ticket, token or
+/// connection id, so that the network and a server cannot tie one to the other by them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Plane {
+    /// Authenticated: to receive, and to manage one's own account.
+    Account,
+    /// Never authenticated, never resumed: every call that names somebody else.
+    Anonymous,
+}
+
+/// Makes links to servers.
+pub trait Dialer: Send + Sync + 'static {
+    /// Connects to `server` and checks its key against the pins of the address. Bounded in time by
+    /// the implementation. Dropping the future gives the attempt up.
+    ///
+    /// The future gives [`LinkError::ServerKeyMismatch`] when somebody else answers, and
+    /// [`LinkError::TimedOut`], [`LinkError::NameNotResolved`], [`LinkError::Handshake`],
+    /// [`LinkError::NoKeyPin`], [`LinkError::Socket`], [`LinkError::Closed`].
+    fn dial<'a>(
+        &'a self,
+        server: &'a ServerAddress,
+        plane: Plane,
+    ) -> BoxFuture<'a, Result<Link, LinkError>>;
+}
+
+/// Takes links from clients.
+pub trait Listener: Send + Sync + 'static {
+    /// The next link whose handshake has ended; `None` after [`Listener::stop_accepting`].
+    /// Cancellation safe.
+    fn accept(&self) -> BoxFuture<'_, Option<Link>>;
+
+    /// Refuses new links from now on. Links that exist go on.
+    fn stop_accepting(&self);
+
+    /// Stops accepting, and completes when every link is over and the peers have been told so.
+    /// Closing the links is the caller's part.
+    fn drain(&self) -> BoxFuture<'_, ()>;
+
+    /// The address that this side is bound to.
+    fn local_address(&self) -> Option<SocketAddr>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_hide_the_host_part() {
+        let of = |text: &str| AddressPrefix::of(text.parse().unwrap());
+        assert_eq!(of("192.0.2.7"), of("192.0.2.200"));
+        assert_eq!(of("192.0.2.7"), of("::ffff:192.0.2.9"));
+        assert_ne!(of("192.0.2.7"), of("192.0.3.7"));
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:ff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:102::1"));
+        assert_ne!(of("0.0.0.0"), of("::"));
+    }
+}

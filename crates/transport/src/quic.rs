@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Links over QUIC (RFC 9000) with TLS 1.3 (RFC 8446), by quinn and rustls.
+//!
+//! The only key exchange is X25519MLKEM768: a peer without it cannot connect, so nobody can force
+//! one that a quantum computer breaks. The server is known by the hash of its Ed25519 raw public
+//! key (RFC 7250), never by a certificate. Nothing is resumed, and no session ticket, validation
+//! token or QUIC datagram exists.
+
+mod connection_ids;
+mod dialer;
+mod identity;
+mod link;
+mod listener;
+mod pins;
+mod settings;
+mod socket;
+mod tls;
+
+pub use dialer::{DialerSettings, QuicDialer};
+pub use identity::ServerIdentity;
+pub use listener::{ListenerSettings, QuicListener};
+pub use settings::StableKeys;
+pub use socket::SocketBuffers;
+
+// TRN-1.
+/// The application protocol, the same in every handshake (RFC 7301). Readable by any observer.
+pub const ALPN: &[u8] = b"waxwing/1";
+
+/// The server name in every handshake. T9: it is readable by any observer, so it is a constant and
+/// names neither user nor server.
+pub const SERVER_NAME: &str = "waxwing";

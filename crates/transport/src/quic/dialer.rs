@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Connects to servers over QUIC.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use quinn::{Connecting, ConnectionError, Endpoint, TokioRuntime, TransportErrorCode};
+use rustls::crypto::CryptoProvider;
+use tokio::task::JoinSet;
+use waxwing_proto::{ServerAddress, limits};
+
+use super::{SERVER_NAME, link, settings, socket, tls};
+use crate::error::LinkError;
+use crate::link::{Dialer, Link, Plane};
+use crate::seams::BoxFuture;
+
+/// How long an address is tried alone before the next one is tried beside it (RFC 8305, section 8).
+const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
+/// Addresses of one host that are tried.
+const ADDRESSES_MAX: usize = 4;
+
+/// What can be chosen about a dialer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DialerSettings {
+    /// How often an idle connection of the account plane is kept from being forgotten on the way,
+    /// in milliseconds; `None` for never. The default suits an application that is in use.
+    pub keep_alive_ms: Option<u32>,
+    /// How long one attempt may take, in milliseconds.
+    pub connect_timeout_ms: u32,
+}
+
+impl Default for DialerSettings {
+    fn default() -> Self {
+        Self {
+            keep_alive_ms: Some(25_000),
+            connect_timeout_ms: limits::CONNECT_TIMEOUT_MS,
+        }
+    }
+}
+
+/// Connects to servers over QUIC. Needs a tokio runtime. Each plane has sockets of its own, which
+/// are bound when they are first needed.
+pub struct QuicDialer {
+    settings: DialerSettings,
+    provider: Arc<CryptoProvider>,
+    endpoints: Mutex<BTreeMap<(Plane, bool), Endpoint>>,
+}
+
+impl QuicDialer {
+    /// A dialer without sockets yet.
+    #[must_use]
+    pub fn new(settings: DialerSettings) -> Self {
+        Self {
+            settings,
+            provider: Arc::new(tls::provider()),
+            endpoints: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    fn endpoint(&self, plane: Plane, is_ipv6: bool) -> Result<Endpoint, LinkError> {
+        // TRN-6.
+        let mut endpoints = self
+            .endpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(endpoint) = endpoints.get(&(plane, is_ipv6)) {
+            return Ok(endpoint.clone());
+        }
+        let any = if is_ipv6 {
+            SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
+        } else {
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
+        };
+        let (socket, _) = socket::bind(any)?;
+        let endpoint = Endpoint::new(
+            settings::client_endpoint(),
+            None,
+            socket,
+            Arc::new(TokioRuntime),
+        )
+        .map_err(|error| LinkError::Socket(error.kind()))?;
+        endpoints.insert((plane, is_ipv6), endpoint.clone());
+        Ok(endpoint)
+    }
+
+    async fn connect(&self, server: &ServerAddress, plane: Plane) -> Result<Link, LinkError> {
+        if server.key_pins.is_empty() {
+            return Err(LinkError::NoKeyPin);
+        }
+        let keep_alive = match plane {
+            Plane::Account => self.settings.keep_alive_ms,
+            // An idle connection of this plane is not worth keeping.
+            Plane::Anonymous => None,
+        };
+        let keep_alive = keep_alive.map(|ms| Duration::from_millis(u64::from(ms)));
+        let transport = Arc::new(settings::client_transport(keep_alive)?);
+        let mut attempts = JoinSet::new();
+        let mut delay = Duration::ZERO;
+        for address in resolve(server).await? {
+            let pins = server.key_pins.clone();
+            let (tls, verifier) = tls::client(Arc::clone(&self.provider), pins)?;
+            let config = settings::client(tls, Arc::clone(&transport));
+            let endpoint = self.endpoint(plane, address.is_ipv6())?;
+            attempts.spawn(async move {
+                tokio::time::sleep(delay).await;
+                let connecting = endpoint
+                    .connect_with(config, address, SERVER_NAME)
+                    .map_err(|_| LinkError::Settings("the server's address cannot be used"))?;
+                let outcome = finish(connecting).await;
+                if verifier.saw_other_key() {
+                    return Err(LinkError::ServerKeyMismatch);
+                }
+                outcome
+            });
+            delay = delay.saturating_add(NEXT_ADDRESS_DELAY);
+        }
+        first_success(attempts).await
+    }
+}
+
+impl Default for QuicDialer {
+    fn default() -> Self {
+        Self::new(DialerSettings::default())
+    }
+}
+
+impl Dialer for QuicDialer {
+    fn dial<'a>(
+        &'a self,
+        server: &'a ServerAddress,
+        plane: Plane,
+    ) -> BoxFuture<'a, Result<Link, LinkError>> {
+        let limit = Duration::from_millis(u64::from(self.settings.connect_timeout_ms));
+        Box::pin(async move {
+            tokio::time::timeout(limit, self.connect(server, plane))
+                .await
+                .unwrap_or(Err(LinkError::TimedOut))
+        })
+    }
+}
+
+impl core::fmt::Debug for QuicDialer {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("QuicDialer")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn resolve(server: &ServerAddress) -> Result<Vec<SocketAddr>, LinkError> {
+    let host = server.host.as_str();
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, server.port)]);
+    }
+    let found = tokio::net::lookup_host((host, server.port))
+        .await
+        .map_err(|_| LinkError::NameNotResolved)?;
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in found {
+        if !addresses.contains(&address) && addresses.len() < ADDRESSES_MAX {
+            addresses.push(address);
+        }
+    }
+    if addresses.is_empty() {
+        return Err(LinkError::NameNotResolved);
+    }
+    Ok(addresses)
+}
+
+async fn finish(connecting: Connecting) -> Result<Link, LinkError> {
+    let connection = connecting.await.map_err(|error| match error {
+        ConnectionError::TimedOut => LinkError::TimedOut,
+        ConnectionError::ConnectionClosed(close)
+            if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
+        {
+            LinkError::Refused
+        }
+        ConnectionError::LocallyClosed => {
+            LinkError::Settings("the dialer was closed during the attempt")
+        }
+        _ => LinkError::Handshake,
+    })?;
+    link::link(connection)
+}
+
+/// The first link, or the error that says most.
+async fn first_success(mut attempts: JoinSet<Result<Link, LinkError>>) -> Result<Link, LinkError> {
+    let weight = |error: &LinkError| match error {
+        LinkError::ServerKeyMismatch => 3,
+        LinkError::Handshake | LinkError::Refused => 2,
+        LinkError::TimedOut => 1,
+        _ => 0,
+    };
+    let mut worst = LinkError::NameNotResolved;
+    while let Some(outcome) = attempts.join_next().await {
+        match outcome {
+            Ok(Ok(link)) => return Ok(link),
+            Ok(Err(error)) if weight(&error) >= weight(&worst) => worst = error,
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+    Err(worst)
+}

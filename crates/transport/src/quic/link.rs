@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One QUIC connection as a link.
+
+use core::pin::pin;
+use core::task::{Context, Poll};
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use quinn::crypto::rustls::HandshakeData;
+use quinn::{Connection, ConnectionError, ReadError, StoppedError, VarInt, WriteError};
+
+use super::ALPN;
+use crate::close::{CloseCode, CloseReason, StreamCode};
+use crate::error::{LinkError, StreamError};
+use crate::link::{KeyExchange, Link, LinkBackend};
+use crate::seams::BoxFuture;
+use crate::stream::{RecvHalf, RecvStream, SendHalf, SendStream};
+
+/// Closes the connection when the last handle and the last stream are gone.
+struct Handle {
+    connection: Connection,
+    closed_with: Arc<OnceLock<CloseCode>>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close(CloseCode::Done, None);
+    }
+}
+
+impl Handle {
+    fn close(&self, code: CloseCode, retry_after_ms: Option<u32>) {
+        let _ = self.closed_with.set(code);
+        let reason = retry_after_ms.map(u32::to_be_bytes);
+        let reason = reason.as_ref().map_or(&[][..], |bytes| bytes.as_slice());
+        self.connection
+            .close(VarInt::from_u32(code.to_wire()), reason);
+    }
+
+    fn reason(&self, error: &ConnectionError) -> CloseReason {
+        close_reason(error, &self.closed_with)
+    }
+}
+
+/// Wraps a connection whose handshake has ended.
+///
+/// # Errors
+/// [`LinkError::Handshake`] when another application protocol was agreed on.
+pub(super) fn link(connection: Connection) -> Result<Link, LinkError> {
+    let handshake = connection
+        .handshake_data()
+        .and_then(|it| it.downcast::<HandshakeData>().ok());
+    if handshake.and_then(|it| it.protocol).as_deref() != Some(ALPN) {
+        let code = CloseCode::ProtocolViolation.to_wire();
+        connection.close(VarInt::from_u32(code), &[]);
+        return Err(LinkError::Handshake);
+    }
+    Ok(Link::new(Arc::new(QuicLink(Arc::new(Handle {
+        connection,
+        closed_with: Arc::new(OnceLock::new()),
+    })))))
+}
+
+struct QuicLink(Arc<Handle>);
+
+impl QuicLink {
+    fn streams(
+        &self,
+        (send, recv): (quinn::SendStream, quinn::RecvStream),
+    ) -> (SendStream, RecvStream) {
+        let send = QuicSend {
+            stream: send,
+            handle: Arc::clone(&self.0),
+        };
+        let recv = QuicRecv {
+            stream: recv,
+            handle: Arc::clone(&self.0),
+        };
+        (
+            SendStream::new(Box::new(send)),
+            RecvStream::new(Box::new(recv)),
+        )
+    }
+
+    fn over(&self, error: &ConnectionError) -> LinkError {
+        LinkError::Closed(self.0.reason(error))
+    }
+}
+
+impl LinkBackend for QuicLink {
+    fn open(&self) -> BoxFuture<'_, Result<(SendStream, RecvStream), LinkError>> {
+        Box::pin(async {
+            let opened = self.0.connection.open_bi().await;
+            opened
+                .map(|halves| self.streams(halves))
+                .map_err(|error| self.over(&error))
+        })
+    }
+
+    fn accept(&self) -> BoxFuture<'_, Result<(SendStream, RecvStream), LinkError>> {
+        Box::pin(async {
+            let accepted = self.0.connection.accept_bi().await;
+            accepted
+                .map(|halves| self.streams(halves))
+                .map_err(|error| self.over(&error))
+        })
+    }
+
+    fn exporter(&self, label: &[u8], context: &[u8]) -> Result<[u8; 32], LinkError> {
+        let mut value = [0; 32];
+        self.0
+            .connection
+            .export_keying_material(&mut value, label, context)
+            .map_err(|_| LinkError::Handshake)?;
+        Ok(value)
+    }
+
+    fn remote_address(&self) -> SocketAddr {
+        self.0.connection.remote_address()
+    }
+
+    /// T3: both sides offer nothing else, see `tls::provider`.
+    fn negotiated_group(&self) -> KeyExchange {
+        KeyExchange::X25519MlKem768
+    }
+
+    fn close(&self, code: CloseCode, retry_after_ms: Option<u32>) {
+        self.0.close(code, retry_after_ms);
+    }
+
+    fn close_reason(&self) -> Option<CloseReason> {
+        let error = self.0.connection.close_reason()?;
+        Some(self.0.reason(&error))
+    }
+
+    fn closed(&self) -> BoxFuture<'static, CloseReason> {
+        // Not the handle: waiting for the end must not put it off.
+        let connection = self.0.connection.clone();
+        let closed_with = Arc::clone(&self.0.closed_with);
+        Box::pin(async move { close_reason(&connection.closed().await, &closed_with) })
+    }
+}
+
+fn close_reason(error: &ConnectionError, closed_with: &OnceLock<CloseCode>) -> CloseReason {
+    match error {
+        ConnectionError::LocallyClosed => {
+            CloseReason::Local(closed_with.get().copied().unwrap_or(CloseCode::Done))
+        }
+        ConnectionError::ApplicationClosed(close) => CloseReason::Peer {
+            code: CloseCode::from_wire(narrow(close.error_code)),
+            retry_after_ms: <[u8; 4]>::try_from(close.reason.as_ref())
+                .ok()
+                .map(u32::from_be_bytes),
+        },
+        ConnectionError::TimedOut => CloseReason::TimedOut,
+        ConnectionError::Reset => CloseReason::Reset,
+        ConnectionError::VersionMismatch
+        | ConnectionError::TransportError(_)
+        | ConnectionError::ConnectionClosed(_)
+        | ConnectionError::CidsExhausted => CloseReason::Fault,
+    }
+}
+
+/// Codes beyond 32 bits are nobody's; they read as the largest one.
+fn narrow(code: VarInt) -> u32 {
+    u32::try_from(code.into_inner()).unwrap_or(u32::MAX)
+}
+
+struct QuicSend {
+    stream: quinn::SendStream,
+    handle: Arc<Handle>,
+}
+
+impl SendHalf for QuicSend {
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &mut Bytes,
+    ) -> Poll<Result<(), StreamError>> {
+        // The future holds no state of its own: what it wrote, `bytes` no longer has.
+        let chunks = core::slice::from_mut(bytes);
+        let written = pin!(self.stream.write_chunks(chunks)).poll(context);
+        written.map(|written| match written {
+            Ok(_) => Ok(()),
+            Err(WriteError::Stopped(code)) => {
+                Err(StreamError::Stopped(StreamCode::from_wire(narrow(code))))
+            }
+            Err(WriteError::ConnectionLost(error)) => {
+                Err(StreamError::Closed(self.handle.reason(&error)))
+            }
+            Err(WriteError::ClosedStream | WriteError::ZeroRttRejected) => {
+                Err(StreamError::Finished)
+            }
+        })
+    }
+
+    fn finish(&mut self) {
+        // It only fails where it was done before.
+        let _ = self.stream.finish();
+    }
+
+    fn reset(&mut self, code: StreamCode) {
+        let _ = self.stream.reset(VarInt::from_u32(code.to_wire()));
+    }
+
+    fn stopped(&self) -> BoxFuture<'static, StreamError> {
+        let stopped = self.stream.stopped();
+        let closed_with = Arc::clone(&self.handle.closed_with);
+        Box::pin(async move {
+            match stopped.await {
+                Ok(Some(code)) => StreamError::Stopped(StreamCode::from_wire(narrow(code))),
+                Ok(None) | Err(StoppedError::ZeroRttRejected) => StreamError::Finished,
+                Err(StoppedError::ConnectionLost(error)) => {
+                    StreamError::Closed(close_reason(&error, &closed_with))
+                }
+            }
+        })
+    }
+
+    fn set_priority(&self, priority: i32) {
+        // It only fails where nothing will be sent any more.
+        let _ = self.stream.set_priority(priority);
+    }
+}
+
+struct QuicRecv {
+    stream: quinn::RecvStream,
+    handle: Arc<Handle>,
+}
+
+impl RecvHalf for QuicRecv {
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        size_max: usize,
+    ) -> Poll<Result<Option<Bytes>, StreamError>> {
+        let read = pin!(self.stream.read_chunk(size_max, true)).poll(context);
+        read.map(|read| match read {
+            Ok(chunk) => Ok(chunk.map(|chunk| chunk.bytes)),
+            Err(ReadError::Reset(code)) => {
+                Err(StreamError::Reset(StreamCode::from_wire(narrow(code))))
+            }
+            Err(ReadError::ConnectionLost(error)) => {
+                Err(StreamError::Closed(self.handle.reason(&error)))
+            }
+            Err(
+                ReadError::ClosedStream
+                | ReadError::IllegalOrderedRead
+                | ReadError::ZeroRttRejected,
+            ) => Err(StreamError::Finished),
+        })
+    }
+
+    fn stop(&mut self, code: StreamCode) {
+        // It only fails where everything was read before.
+        let _ = self.stream.stop(VarInt::from_u32(code.to_wire()));
+    }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Takes QUIC connections from clients.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use quinn::{Endpoint, Incoming, TokioRuntime};
+use tokio::sync::{Mutex, Notify, Semaphore, mpsc};
+use tokio::task::AbortHandle;
+use waxwing_proto::limits;
+
+use super::identity::ServerIdentity;
+use super::settings::StableKeys;
+use super::socket::SocketBuffers;
+use super::{link, settings, socket};
+use crate::close::CloseCode;
+use crate::error::LinkError;
+use crate::link::{Link, Listener};
+use crate::seams::BoxFuture;
+
+/// What can be chosen about a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenerSettings {
+    /// Connections at a time; more are refused.
+    pub connections_max: usize,
+    /// How long a handshake may take, in milliseconds.
+    pub handshake_timeout_ms: u32,
+}
+
+impl Default for ListenerSettings {
+    fn default() -> Self {
+        Self {
+            connections_max: limits::CONNECTIONS_MAX,
+            handshake_timeout_ms: limits::CONNECT_TIMEOUT_MS,
+        }
+    }
+}
+
+/// Takes QUIC connections at one address. One task waits for them; a connection has one only
+/// while its handshake lasts, beside the one that quinn keeps.
+pub struct QuicListener {
+    endpoint: Endpoint,
+    links: Mutex<mpsc::Receiver<Link>>,
+    gate: Arc<Gate>,
+    acceptor: AbortHandle,
+    buffers: SocketBuffers,
+}
+
+/// Whether new connections are taken.
+#[derive(Default)]
+struct Gate {
+    is_shut: AtomicBool,
+    shut: Notify,
+}
+
+impl QuicListener {
+    /// Binds a UDP socket at `address` and takes connections from now on. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`LinkError::Socket`], [`LinkError::Settings`].
+    pub fn bind(
+        address: SocketAddr,
+        identity: &ServerIdentity,
+        keys: &StableKeys,
+        settings: ListenerSettings,
+    ) -> Result<Self, LinkError> {
+        let (socket, buffers) = socket::bind(address)?;
+        let endpoint = Endpoint::new(
+            settings::server_endpoint(keys),
+            Some(settings::server(identity, keys)?),
+            socket,
+            Arc::new(TokioRuntime),
+        )
+        .map_err(|error| LinkError::Socket(error.kind()))?;
+        let (ready, links) = mpsc::channel(limits::CONNECTING_MAX);
+        let gate = Arc::new(Gate::default());
+        let acceptor = tokio::spawn(accept_all(
+            endpoint.clone(),
+            settings,
+            Arc::clone(&gate),
+            ready,
+        ));
+        Ok(Self {
+            endpoint,
+            links: Mutex::new(links),
+            gate,
+            acceptor: acceptor.abort_handle(),
+            buffers,
+        })
+    }
+
+    /// The socket's buffers as the operating system granted them.
+    #[must_use]
+    pub const fn socket_buffers(&self) -> SocketBuffers {
+        self.buffers
+    }
+
+    /// The connections at the moment.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.endpoint.open_connections()
+    }
+}
+
+impl Listener for QuicListener {
+    fn accept(&self) -> BoxFuture<'_, Option<Link>> {
+        Box::pin(async {
+            let mut shut = core::pin::pin!(self.gate.shut.notified());
+            shut.as_mut().enable();
+            if self.gate.is_shut.load(Ordering::Acquire) {
+                return None;
+            }
+            tokio::select! {
+                biased;
+                () = shut => None,
+                link = async { self.links.lock().await.recv().await } => link,
+            }
+        })
+    }
+
+    fn stop_accepting(&self) {
+        self.gate.is_shut.store(true, Ordering::Release);
+        // The acceptor goes on and tells newcomers that they are refused.
+        self.gate.shut.notify_waiters();
+    }
+
+    fn drain(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.stop_accepting();
+            // Links that nobody took are closed here; the others by those who hold them.
+            self.links.lock().await.close();
+            while let Some(link) = self.links.lock().await.recv().await {
+                link.close(CloseCode::ShuttingDown);
+            }
+            self.endpoint.wait_idle().await;
+        })
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.endpoint.local_addr().ok()
+    }
+}
+
+impl Drop for QuicListener {
+    fn drop(&mut self) {
+        self.acceptor.abort();
+    }
+}
+
+impl core::fmt::Debug for QuicListener {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("QuicListener")
+            .field("local_address", &self.local_address())
+            .field("connections", &self.connections())
+            .finish_non_exhaustive()
+    }
+}
+
+async fn accept_all(
+    endpoint: Endpoint,
+    settings: ListenerSettings,
+    gate: Arc<Gate>,
+    ready: mpsc::Sender<Link>,
+) {
+    let handshakes = Arc::new(Semaphore::new(limits::CONNECTING_MAX));
+    while let Some(incoming) = endpoint.accept().await {
+        let permit = Arc::clone(&handshakes).try_acquire_owned();
+        // The newcomer itself is not counted yet.
+        let is_full = endpoint.open_connections() >= settings.connections_max;
+        let is_shut = gate.is_shut.load(Ordering::Acquire);
+        let (Ok(permit), false) = (permit, is_full || is_shut) else {
+            incoming.refuse();
+            continue;
+        };
+        let ready = ready.clone();
+        let limit = Duration::from_millis(u64::from(settings.handshake_timeout_ms));
+        tokio::spawn(async move {
+            // A handshake that fails concerns nobody but the client, who is told.
+            if let Ok(Ok(link)) = tokio::time::timeout(limit, complete(incoming)).await {
+                let _ = ready.send(link).await;
+            }
+            drop(permit);
+        });
+    }
+}
+
+async fn complete(incoming: Incoming) -> Result<Link, LinkError> {
+    let connection = incoming.await.map_err(|_| LinkError::Handshake)?;
+    link::link(connection)
+}

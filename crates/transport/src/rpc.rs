@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Calls on a link: a greeting, unary calls, and one long-lived stream for deliveries.
+//!
+//! The first bidirectional stream carries one `Hello` each way. Every later stream is one call:
+//! one `Request` frame, then one `Response` frame; only `subscribe` goes on with `Delivery` frames
+//! one way and `Acknowledge` frames the other. A call is cancelled by dropping its future.
+
+mod client;
+mod incoming;
+mod server;
+mod subscription;
+
+pub use client::Connection;
+pub use incoming::{IncomingCall, PendingCall, Responder};
+pub use server::{ServerConnection, serve_hello};
+pub use subscription::{
+    AcknowledgeSink, AcknowledgeStream, DeliverySink, DeliveryStream, FrameSink, FrameSource,
+};
+
+use waxwing_proto::v1;
+
+use crate::error::{CallError, StreamError, Upgrade};
+
+/// What one side says about itself in its `Hello`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Greeting {
+    /// The lowest protocol version that the side speaks, from 1.
+    pub protocol_min: u32,
+    /// The highest protocol version that the side speaks.
+    pub protocol_max: u32,
+    /// Optional behaviours that the side understands. Unknown bits are ignored.
+    pub features: u64,
+}
+
+impl Greeting {
+    /// What this version of the crate speaks.
+    pub const CURRENT: Self = Self {
+        protocol_min: 1,
+        protocol_max: 1,
+        features: 0,
+    };
+
+    const fn to_wire(self, server_time_ms: u64) -> v1::Hello {
+        v1::Hello {
+            protocol_min: self.protocol_min,
+            protocol_max: self.protocol_max,
+            features: self.features,
+            server_time_ms,
+        }
+    }
+
+    /// Reads the peer's message. A range that is empty or begins at 0 is no greeting.
+    const fn from_wire(hello: &v1::Hello) -> Result<Self, CallError> {
+        if hello.protocol_min == 0 || hello.protocol_min > hello.protocol_max {
+            return Err(CallError::Protocol(StreamError::Malformed));
+        }
+        Ok(Self {
+            protocol_min: hello.protocol_min,
+            protocol_max: hello.protocol_max,
+            features: hello.features,
+        })
+    }
+}
+
+/// The highest protocol version that both sides speak, or who has to be upgraded.
+///
+/// # Errors
+/// [`Upgrade`]: the side whose highest version is below the other's lowest.
+pub const fn negotiate(client: Greeting, server: Greeting) -> Result<u32, Upgrade> {
+    // TRN-11.
+    if client.protocol_max < server.protocol_min {
+        Err(Upgrade::Client)
+    } else if server.protocol_max < client.protocol_min {
+        Err(Upgrade::Server)
+    } else if client.protocol_max < server.protocol_max {
+        Ok(client.protocol_max)
+    } else {
+        Ok(server.protocol_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn speaks(protocol_min: u32, protocol_max: u32) -> Greeting {
+        Greeting {
+            protocol_min,
+            protocol_max,
+            features: 0,
+        }
+    }
+
+    #[test]
+    fn the_highest_common_version_is_taken() {
+        assert_eq!(negotiate(speaks(1, 3), speaks(2, 5)), Ok(3));
+        assert_eq!(negotiate(speaks(2, 5), speaks(1, 3)), Ok(3));
+        assert_eq!(negotiate(speaks(1, 1), speaks(1, 1)), Ok(1));
+    }
+
+    #[test]
+    fn the_older_side_has_to_be_upgraded() {
+        assert_eq!(negotiate(speaks(1, 1), speaks(2, 3)), Err(Upgrade::Client));
+        assert_eq!(negotiate(speaks(2, 3), speaks(1, 1)), Err(Upgrade::Server));
+    }
+
+    #[test]
+    fn an_impossible_range_is_refused() {
+        for (min, max) in [(0, 0), (0, 1), (2, 1)] {
+            assert!(Greeting::from_wire(&speaks(min, max).to_wire(0)).is_err());
+        }
+    }
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The client's side: [`Connection`].
+
+use std::sync::Arc;
+
+use waxwing_proto::{limits, v1};
+
+use super::subscription::{AcknowledgeSink, DeliveryStream, FrameSink, FrameSource};
+use super::{Greeting, negotiate};
+use crate::close::CloseCode;
+use crate::error::{CallError, StreamError};
+use crate::link::Link;
+use crate::seams::{Clock, within};
+use crate::stream::{RecvStream, SendStream};
+
+/// A link on which the greetings have been exchanged. Clones are handles to the same connection.
+#[derive(Clone)]
+pub struct Connection {
+    link: Link,
+    clock: Arc<dyn Clock>,
+    protocol: u32,
+    server: Greeting,
+    server_time_ms: u64,
+    established_at_ms: u64,
+}
+
+impl Connection {
+    /// Exchanges greetings on the first stream of `link`, within
+    /// [`limits::HELLO_TIMEOUT_MS`]. Closes the link when that fails.
+    ///
+    /// # Errors
+    /// [`CallError::UpgradeRequired`] names who must upgrade when the two sides have no protocol
+    /// version in common; [`CallError::Timeout`], [`CallError::LinkLost`],
+    /// [`CallError::Protocol`].
+    pub async fn establish(link: Link, clock: Arc<dyn Clock>) -> Result<Self, CallError> {
+        Self::establish_with(link, clock, Greeting::CURRENT).await
+    }
+
+    /// As [`Connection::establish`], with a greeting of the caller's choice.
+    ///
+    /// # Errors
+    /// As [`Connection::establish`].
+    pub async fn establish_with(
+        link: Link,
+        clock: Arc<dyn Clock>,
+        client: Greeting,
+    ) -> Result<Self, CallError> {
+        // TRN-10.
+        let exchange = async {
+            let (mut send, mut recv) = link.open().await?;
+            let limit = limits::CONTROL_FRAME_SIZE_MAX;
+            send.send(&client.to_wire(0), limit).await?;
+            send.finish().await?;
+            let answer: Option<v1::Hello> = recv.receive(limit).await?;
+            answer.ok_or(CallError::Protocol(StreamError::Truncated))
+        };
+        let outcome = within(&*clock, u64::from(limits::HELLO_TIMEOUT_MS), exchange)
+            .await
+            .unwrap_or(Err(CallError::Timeout))
+            .and_then(|hello| {
+                let server = Greeting::from_wire(&hello)?;
+                let protocol = negotiate(client, server).map_err(CallError::UpgradeRequired)?;
+                Ok((protocol, server, hello.server_time_ms))
+            });
+        match outcome {
+            Ok((protocol, server, server_time_ms)) => Ok(Self {
+                established_at_ms: clock.monotonic_ms(),
+                link,
+                clock,
+                protocol,
+                server,
+                server_time_ms,
+            }),
+            Err(error) => {
+                link.close(match error {
+                    CallError::UpgradeRequired(_) => CloseCode::UpgradeRequired,
+                    CallError::Protocol(_) => CloseCode::ProtocolViolation,
+                    _ => CloseCode::Done,
+                });
+                Err(error)
+            }
+        }
+    }
+
+    /// The link below.
+    #[must_use]
+    pub const fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// The protocol version in use.
+    #[must_use]
+    pub const fn protocol(&self) -> u32 {
+        self.protocol
+    }
+
+    /// The optional behaviours that the server understands.
+    #[must_use]
+    pub const fn server_features(&self) -> u64 {
+        self.server.features
+    }
+
+    /// The server's wall time as it said in its greeting, in milliseconds since the Unix epoch.
+    /// It is the server's claim, at the time [`Connection::established_at_ms`], late by at most
+    /// one round trip.
+    #[must_use]
+    pub const fn server_time_ms(&self) -> u64 {
+        self.server_time_ms
+    }
+
+    /// When the greeting came, in the monotonic time of the clock that the connection was given.
+    #[must_use]
+    pub const fn established_at_ms(&self) -> u64 {
+        self.established_at_ms
+    }
+
+    /// Makes one call, on a stream of its own, and waits for its answer at most `deadline_ms`,
+    /// bounded by [`limits::DEADLINE_MS_MAX`]; 0 means [`limits::DEADLINE_MS_DEFAULT`]. The
+    /// deadline is told to the server; a value in `request` is replaced.
+    ///
+    /// Dropping the future cancels the call: the server is told, and the stream's credit returns.
+    /// Whether the server did what was asked is then unknown, as after [`CallError::Timeout`] and
+    /// [`CallError::LinkLost`]; every call may be repeated under the same ids.
+    ///
+    /// T6: after an outage the transport may stay silent for as long again, because its probe timer
+    /// backs off. A caller that gets [`CallError::Timeout`] should therefore dial anew beside the
+    /// old link, and not wait for it.
+    ///
+    /// The answer has a `result`, and it is not an error; it may be of another kind than the
+    /// request, if the server is malicious.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn call(
+        &self,
+        request: v1::Request,
+        deadline_ms: u32,
+    ) -> Result<v1::Response, CallError> {
+        // TRN-12, TRN-18.
+        let deadline_ms = bounded_deadline_ms(deadline_ms);
+        let exchange = async {
+            let (mut send, mut recv) = self.request(request, deadline_ms).await?;
+            // An answer may be there although the server took no more of the request.
+            let sent = send.finish().await;
+            let response = Self::response(&mut recv).await;
+            match (sent, response) {
+                (_, Ok(response)) => Ok(response),
+                (_, Err(error @ CallError::Refused { .. })) | (Ok(()), Err(error)) => Err(error),
+                (Err(error), Err(_)) => Err(error.into()),
+            }
+        };
+        within(&*self.clock, u64::from(deadline_ms), exchange)
+            .await
+            .unwrap_or(Err(CallError::Timeout))
+    }
+
+    /// Opens the delivery stream of the authenticated device: what the device sends on it, and
+    /// what it receives. `deadline_ms` bounds the opening only.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn subscribe(
+        &self,
+        deadline_ms: u32,
+    ) -> Result<(AcknowledgeSink, DeliveryStream), CallError> {
+        let deadline_ms = bounded_deadline_ms(deadline_ms);
+        let exchange = async {
+            let request = v1::Request {
+                deadline_ms,
+                call: Some(v1::request::Call::Subscribe(v1::SubscribeRequest {})),
+            };
+            let (send, mut recv) = self.request(request, deadline_ms).await?;
+            let response = Self::response(&mut recv).await?;
+            match response.result {
+                Some(v1::response::Result::Subscribe(_)) => Ok((
+                    FrameSink::new(send, limits::CONTROL_FRAME_SIZE_MAX),
+                    FrameSource::new(recv, limits::FRAME_SIZE_MAX),
+                )),
+                _ => Err(CallError::Protocol(StreamError::Malformed)),
+            }
+        };
+        within(&*self.clock, u64::from(deadline_ms), exchange)
+            .await
+            .unwrap_or(Err(CallError::Timeout))
+    }
+
+    async fn request(
+        &self,
+        mut request: v1::Request,
+        deadline_ms: u32,
+    ) -> Result<(SendStream, RecvStream), CallError> {
+        request.deadline_ms = deadline_ms;
+        let (mut send, recv) = self.link.open().await?;
+        send.queue(&request, limits::FRAME_SIZE_MAX)?;
+        match send.flush().await {
+            // The reason, if the server gives one, stands in its answer.
+            Ok(()) | Err(StreamError::Stopped(_)) => Ok((send, recv)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn response(recv: &mut RecvStream) -> Result<v1::Response, CallError> {
+        let response: v1::Response = recv
+            .receive(limits::FRAME_SIZE_MAX)
+            .await?
+            .ok_or(CallError::Protocol(StreamError::Truncated))?;
+        match response.result {
+            Some(v1::response::Result::Error(ref error)) => Err(CallError::Refused {
+                code: error.code(),
+                retry_after_ms: (error.retry_after_ms != 0).then_some(error.retry_after_ms),
+            }),
+            Some(_) => Ok(response),
+            None => Err(CallError::Protocol(StreamError::Malformed)),
+        }
+    }
+}
+
+impl core::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Connection")
+            .field("link", &self.link)
+            .field("protocol", &self.protocol)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A deadline within the bounds that both sides keep to.
+pub(super) const fn bounded_deadline_ms(deadline_ms: u32) -> u32 {
+    // TRN-17.
+    if deadline_ms == 0 {
+        limits::DEADLINE_MS_DEFAULT
+    } else if deadline_ms > limits::DEADLINE_MS_MAX {
+        limits::DEADLINE_MS_MAX
+    } else {
+        deadline_ms
+    }
+}

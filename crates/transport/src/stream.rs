@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The two halves of a bidirectional stream, on which frames travel.
+//!
+//! Both halves are cancellation safe: a future that is dropped loses no bytes and breaks no frame
+//! apart; the next call goes on where it stood. Dropping a half gives it up: the sending half is
+//! reset unless it was finished, the receiving half is stopped unless it was read to its end.
+//! Either returns the stream's credit to the connection.
+
+use core::future::poll_fn;
+use core::task::{Context, Poll};
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::close::StreamCode;
+use crate::error::StreamError;
+use crate::framing::{FrameDecoder, encode_frame};
+use crate::seams::BoxFuture;
+
+/// What an implementation of links provides for the sending half. Called through [`SendStream`].
+pub trait SendHalf: Send + Sync + 'static {
+    /// Takes as much from the front of `bytes` as flow control allows, at least one byte.
+    fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &mut Bytes,
+    ) -> Poll<Result<(), StreamError>>;
+    /// Says that nothing follows.
+    fn finish(&mut self);
+    /// Gives up: what was not delivered yet is discarded.
+    fn reset(&mut self, code: StreamCode);
+    /// Completes when the peer wants no more, or when the link is over.
+    fn stopped(&self) -> BoxFuture<'static, StreamError>;
+    /// Streams of higher priority are sent first. The default is 0.
+    fn set_priority(&self, priority: i32);
+}
+
+/// What an implementation of links provides for the receiving half. Called through [`RecvStream`].
+pub trait RecvHalf: Send + Sync + 'static {
+    /// The next bytes in order, at most `size_max`; `None` at the end of the stream.
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        size_max: usize,
+    ) -> Poll<Result<Option<Bytes>, StreamError>>;
+    /// Tells the peer to send no more, and discards what has come.
+    fn stop(&mut self, code: StreamCode);
+}
+
+/// The sending half of a stream.
+pub struct SendStream {
+    half: Box<dyn SendHalf>,
+    queue: VecDeque<Bytes>,
+    finished: bool,
+}
+
+impl SendStream {
+    /// Wraps what an implementation of links provides.
+    #[must_use]
+    pub fn new(half: Box<dyn SendHalf>) -> Self {
+        Self {
+            half,
+            queue: VecDeque::new(),
+            finished: false,
+        }
+    }
+
+    /// Encodes `message` as one frame and waits until the link has taken it. This is not delivery:
+    /// only an answer of the application is.
+    ///
+    /// When the future is dropped before it completes, the frame is in the queue and goes out
+    /// whole with the next call of `send`, `flush` or `finish`.
+    ///
+    /// # Errors
+    /// [`StreamError::MessageTooLarge`] (nothing was queued), [`StreamError::Finished`],
+    /// [`StreamError::Stopped`], [`StreamError::Closed`].
+    pub async fn send(
+        &mut self,
+        message: &impl Message,
+        limit_bytes: usize,
+    ) -> Result<(), StreamError> {
+        self.queue(message, limit_bytes)?;
+        self.flush().await
+    }
+
+    /// Encodes `message` as one frame and leaves it for the next `flush`: several frames then go
+    /// out together.
+    ///
+    /// # Errors
+    /// [`StreamError::MessageTooLarge`], [`StreamError::Finished`].
+    pub fn queue(&mut self, message: &impl Message, limit_bytes: usize) -> Result<(), StreamError> {
+        if self.finished {
+            return Err(StreamError::Finished);
+        }
+        self.queue.push_back(encode_frame(message, limit_bytes)?);
+        Ok(())
+    }
+
+    /// Waits until the link has taken all queued frames.
+    ///
+    /// # Errors
+    /// [`StreamError::Stopped`], [`StreamError::Closed`].
+    pub async fn flush(&mut self) -> Result<(), StreamError> {
+        while let Some(front) = self.queue.front_mut() {
+            if !front.is_empty() {
+                poll_fn(|context| self.half.poll_write(context, front)).await?;
+            }
+            if front.is_empty() {
+                self.queue.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    /// Flushes and says that nothing follows.
+    ///
+    /// # Errors
+    /// As [`SendStream::flush`].
+    pub async fn finish(&mut self) -> Result<(), StreamError> {
+        self.flush().await?;
+        if !self.finished {
+            self.finished = true;
+            self.half.finish();
+        }
+        Ok(())
+    }
+
+    /// Gives up: what was not delivered yet is discarded, the peer sees `code`.
+    pub fn reset(&mut self, code: StreamCode) {
+        self.queue.clear();
+        self.finished = true;
+        self.half.reset(code);
+    }
+
+    /// Completes when the peer wants no more from this side ([`StreamError::Stopped`]) or the link
+    /// is over. After `finish` it may also complete, with [`StreamError::Finished`], once the peer
+    /// has everything.
+    pub fn stopped(&self) -> BoxFuture<'static, StreamError> {
+        self.half.stopped()
+    }
+
+    /// Streams of higher priority are sent first. The default is 0.
+    pub fn set_priority(&self, priority: i32) {
+        self.half.set_priority(priority);
+    }
+}
+
+impl Drop for SendStream {
+    fn drop(&mut self) {
+        if !self.finished {
+            // A frame that was cut off must not look like the end of the stream.
+            self.half.reset(StreamCode::Cancelled);
+        }
+    }
+}
+
+impl core::fmt::Debug for SendStream {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("SendStream")
+            .field("queued_frames", &self.queue.len())
+            .field("finished", &self.finished)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The largest piece that one read takes from a link, in bytes.
+const PIECE_SIZE_MAX: usize = 64 * 1024;
+
+/// The receiving half of a stream.
+pub struct RecvStream {
+    half: Box<dyn RecvHalf>,
+    decoder: FrameDecoder,
+    piece: Bytes,
+    /// Set once nothing more can come: the end of the stream, or an error.
+    outcome: Option<Result<(), StreamError>>,
+}
+
+impl RecvStream {
+    /// Wraps what an implementation of links provides.
+    #[must_use]
+    pub fn new(half: Box<dyn RecvHalf>) -> Self {
+        Self {
+            half,
+            decoder: FrameDecoder::default(),
+            piece: Bytes::new(),
+            outcome: None,
+        }
+    }
+
+    /// The next frame's bytes; `None` at the end of the stream. The bytes are the peer's choice.
+    ///
+    /// # Errors
+    /// [`StreamError::FrameTooLarge`] (the peer is told to stop), [`StreamError::Truncated`],
+    /// [`StreamError::Reset`], [`StreamError::Closed`]. An error stays: later calls repeat it.
+    pub async fn receive_frame(
+        &mut self,
+        limit_bytes: usize,
+    ) -> Result<Option<Bytes>, StreamError> {
+        while !self.ended_between_frames()? {
+            match self.decoder.decode(&mut self.piece, limit_bytes) {
+                Ok(Some(frame)) => return Ok(Some(frame)),
+                Ok(None) => self.read_piece().await?,
+                Err(error) => return Err(self.refuse(StreamCode::TooLarge, error)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The length of the next frame in bytes, as soon as it is known; `None` at the end of the
+    /// stream. The frame itself comes with the next call of `receive_frame`.
+    ///
+    /// # Errors
+    /// As [`RecvStream::receive_frame`].
+    pub async fn next_frame_length(
+        &mut self,
+        limit_bytes: usize,
+    ) -> Result<Option<usize>, StreamError> {
+        while !self.ended_between_frames()? {
+            match self.decoder.decode_length(&mut self.piece, limit_bytes) {
+                Ok(Some(length)) => return Ok(Some(length)),
+                Ok(None) => self.read_piece().await?,
+                Err(error) => return Err(self.refuse(StreamCode::TooLarge, error)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the stream is used up. An end inside a frame is an error.
+    fn ended_between_frames(&self) -> Result<bool, StreamError> {
+        if !self.piece.is_empty() {
+            return Ok(false);
+        }
+        match self.outcome {
+            None => Ok(false),
+            Some(Err(error)) => Err(error),
+            Some(Ok(())) if self.decoder.is_between_frames() => Ok(true),
+            Some(Ok(())) => Err(StreamError::Truncated),
+        }
+    }
+
+    async fn read_piece(&mut self) -> Result<(), StreamError> {
+        match poll_fn(|context| self.half.poll_read(context, PIECE_SIZE_MAX)).await {
+            Ok(Some(piece)) => self.piece = piece,
+            Ok(None) => self.outcome = Some(Ok(())),
+            Err(error) => {
+                self.outcome = Some(Err(error));
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next frame as a message; `None` at the end of the stream. Unknown fields are ignored.
+    ///
+    /// # Errors
+    /// As [`RecvStream::receive_frame`], and [`StreamError::Malformed`].
+    pub async fn receive<M: Message + Default>(
+        &mut self,
+        limit_bytes: usize,
+    ) -> Result<Option<M>, StreamError> {
+        let Some(frame) = self.receive_frame(limit_bytes).await? else {
+            return Ok(None);
+        };
+        match M::decode(frame) {
+            Ok(message) => Ok(Some(message)),
+            Err(_) => Err(self.refuse(StreamCode::Malformed, StreamError::Malformed)),
+        }
+    }
+
+    /// Tells the peer to send no more, and discards what has come.
+    pub fn stop(&mut self, code: StreamCode) {
+        let _ = self.refuse(code, StreamError::Finished);
+    }
+
+    fn refuse(&mut self, code: StreamCode, error: StreamError) -> StreamError {
+        if self.outcome.is_none() {
+            self.half.stop(code);
+        }
+        self.piece = Bytes::new();
+        self.outcome = Some(Err(error));
+        error
+    }
+}
+
+impl Drop for RecvStream {
+    fn drop(&mut self) {
+        if self.outcome.is_none() {
+            self.half.stop(StreamCode::Cancelled);
+        }
+    }
+}
+
+impl core::fmt::Debug for RecvStream {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("RecvStream")
+            .field("held_bytes", &self.decoder.held_bytes())
+            .field("outcome", &self.outcome)
+            .finish_non_exhaustive()
+    }
+}

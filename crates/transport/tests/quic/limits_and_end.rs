@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Limits, draining and restarts.
+
+use super::*;
+
+#[tokio::test]
+async fn a_client_cannot_open_more_streams_than_allowed() {
+    let listener = listener();
+    let (ours, _theirs) = links(&listener).await;
+    let mut held = Vec::new();
+    for _ in 0..limits::STREAMS_PER_CONNECTION_MAX {
+        held.push(ours.open().await.unwrap());
+    }
+    let one_more = tokio::time::timeout(std::time::Duration::from_millis(50), ours.open());
+    assert!(one_more.await.is_err());
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_are_refused() {
+    let settings = ListenerSettings {
+        connections_max: 1,
+        ..ListenerSettings::default()
+    };
+    let listener = listen(settings);
+    let (_ours, _theirs) = links(&listener).await;
+    let address = address(&listener, vec![identity(1).key_pin()]);
+    let refused = dialer().dial(&address, Plane::Account).await;
+    assert_eq!(refused.unwrap_err(), LinkError::Refused);
+}
+
+#[tokio::test]
+async fn draining_refuses_newcomers_and_waits_for_the_rest() {
+    let listener = Arc::new(listener());
+    let (ours, theirs) = links(&listener).await;
+    listener.stop_accepting();
+    assert!(listener.accept().await.is_none());
+    let address = address(&listener, vec![identity(1).key_pin()]);
+    let refused = dialer().dial(&address, Plane::Account).await;
+    assert_eq!(refused.unwrap_err(), LinkError::Refused);
+    let drained = {
+        let listener = Arc::clone(&listener);
+        tokio::spawn(async move { listener.drain().await })
+    };
+    tokio::task::yield_now().await;
+    assert!(!drained.is_finished());
+    theirs.close_with_retry(CloseCode::ShuttingDown, 1234);
+    assert_eq!(
+        ours.closed().await,
+        CloseReason::Peer {
+            code: CloseCode::ShuttingDown,
+            retry_after_ms: Some(1234)
+        }
+    );
+    drained.await.unwrap();
+}
+
+/// The server keeps its reset key, so that a client learns of a restart with its next packet.
+#[test]
+fn a_restarted_server_resets_the_connections_that_it_forgot() {
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (first_life, second_life, clients) = (runtime(), runtime(), runtime());
+    let (listener, theirs, ours, dialer) = {
+        let listener = first_life.block_on(async { listener() });
+        let address = address(&listener, vec![identity(1).key_pin()]);
+        let dialer = dialer();
+        let ours = clients
+            .block_on(dialer.dial(&address, Plane::Account))
+            .unwrap();
+        let theirs = first_life.block_on(listener.accept()).unwrap();
+        (listener, theirs, ours, dialer)
+    };
+    let at = listener.local_address().unwrap();
+    // The process ends without a word: its tasks are gone before anything is closed.
+    drop(first_life);
+    drop((theirs, listener));
+    let _again = second_life.block_on(async {
+        QuicListener::bind(at, &identity(1), &keys(), ListenerSettings::default()).unwrap()
+    });
+    let reason = clients.block_on(async {
+        let (mut send, _recv) = ours.open().await.unwrap();
+        send.send(&status(), limits::FRAME_SIZE_MAX).await.unwrap();
+        ours.closed().await
+    });
+    assert_eq!(reason, CloseReason::Reset);
+    drop(dialer);
+}
