@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! An envelope for each device of an account, by whoever holds a delivery id of it.
+
+use bytes::Bytes;
+use waxwing_proto::v1::send_response::Outcome;
+use waxwing_proto::v1::{self, ErrorCode};
+use waxwing_proto::{DeliveryId, DeviceId, EnvelopeId, limits};
+use waxwing_storage::server::{
+    AccountRecord, AddressedEnvelope, Append, AppendRefusal, DeliveryIdKind, Position, Store,
+    StoredEnvelope,
+};
+
+use super::Context;
+use crate::admission::Action;
+use crate::refusal::{self, Refusal};
+use crate::wake::Mailbox;
+
+/// Stores all envelopes or none. Success is said only when they are durable.
+pub(super) async fn send<S: Store>(
+    context: &Context<S>,
+    request: v1::SendRequest,
+) -> Result<v1::SendResponse, Refusal> {
+    // BOX-4, BOX-6, BOX-8.
+    let state = &context.state;
+    context.admit(Action::Send, 1)?;
+    let delivery_id = DeliveryId::try_from(request.delivery_id.as_ref())?;
+    let envelopes = addressed(&request.envelopes)?;
+    let found = state.stored(state.store.account_by_delivery_id(delivery_id).await)?;
+    let (record, kind) = found.ok_or(ErrorCode::DeliveryIdGone)?;
+    let account = record.account;
+    let now_ms = state.now_ms();
+    state.admission().to_account(Action::Send, delivery_id, account, 1, now_ms)?;
+    if record.head.version != request.manifest_version
+        || !fits(context, &record, kind, &envelopes).await?
+    {
+        return Ok(stale(record.manifest));
+    }
+    if request.ephemeral {
+        for addressed in envelopes {
+            let mailbox = Mailbox { account, device: addressed.device };
+            let envelope = StoredEnvelope {
+                position: Position::START,
+                envelope_id: addressed.envelope_id,
+                delivery_id,
+                envelope: addressed.envelope,
+            };
+            state.wake_bus.offer(mailbox, envelope);
+        }
+        return Ok(accepted());
+    }
+    let append = Append {
+        delivery_id,
+        manifest_version: request.manifest_version,
+        envelopes,
+        today: state.today(),
+    };
+    match state.stored(state.store.append(append).await)? {
+        Ok(appended) => {
+            for (device, _) in appended.stored {
+                state.wake_bus.wake(Mailbox { account: appended.account, device });
+            }
+            Ok(accepted())
+        }
+        Err(AppendRefusal::StaleDevices { manifest }) => Ok(stale(manifest)),
+        Err(other) => Err(refusal::of_append(&other)),
+    }
+}
+
+const fn accepted() -> v1::SendResponse {
+    v1::SendResponse { outcome: Some(Outcome::Accepted(v1::Accepted {})) }
+}
+
+const fn stale(manifest: Bytes) -> v1::SendResponse {
+    v1::SendResponse { outcome: Some(Outcome::StaleDevices(v1::StaleDevices { manifest })) }
+}
+
+/// Reads the list: one to eight envelopes, no device twice.
+fn addressed(envelopes: &[v1::AddressedEnvelope]) -> Result<Vec<AddressedEnvelope>, Refusal> {
+    if envelopes.is_empty() || envelopes.len() > limits::DEVICES_MAX {
+        return Err(Refusal::MALFORMED);
+    }
+    let mut list: Vec<AddressedEnvelope> = Vec::with_capacity(envelopes.len());
+    for addressed in envelopes {
+        let device = DeviceId::try_from(addressed.device_id.as_ref())?;
+        let envelope_id = EnvelopeId::try_from(addressed.envelope_id.as_ref())?;
+        if addressed.envelope.is_empty() || list.iter().any(|other| other.device == device) {
+            return Err(Refusal::MALFORMED);
+        }
+        if addressed.envelope.len() > limits::ENVELOPE_SIZE_MAX {
+            return Err(ErrorCode::TooLarge.into());
+        }
+        list.push(AddressedEnvelope {
+            device,
+            envelope_id,
+            envelope: addressed.envelope.clone(),
+        });
+    }
+    Ok(list)
+}
+
+/// Whether the list names the devices of the newest manifest and no other.
+///
+/// Under the account's own id one device may be missing: the one that sends. A device that has not
+/// published prekeys yet may be missing in any case, since nobody can encrypt to it: otherwise a
+/// device that is linked and then switched off would cut its account off from everybody.
+async fn fits<S: Store>(
+    context: &Context<S>,
+    record: &AccountRecord,
+    kind: DeliveryIdKind,
+    envelopes: &[AddressedEnvelope],
+) -> Result<bool, Refusal> {
+    let state = &context.state;
+    let listed = |device: DeviceId| record.devices.iter().any(|known| known.device == device);
+    if !envelopes.iter().all(|addressed| listed(addressed.device)) {
+        return Ok(false);
+    }
+    let mut may_omit = usize::from(matches!(kind, DeliveryIdKind::Own));
+    for known in &record.devices {
+        if envelopes.iter().any(|addressed| addressed.device == known.device) {
+            continue;
+        }
+        let status = state.store.prekey_status(record.account, known.device).await;
+        if state.stored(status)?.signed_pair_id == 0 {
+            continue;
+        }
+        match may_omit.checked_sub(1) {
+            Some(left) => may_omit = left,
+            None => return Ok(false),
+        }
+    }
+    Ok(true)
+}

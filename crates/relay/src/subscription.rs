@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One delivery stream: hands a mailbox over in order, at least once, and deletes what the device
+//! acknowledges. At most `UNACKNOWLEDGED_MAX` envelopes and `UNACKNOWLEDGED_BYTES_MAX` bytes are
+//! under way; what was handed over and not acknowledged comes again on the next stream.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use waxwing_proto::v1::delivery::Event;
+use waxwing_proto::{limits, v1};
+use waxwing_storage::server::{Position, Store, StoredEnvelope};
+use waxwing_transport::StreamError;
+use waxwing_transport::rpc::{AcknowledgeStream, DeliverySink};
+
+use crate::state::State;
+use crate::wake::Mailbox;
+
+/// How long a lost wake can stay unnoticed, in milliseconds.
+const LOOK_INTERVAL_MS: u64 = 60_000;
+/// Positions in one acknowledgement.
+const POSITIONS_MAX: usize = 1024;
+/// Answers to acknowledgements that wait for a client that does not read; then no more are taken.
+const ANSWERS_WAITING_MAX: usize = 64;
+
+/// Why a delivery stream is over.
+enum End {
+    /// Nothing is wrong: the client or the relay ends, or the device has opened another stream.
+    Finished,
+    /// The client broke the protocol or is gone, or the store failed.
+    Broken,
+}
+
+impl From<StreamError> for End {
+    fn from(_: StreamError) -> Self {
+        Self::Broken
+    }
+}
+
+/// Serves one delivery stream until it is over.
+pub(crate) async fn serve<S: Store>(
+    state: Arc<State<S>>,
+    mailbox: Mailbox,
+    sink: DeliverySink,
+    acknowledgements: AcknowledgeStream,
+) {
+    let mut subscription = Subscription {
+        mailbox,
+        sink,
+        unsent: false,
+        answers_waiting: 0,
+        cursor: Position::START,
+        under_way: BTreeMap::new(),
+        bytes_under_way: 0,
+        maybe_more: true,
+        drained: false,
+        state,
+    };
+    if matches!(subscription.run(acknowledgements).await, End::Finished) {
+        let _ = subscription.sink.finish().await;
+    }
+}
+
+struct Subscription<S> {
+    state: Arc<State<S>>,
+    mailbox: Mailbox,
+    sink: DeliverySink,
+    /// Whether frames are queued that the link has not taken.
+    unsent: bool,
+    answers_waiting: usize,
+    /// The last position that was handed over.
+    cursor: Position,
+    /// What was handed over and not acknowledged, with its size.
+    under_way: BTreeMap<Position, usize>,
+    bytes_under_way: usize,
+    /// Whether the mailbox may hold something after the cursor.
+    maybe_more: bool,
+    /// Whether the client was told that it has everything.
+    drained: bool,
+}
+
+impl<S: Store> Subscription<S> {
+    async fn run(&mut self, mut acknowledgements: AcknowledgeStream) -> End {
+        let live = Arc::clone(&self.state.live).open_stream(self.mailbox);
+        // Watched before the first look: what comes between is noticed.
+        let mut watch = self.state.wake_bus.watch(self.mailbox);
+        let waker = watch.waker();
+        let mut draining = self.state.draining();
+        let clock = Arc::clone(&self.state.clock);
+        let mut look = clock.sleep(LOOK_INTERVAL_MS);
+        loop {
+            if draining.has_started() {
+                return End::Finished;
+            }
+            if let Err(end) = self.hand_over().await {
+                return end;
+            }
+            let unsent = self.unsent;
+            let takes_frames = self.answers_waiting < ANSWERS_WAITING_MAX;
+            tokio::select! {
+                biased;
+                () = live.superseded() => return End::Finished,
+                frame = acknowledgements.receive(), if takes_frames => {
+                    let done = match frame {
+                        Ok(Some(frame)) => self.acknowledge(frame).await,
+                        Ok(None) => Err(End::Finished),
+                        Err(error) => Err(error.into()),
+                    };
+                    if let Err(end) = done {
+                        return end;
+                    }
+                }
+                flushed = self.sink.flush(), if unsent => match flushed {
+                    Ok(()) => {
+                        self.unsent = false;
+                        self.answers_waiting = 0;
+                    }
+                    Err(_) => return End::Broken,
+                },
+                () = draining.started() => {}
+                () = waker.notified() => self.maybe_more = true,
+                envelope = watch.ephemeral(), if !unsent => {
+                    if self.queue(Event::Envelope(wire(envelope))).is_err() {
+                        return End::Broken;
+                    }
+                }
+                () = &mut look => {
+                    self.maybe_more = true;
+                    look = clock.sleep(LOOK_INTERVAL_MS);
+                }
+            }
+        }
+    }
+
+    /// Queues as much as the window allows, and says once when the mailbox has been emptied.
+    async fn hand_over(&mut self) -> Result<(), End> {
+        // BOX-17, BOX-18, BOX-19, BOX-20.
+        while self.maybe_more && !self.unsent {
+            let count = limits::UNACKNOWLEDGED_MAX.saturating_sub(self.under_way.len());
+            let bytes = limits::UNACKNOWLEDGED_BYTES_MAX.saturating_sub(self.bytes_under_way);
+            if count == 0 || bytes == 0 {
+                return Ok(());
+            }
+            let Mailbox { account, device } = self.mailbox;
+            let read = self.state.store.read(account, device, self.cursor, count, bytes).await;
+            let envelopes = self.state.stored(read).map_err(|_| End::Broken)?;
+            if envelopes.is_empty() {
+                self.maybe_more = false;
+                if !self.drained {
+                    self.drained = true;
+                    self.queue(Event::Drained(v1::Drained {}))?;
+                }
+            }
+            for envelope in envelopes {
+                self.cursor = envelope.position;
+                let size = envelope.envelope.len();
+                self.under_way.insert(envelope.position, size);
+                self.bytes_under_way = self.bytes_under_way.saturating_add(size);
+                self.queue(Event::Envelope(wire(envelope)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes what the client has stored, then says so.
+    async fn acknowledge(&mut self, frame: v1::Acknowledge) -> Result<(), End> {
+        // BOX-22, BOX-23.
+        if frame.positions.len() > POSITIONS_MAX {
+            return Err(End::Broken);
+        }
+        let positions: Vec<Position> = frame.positions.iter().copied().map(Position).collect();
+        for position in &positions {
+            if let Some(size) = self.under_way.remove(position) {
+                self.bytes_under_way = self.bytes_under_way.saturating_sub(size);
+            }
+        }
+        let Mailbox { account, device } = self.mailbox;
+        let deleted = self.state.store.acknowledge(account, device, positions).await;
+        self.state.stored(deleted).map_err(|_| End::Broken)?;
+        self.answers_waiting = self.answers_waiting.saturating_add(1);
+        self.queue(Event::Acknowledged(v1::Acknowledged { positions: frame.positions }))
+    }
+
+    fn queue(&mut self, event: Event) -> Result<(), End> {
+        self.sink.queue(&v1::Delivery { event: Some(event) })?;
+        self.unsent = true;
+        Ok(())
+    }
+}
+
+fn wire(stored: StoredEnvelope) -> v1::StoredEnvelope {
+    v1::StoredEnvelope {
+        position: stored.position.0,
+        envelope_id: stored.envelope_id.to_wire(),
+        delivery_id: stored.delivery_id.to_wire(),
+        envelope: stored.envelope,
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Delivery: in order, at least once, within a window, on one stream a device.
+
+use bytes::Bytes;
+use waxwing_proto::v1::delivery::Event;
+use waxwing_proto::{limits, v1};
+
+use super::people::Person;
+use super::world::{Client, World};
+
+async fn send_many(sender: &Client, to: &Person, numbers: core::ops::Range<u64>) {
+    for number in numbers {
+        sender.send(to.send_request(to.own_id, number)).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_acknowledged_comes_again_in_order() {
+    let world = World::open().await;
+    let alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    let sender = world.connect("bob").await;
+    send_many(&sender, &alice, 0..5).await;
+    let client = world.connect_as(&alice, 0).await;
+    let mut subscription = client.subscribe().await;
+    let mut positions = Vec::new();
+    for number in 0..5 {
+        let envelope = subscription.envelope().await;
+        assert_eq!(envelope.envelope, format!("sealed {number}").as_bytes());
+        positions.push(envelope.position);
+    }
+    subscription.drained().await;
+    assert!(positions.is_sorted());
+    subscription.acknowledge(vec![positions[1], positions[3]]).await;
+    world.network.kill_links("alice0", "server");
+
+    let client = world.connect_as(&alice, 0).await;
+    let mut subscription = client.subscribe().await;
+    for number in [0, 2, 4] {
+        let envelope = subscription.envelope().await;
+        assert_eq!(envelope.position, positions[number]);
+    }
+    subscription.drained().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_later_is_handed_over_at_once() {
+    let world = World::open().await;
+    let alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    let client = world.connect_as(&alice, 0).await;
+    let mut subscription = client.subscribe().await;
+    subscription.drained().await;
+    let sender = world.connect("bob").await;
+    let before = world.network.now_ms();
+    send_many(&sender, &alice, 0..1).await;
+    subscription.envelope().await;
+    assert!(world.network.now_ms() - before < 1000, "the wake was lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_window_bounds_what_is_under_way() {
+    let world = World::open().await;
+    let alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    let sender = world.connect("bob").await;
+    let count = u64::try_from(limits::UNACKNOWLEDGED_MAX).unwrap();
+    send_many(&sender, &alice, 0..count + 10).await;
+    let client = world.connect_as(&alice, 0).await;
+    let mut subscription = client.subscribe().await;
+    let mut positions = Vec::new();
+    for _ in 0..count {
+        positions.push(subscription.envelope().await.position);
+    }
+    assert!(subscription.is_silent().await);
+    subscription.sink.send(&v1::Acknowledge { positions }).await.unwrap();
+    let (mut envelopes, mut acknowledged, mut drained) = (0, 0, 0);
+    while envelopes + acknowledged + drained < 12 {
+        match subscription.next().await.unwrap().unwrap() {
+            Event::Envelope(_) => envelopes += 1,
+            Event::Acknowledged(_) => acknowledged += 1,
+            Event::Drained(_) => drained += 1,
+        }
+    }
+    assert_eq!((envelopes, acknowledged, drained), (10, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_window_counts_bytes_too() {
+    let world = World::open().await;
+    let alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    let sender = world.connect("bob").await;
+    for number in 0..5 {
+        let mut request = alice.send_request(alice.own_id, number);
+        request.envelopes[0].envelope = Bytes::from(vec![7; limits::ENVELOPE_SIZE_MAX]);
+        sender.send(request).await.unwrap();
+    }
+    let client = world.connect_as(&alice, 0).await;
+    let mut subscription = client.subscribe().await;
+    let mut positions = Vec::new();
+    for _ in 0..3 {
+        positions.push(subscription.envelope().await.position);
+    }
+    assert!(subscription.is_silent().await);
+    subscription.sink.send(&v1::Acknowledge { positions }).await.unwrap();
+    let mut envelopes = 0;
+    while envelopes < 2 {
+        if let Event::Envelope(_) = subscription.next().await.unwrap().unwrap() {
+            envelopes += 1;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_stream_of_a_device_supersedes_the_old_one() {
+    let world = World::open().await;
+    let alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    let client = world.connect_as(&alice, 0).await;
+    let mut old = client.subscribe().await;
+    old.drained().await;
+    let other = world.connect_as(&alice, 0).await;
+    let mut new = other.subscribe().await;
+    new.drained().await;
+    assert!(old.next().await.unwrap().is_none(), "the old stream ends in order");
+    let sender = world.connect("bob").await;
+    send_many(&sender, &alice, 0..1).await;
+    new.envelope().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledgement_is_durable_when_it_is_confirmed() {
+    let mut world = World::open().await;
+    let alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    let sender = world.connect("bob").await;
+    send_many(&sender, &alice, 0..3).await;
+    let client = world.connect_as(&alice, 0).await;
+    let mut subscription = client.subscribe().await;
+    let first = subscription.envelope().await;
+    subscription.envelope().await;
+    subscription.envelope().await;
+    subscription.drained().await;
+    subscription.acknowledge(vec![first.position]).await;
+    world.kill_and_restart().await;
+
+    let client = world.connect_as(&alice, 0).await;
+    let mut subscription = client.subscribe().await;
+    for number in 1..3 {
+        assert_eq!(subscription.envelope().await.envelope, format!("sealed {number}").as_bytes());
+    }
+    subscription.drained().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_positions_end_the_stream() {
+    let world = World::open().await;
+    let alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    let client = world.connect_as(&alice, 0).await;
+    let mut subscription = client.subscribe().await;
+    subscription.drained().await;
+    let positions = (0..5000).collect();
+    subscription.sink.send(&v1::Acknowledge { positions }).await.unwrap();
+    assert!(subscription.next().await.is_err());
+    // The connection is not lost with it.
+    client.subscribe().await.drained().await;
+}

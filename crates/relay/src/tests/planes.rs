@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Which call belongs on which plane.
+
+use bytes::Bytes;
+use waxwing_proto::v1::request::Call;
+use waxwing_proto::v1::{self, ErrorCode};
+use waxwing_transport::CallError;
+
+use super::people::Person;
+use super::world::World;
+
+fn anonymous_calls() -> Vec<Call> {
+    vec![
+        Call::ResolveName(v1::ResolveNameRequest::default()),
+        Call::FetchManifests(v1::FetchManifestsRequest::default()),
+        Call::TakePrekeys(v1::TakePrekeysRequest::default()),
+        Call::Send(v1::SendRequest::default()),
+        Call::PutRendezvous(v1::PutRendezvousRequest::default()),
+        Call::FetchRendezvous(v1::FetchRendezvousRequest::default()),
+    ]
+}
+
+fn account_calls() -> Vec<Call> {
+    vec![
+        Call::PublishPrekeys(v1::PublishPrekeysRequest::default()),
+        Call::PrekeyStatus(v1::PrekeyStatusRequest {}),
+        Call::CreateDeliveryIds(v1::CreateDeliveryIdsRequest::default()),
+        Call::RevokeDeliveryIds(v1::RevokeDeliveryIdsRequest::default()),
+        Call::AdvanceGeneration(v1::AdvanceGenerationRequest::default()),
+        Call::CloseAccount(v1::CloseAccountRequest { signature: Bytes::new() }),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authenticated_connection_names_nobody_else() {
+    let world = World::open().await;
+    let alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    let client = world.connect_as(&alice, 0).await;
+    for call in anonymous_calls() {
+        let refused = client.call(call.clone()).await.unwrap_err();
+        assert_eq!(refused, ErrorCode::WrongPlane, "{call:?}");
+    }
+    // It is still an account connection.
+    client.call(Call::PrekeyStatus(v1::PrekeyStatusRequest {})).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unauthenticated_connection_manages_no_account() {
+    let world = World::open().await;
+    let client = world.connect("nobody").await;
+    for call in account_calls() {
+        let refused = client.call(call.clone()).await.unwrap_err();
+        assert_eq!(refused, ErrorCode::Unauthenticated, "{call:?}");
+    }
+    match client.0.subscribe(0).await {
+        Err(CallError::Refused { code, .. }) => assert_eq!(code, ErrorCode::Unauthenticated),
+        other => panic!("{:?}", other.map(drop)),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_named_somebody_never_authenticates() {
+    let world = World::open().await;
+    let alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    let client = world.connect("alice").await;
+    let resolve = Call::ResolveName(v1::ResolveNameRequest { name: "alice".to_owned() });
+    client.call(resolve).await.unwrap();
+    assert_eq!(client.authenticate(&alice, 0).await.unwrap_err(), ErrorCode::WrongPlane);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_devices_do_not_share_a_connection() {
+    let world = World::open().await;
+    let (alice, bob) = (Person::new("alice", 10), Person::new("bob", 20));
+    world.settle(&alice).await;
+    world.settle(&bob).await;
+    let client = world.connect_as(&alice, 0).await;
+    client.authenticate(&alice, 0).await.unwrap();
+    assert_eq!(client.authenticate(&bob, 0).await.unwrap_err(), ErrorCode::WrongPlane);
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The seam over which a sending tells a subscription that there is something new: [`WakeBus`].
+//!
+//! Wakes are hints: one that is lost costs time, never a message, because the mailbox is the truth
+//! and every subscription also looks by itself now and then.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, mpsc};
+use waxwing_proto::{AccountKey, DeviceId};
+use waxwing_storage::server::StoredEnvelope;
+
+/// Ephemeral envelopes that wait for one subscription; more are dropped.
+const EPHEMERAL_WAITING_MAX: usize = 8;
+
+/// One mailbox: a device of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mailbox {
+    /// The account.
+    pub account: AccountKey,
+    /// Its device.
+    pub device: DeviceId,
+}
+
+/// Carries hints from senders to subscriptions, on one machine or between several.
+pub trait WakeBus: Send + Sync + 'static {
+    /// Watches a mailbox until the watch is dropped.
+    fn watch(&self, mailbox: Mailbox) -> Watch;
+
+    /// Says that a mailbox has something new. To be called once that is durable.
+    fn wake(&self, mailbox: Mailbox);
+
+    /// Hands over an envelope that is not stored. Dropped where nobody watches, and where a
+    /// watcher does not keep up.
+    fn offer(&self, mailbox: Mailbox, envelope: StoredEnvelope);
+}
+
+/// A subscription's end of the bus.
+pub struct Watch {
+    notify: Arc<Notify>,
+    ephemeral: mpsc::Receiver<StoredEnvelope>,
+    _registration: Box<dyn Send + Sync>,
+}
+
+impl Watch {
+    /// Makes a watch for an implementation of [`WakeBus`]: `notify` has one permit for all wakes
+    /// since the last look; `registration` ends the watch when it is dropped.
+    #[must_use]
+    pub fn new(
+        notify: Arc<Notify>,
+        ephemeral: mpsc::Receiver<StoredEnvelope>,
+        registration: Box<dyn Send + Sync>,
+    ) -> Self {
+        Self { notify, ephemeral, _registration: registration }
+    }
+
+    /// Completes at the next wake; at once when there was one since the last time. Cancellation
+    /// safe.
+    pub(crate) fn waker(&self) -> Arc<Notify> {
+        Arc::clone(&self.notify)
+    }
+
+    /// The next ephemeral envelope. Cancellation safe.
+    pub(crate) async fn ephemeral(&mut self) -> StoredEnvelope {
+        match self.ephemeral.recv().await {
+            Some(envelope) => envelope,
+            None => core::future::pending().await,
+        }
+    }
+}
+
+/// A [`WakeBus`] within one process.
+#[derive(Default)]
+pub struct InProcessWakeBus {
+    watchers: Arc<Mutex<Watchers>>,
+}
+
+#[derive(Default)]
+struct Watchers {
+    next: u64,
+    by_mailbox: BTreeMap<(Mailbox, u64), Watcher>,
+}
+
+struct Watcher {
+    notify: Arc<Notify>,
+    ephemeral: mpsc::Sender<StoredEnvelope>,
+}
+
+struct Registration {
+    watchers: Arc<Mutex<Watchers>>,
+    key: (Mailbox, u64),
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        watchers.by_mailbox.remove(&self.key);
+    }
+}
+
+impl InProcessWakeBus {
+    fn each(&self, mailbox: Mailbox, mut act: impl FnMut(&Watcher)) {
+        let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        let range = (mailbox, 0)..=(mailbox, u64::MAX);
+        for (_, watcher) in watchers.by_mailbox.range(range) {
+            act(watcher);
+        }
+    }
+}
+
+impl WakeBus for InProcessWakeBus {
+    fn watch(&self, mailbox: Mailbox) -> Watch {
+        let notify = Arc::new(Notify::new());
+        let (sender, receiver) = mpsc::channel(EPHEMERAL_WAITING_MAX);
+        let watcher = Watcher { notify: Arc::clone(&notify), ephemeral: sender };
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (mailbox, watchers.next);
+        watchers.next = watchers.next.wrapping_add(1);
+        watchers.by_mailbox.insert(key, watcher);
+        let registration = Registration { watchers: Arc::clone(&self.watchers), key };
+        Watch::new(notify, receiver, Box::new(registration))
+    }
+
+    fn wake(&self, mailbox: Mailbox) {
+        self.each(mailbox, |watcher| watcher.notify.notify_one());
+    }
+
+    fn offer(&self, mailbox: Mailbox, envelope: StoredEnvelope) {
+        self.each(mailbox, |watcher| {
+            // A full channel is a watcher that does not keep up: the envelope is dropped.
+            let _ = watcher.ephemeral.try_send(envelope.clone());
+        });
+    }
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The commands, one file each where they do more than print.
+
+mod disclose;
+mod doctor;
+mod invite;
+mod print;
+mod serve;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Failure;
+use crate::folder::Folder;
+use crate::output::Output;
+use crate::{platform, text};
+
+/// What every command gets.
+pub(crate) struct Scene {
+    pub(crate) folder: Folder,
+    pub(crate) output: Output,
+    pub(crate) verbose: bool,
+}
+
+/// Runs the command that was typed.
+pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    let path = cli.global.data.unwrap_or_else(platform::default_data_folder);
+    let scene = Scene {
+        folder: Folder::new(path),
+        output: Output { json: cli.global.json, quiet: cli.global.quiet },
+        verbose: cli.global.verbose,
+    };
+    platform::survive_file_size_limit().map_err(|error| text::runtime_failed(&error))?;
+    match cli.command {
+        Command::Up(args) => serve::up(&scene, args),
+        Command::Serve(args) => serve::serve(&scene, &args),
+        Command::Init(place) => serve::init(&scene, &place),
+        Command::Invite(command) => invite::run(&scene, command),
+        Command::Disclose(args) => disclose::run(&scene, args),
+        Command::Doctor => doctor::run(&scene),
+        Command::Completions { shell } => print::completions(&scene, shell),
+        Command::Man { command } => print::man(&scene, command.as_deref()),
+        Command::Version => print::version(&scene),
+    }
+}

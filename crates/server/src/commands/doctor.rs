@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `doctor`: checks what a server needs, with and without a server that runs.
+
+use serde_json::{Value, json};
+
+use super::Scene;
+use crate::admin::{self, Order, Reply};
+use crate::config::Configuration;
+use crate::failure::{Exit, Failure};
+use crate::server_key::ServerKey;
+use crate::text::{self, answers, doctor as words};
+use crate::{logging, platform};
+
+/// Less free space than this is a problem.
+const FREE_DISK_BYTES_MIN: u64 = 100 * 1024 * 1024;
+/// Smaller UDP buffers than this lose packets under load.
+const UDP_BUFFER_BYTES_MIN: u64 = 2 * 1024 * 1024;
+/// This program was written after this day: a clock before it is wrong.
+const DAY_MIN: u32 = 20_750;
+
+enum Verdict {
+    Good,
+    /// Worth a look; the server works.
+    Doubtful(Failure),
+    Bad(Failure),
+}
+
+struct Check {
+    name: &'static str,
+    finding: String,
+    verdict: Verdict,
+}
+
+impl Check {
+    fn new(name: &'static str, result: Result<String, Failure>) -> Self {
+        match result {
+            Ok(finding) => Self { name, finding, verdict: Verdict::Good },
+            Err(failure) => Self {
+                name,
+                finding: failure.what.clone(),
+                verdict: Verdict::Bad(failure),
+            },
+        }
+    }
+
+    fn doubtful_instead(mut self) -> Self {
+        if let Verdict::Bad(failure) = self.verdict {
+            self.verdict = Verdict::Doubtful(failure);
+        }
+        self
+    }
+}
+
+pub(super) fn run(scene: &Scene) -> Result<(), Failure> {
+    logging::start(scene.output.quiet, scene.verbose);
+    let runtime = super::serve::runtime()?;
+    let checks = runtime.block_on(examine(scene));
+    let mut bad = 0_usize;
+    let (mut lines, mut values) = (String::new(), Vec::new());
+    for check in &checks {
+        let (mark, word, cure) = match &check.verdict {
+            Verdict::Good => ("ok     ", "ok", None),
+            Verdict::Doubtful(cure) => ("warning", "warning", Some(cure)),
+            Verdict::Bad(cure) => ("FAILED ", "failed", Some(cure)),
+        };
+        if matches!(check.verdict, Verdict::Bad(_)) {
+            bad = bad.saturating_add(1);
+        }
+        lines.push_str(&answers::check(mark, check.name, &check.finding, cure));
+        values.push(json!({
+            "name": check.name,
+            "verdict": word,
+            "finding": check.finding,
+            "code": cure.map(|cure| cure.code),
+            "hint": cure.map(|cure| cure.next.iter().map(|hint| hint.command.clone()).collect::<Vec<_>>()),
+        }));
+    }
+    let value: Value = json!({ "v": 1, "type": "doctor", "failed": bad, "checks": values });
+    scene.output.result(&lines, &value)?;
+    if bad == 0 { Ok(()) } else { Err(text::doctor_found(bad)) }
+}
+
+async fn examine(scene: &Scene) -> Vec<Check> {
+    let folder = &scene.folder;
+    let mut checks = Vec::new();
+    let configuration = folder.configuration();
+    checks.push(Check::new("configuration", match &configuration {
+        Ok(_) => Ok(folder.config_path().display().to_string()),
+        Err(failure) => Err(failure.clone()),
+    }));
+    checks.push(clock());
+    checks.push(udp_buffers());
+    let Ok(configuration) = configuration else {
+        return checks;
+    };
+    checks.push(Check::new(
+        "permissions",
+        folder.check_private().map(|()| folder.path().display().to_string()),
+    ));
+    checks.push(Check::new("server key", ServerKey::load(&folder.key_path()).map(|key| key.pin_hex())));
+    checks.push(disk(scene));
+    checks.push(name(&configuration));
+    checks.extend(server(scene, &configuration).await);
+    checks
+}
+
+fn clock() -> Check {
+    let today = platform::today();
+    let result = if today < DAY_MIN {
+        Err(words::clock_wrong(&text::date(today)))
+    } else {
+        Ok(text::date(today))
+    };
+    Check::new("clock", result)
+}
+
+fn udp_buffers() -> Check {
+    let result = match platform::udp_buffer_bytes_max() {
+        Some((receive, send)) if receive.min(send) < UDP_BUFFER_BYTES_MIN => {
+            Err(words::udp_buffers_small(receive.min(send), UDP_BUFFER_BYTES_MIN))
+        }
+        Some((receive, send)) => Ok(text::byte_count(receive.min(send))),
+        None => Ok(words::UNKNOWN.to_owned()),
+    };
+    Check::new("UDP buffers", result).doubtful_instead()
+}
+
+fn disk(scene: &Scene) -> Check {
+    let path = scene.folder.path();
+    let result = match platform::free_disk_bytes(path) {
+        Ok(free) if free < FREE_DISK_BYTES_MIN => Err(words::disk_small(path, free)),
+        Ok(free) => Ok(words::free(free)),
+        Err(error) => Err(text::folder_failed(path, &error)),
+    };
+    Check::new("disk", result)
+}
+
+fn name(configuration: &Configuration) -> Check {
+    let result = configuration.public_host().and_then(|host| {
+        if configuration.is_local() {
+            Err(words::local_only(host.as_str()))
+        } else {
+            Ok(words::reached_at(host.as_str(), configuration.public_port()))
+        }
+    });
+    Check::new("name", result).doubtful_instead()
+}
+
+/// Asks the server that runs, or else tries port and store.
+async fn server(scene: &Scene, configuration: &Configuration) -> Vec<Check> {
+    let folder = &scene.folder;
+    match admin::ask(folder, &Order::Status).await {
+        Ok(Some(Reply::Status { accounts })) => {
+            return vec![Check::new("server", Ok(words::runs(accounts)))];
+        }
+        Ok(Some(Reply::StoreFailed { code })) => {
+            return vec![Check::new("server", Err(text::store_failed_there(&code)))];
+        }
+        Ok(Some(_)) => return vec![Check::new("server", Err(text::bug(words::OTHER_VERSION)))],
+        Err(failure) => return vec![Check::new("server", Err(failure))],
+        Ok(None) => {}
+    }
+    let _lock = match folder.lock() {
+        Ok(Some(lock)) => lock,
+        Ok(None) => return vec![Check::new("server", Err(text::server_silent(folder.path())))],
+        Err(failure) => return vec![Check::new("server", Err(failure))],
+    };
+    let listen = configuration.listen;
+    let port = platform::probe_udp(listen)
+        .map(|_| words::port_free(&listen.to_string()))
+        .map_err(|error| text::bind_failed(listen, &error));
+    let store = folder.open_store(configuration).await.map(|_| words::STORE_OPENS.to_owned());
+    vec![
+        Check::new("server", Ok(words::DOES_NOT_RUN.to_owned())),
+        Check::new("port", port),
+        Check::new("store", store),
+    ]
+}
+
+impl Failure {
+    /// A finding that is no failure of a command.
+    pub(crate) fn finding(code: &'static str, what: String) -> Self {
+        Self::new(code, Exit::User, what)
+    }
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What commands say when they succeed.
+
+use core::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::{byte_count, date_and_time, grouped};
+use crate::admin::{ListedInvite, NewInvite};
+use crate::config::Configuration;
+use crate::disclosure::{Disclosure, Field};
+use crate::failure::Failure;
+use crate::grep::{FINDINGS_LISTED_MAX, Search};
+
+pub(crate) const MEMORY_WARNING: &str =
+    "warning: --allow-memory-inspection: other processes of this user can read the server's memory";
+pub(crate) const STOPPED: &str = "stopped; everything that was acknowledged is kept";
+pub(crate) const NOT_STORED: &str = "message text, senders, contacts, groups, IP addresses, phone numbers, \
+     e-mail addresses, read state, any time finer than a day";
+
+/// Bytes of a stored value that the text for people shows.
+const SHOWN_DIGITS_MAX: usize = 64;
+
+/// What a server says about itself.
+pub(crate) struct ServerFacts<'a> {
+    pub(crate) folder: String,
+    pub(crate) configuration: &'a Configuration,
+    pub(crate) key_pin: String,
+    pub(crate) server_link: String,
+}
+
+/// The digits of a pin in groups of four, in two lines.
+fn pin_lines(pin: &str) -> String {
+    let mut text = String::new();
+    for (place, digit) in pin.chars().enumerate() {
+        if place > 0 && place % 32 == 0 {
+            text.push_str("\n                ");
+        } else if place > 0 && place % 4 == 0 {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn facts_lines(facts: &ServerFacts<'_>) -> String {
+    let configuration = facts.configuration;
+    let host = configuration.public_host().map_or_else(|_| String::new(), |host| host.to_string());
+    let mut text = String::new();
+    let _ = writeln!(text, "  name          {host}, port {} (UDP)", configuration.public_port());
+    let _ = writeln!(text, "  listens on    {}", configuration.listen);
+    let _ = writeln!(text, "  data folder   {}", facts.folder);
+    let _ = writeln!(text, "  key pin       {}", pin_lines(&facts.key_pin));
+    let _ = writeln!(text, "  server link   {}", facts.server_link);
+    if configuration.is_local() {
+        text.push_str("  This server is for this machine only. For others: --name HOST\n");
+    }
+    text
+}
+
+pub(crate) fn ready(facts: &ServerFacts<'_>, invite: Option<&NewInvite>, image: Option<&str>) -> String {
+    let mut text = format!("waxwingd serves.\n\n{}\n", facts_lines(facts));
+    if let Some(invite) = invite {
+        text.push_str(&new_invite(invite, image));
+        text.push('\n');
+    }
+    text.push_str("  more invites           waxwingd invite new\n");
+    text.push_str("  what is stored         waxwingd disclose NAME\n");
+    text.push_str("  stop                   Ctrl-C\n");
+    text
+}
+
+pub(crate) fn initialised(facts: &ServerFacts<'_>) -> String {
+    format!("A server was made.\n\n{}\n  run it: waxwingd serve\n", facts_lines(facts))
+}
+
+fn until(expires_minute: Option<u32>) -> String {
+    expires_minute.map_or_else(|| "for ever".to_owned(), |minute| format!("until {}", date_and_time(minute)))
+}
+
+fn uses(count: u32) -> String {
+    if count == 1 { "1 registration".to_owned() } else { format!("{count} registrations") }
+}
+
+pub(crate) fn new_invite(invite: &NewInvite, image: Option<&str>) -> String {
+    let mut text = format!(
+        "Invite {}, for {}, {}:\n\n{}\n\n",
+        invite.id,
+        uses(invite.uses),
+        until(invite.expires_minute),
+        invite.link
+    );
+    if let Some(image) = image {
+        text.push_str(image);
+        text.push_str("\n\n");
+    }
+    let _ = writeln!(text, "  register: waxwing register {} --name NAME", invite.link);
+    text
+}
+
+pub(crate) fn invites(invites: &[ListedInvite]) -> String {
+    if invites.is_empty() {
+        return "There are no invites. Make one: waxwingd invite new\n".to_owned();
+    }
+    let mut text = String::from("ID             USES LEFT   GOOD\n");
+    for invite in invites {
+        let good = if invite.expired {
+            format!("expired {}", date_and_time(invite.expires_minute.unwrap_or_default()))
+        } else if invite.uses_left == 0 {
+            "used up".to_owned()
+        } else {
+            until(invite.expires_minute)
+        };
+        let _ = writeln!(text, "{:12}   {:9}   {good}", invite.id, invite.uses_left);
+    }
+    text
+}
+
+pub(crate) fn revoked(id: &str) -> String {
+    format!("Invite {id} is revoked. Accounts that were made with it stay.\n")
+}
+
+pub(crate) fn version(version: &str, protocol: &str) -> String {
+    format!("waxwingd {version} (protocol {protocol})\n")
+}
+
+pub(crate) fn disclosure(disclosure: &Disclosure) -> String {
+    let rows: usize = disclosure.tables.iter().map(|table| table.rows.len()).sum();
+    let mut text = format!(
+        "Everything this server stores that is tied to account \"{}\"   ({} tables, {rows} rows)\n",
+        disclosure.name,
+        disclosure.tables.len()
+    );
+    for table in &disclosure.tables {
+        let _ = writeln!(text, "\n{}   ({} rows)", table.table, table.rows.len());
+        let fields = table.rows.iter().flatten();
+        let width = fields.map(|field| field.field.len()).max().unwrap_or(0);
+        for (place, row) in table.rows.iter().enumerate() {
+            if place > 0 {
+                text.push('\n');
+            }
+            for field in row {
+                let _ = writeln!(text, "  {:width$}   {}", field.field, shown(field));
+            }
+        }
+    }
+    let _ = write!(
+        text,
+        "\nNot stored: {NOT_STORED}.\n\
+         Envelopes are ciphertext; this server has no key to them.\n\
+         Long values are cut here; all bytes: waxwingd disclose {} --json\n",
+        disclosure.name
+    );
+    text
+}
+
+fn shown(field: &Field) -> String {
+    match &field.value {
+        Value::Null => "-".to_owned(),
+        Value::String(digits) if field.kind == "bytes" && digits.len() > SHOWN_DIGITS_MAX => {
+            let begin: String = digits.chars().take(16).collect();
+            let count = u64::try_from(digits.len() / 2).unwrap_or(u64::MAX);
+            format!("{} bytes, {begin}…", grouped(count))
+        }
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+pub(crate) fn search(search: &Search) -> String {
+    let mut text = format!(
+        "{} {} in {} {}, {} ({} bytes) searched, as UTF-8, UTF-16, hex and base64\n",
+        grouped(search.matches),
+        if search.matches == 1 { "match" } else { "matches" },
+        grouped(search.files),
+        if search.files == 1 { "file" } else { "files" },
+        byte_count(search.bytes),
+        grouped(search.bytes),
+    );
+    for finding in &search.findings {
+        let _ = writeln!(text, "  {}: byte {} ({})", finding.file.display(), finding.offset, finding.form);
+    }
+    if search.matches > u64::try_from(FINDINGS_LISTED_MAX).unwrap_or(u64::MAX) {
+        text.push_str("  …\n");
+    }
+    text
+}
+
+pub(crate) fn fields(lines: &[&str]) -> String {
+    let mut text = String::from("Every field that a server can store:\n\n");
+    for line in lines {
+        let _ = writeln!(text, "  {line}");
+    }
+    let _ = write!(text, "\nNot stored: {NOT_STORED}.\n");
+    text
+}
+
+/// One line of `doctor`, and what to do where something is wrong.
+pub(crate) fn check(mark: &str, name: &str, finding: &str, cure: Option<&Failure>) -> String {
+    let mut text = format!("{mark} {name:14} {finding}\n");
+    if let Some(cure) = cure {
+        for line in cure.why.lines() {
+            let _ = writeln!(text, "                     {line}");
+        }
+        for hint in &cure.next {
+            let _ = writeln!(text, "                     {}:   {}", hint.label, hint.command);
+        }
+    }
+    text
+}

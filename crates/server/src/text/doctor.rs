@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What `doctor` finds.
+
+use std::path::Path;
+
+use super::{byte_count, grouped, quoted};
+use crate::failure::Failure;
+
+pub(crate) const UNKNOWN: &str = "the operating system does not say";
+pub(crate) const OTHER_VERSION: &str = "another version of waxwingd is running";
+pub(crate) const STORE_OPENS: &str = "opens";
+pub(crate) const DOES_NOT_RUN: &str = "does not run at the moment";
+
+pub(crate) fn runs(accounts: u64) -> String {
+    format!("runs, its store answers, {} accounts", grouped(accounts))
+}
+
+pub(crate) fn port_free(listen: &str) -> String {
+    format!("{listen} (UDP) is free")
+}
+
+pub(crate) fn reached_at(host: &str, port: u16) -> String {
+    format!("{host}, port {port} (UDP); whether others reach it cannot be seen from here")
+}
+
+pub(crate) fn free(bytes: u64) -> String {
+    format!("{} free", byte_count(bytes))
+}
+
+pub(crate) fn clock_wrong(date: &str) -> Failure {
+    Failure::finding("clock_wrong", format!("the clock says {date}"))
+        .why("Invites and the retention limit depend on the day.")
+        .next("set it", "timedatectl set-ntp true")
+}
+
+pub(crate) fn udp_buffers_small(bytes: u64, wanted: u64) -> Failure {
+    Failure::finding("udp_buffers_small", format!("the kernel grants {}", byte_count(bytes)))
+        .why("Under load packets are lost and sent again. Everything works, slower.")
+        .next(
+            "raise it",
+            format!("sysctl -w net.core.rmem_max={wanted} net.core.wmem_max={wanted}"),
+        )
+}
+
+pub(crate) fn disk_small(path: &Path, free: u64) -> Failure {
+    Failure::finding("disk_small", format!("{} free", byte_count(free)))
+        .why("A full disk refuses messages; what was accepted is kept.")
+        .next("see", format!("df -h {}", quoted(path)))
+}
+
+pub(crate) fn local_only(host: &str) -> Failure {
+    Failure::finding("local_only", format!("{host}: links are good on this machine only"))
+        .why("That is right for a trial.")
+        .next("for others, set name and listen in", "waxwingd.toml")
+}

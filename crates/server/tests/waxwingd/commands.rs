@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the program says about itself, and `doctor`.
+
+use crate::process::{Place, command, say};
+
+#[test]
+fn every_command_has_help() {
+    let commands: [&[&str]; 13] = [
+        &[],
+        &["up"],
+        &["serve"],
+        &["init"],
+        &["invite"],
+        &["invite", "new"],
+        &["invite", "list"],
+        &["invite", "revoke"],
+        &["disclose"],
+        &["doctor"],
+        &["completions"],
+        &["man"],
+        &["version"],
+    ];
+    for arguments in commands {
+        for help in ["--help", "-h"] {
+            let said = say(command(&[arguments, &[help]].concat()));
+            assert_eq!(said.code, 0, "{arguments:?}");
+            assert!(said.out.contains("Usage: waxwingd"), "{arguments:?}: {}", said.out);
+            assert!(said.err.is_empty(), "{arguments:?}: {}", said.err);
+        }
+    }
+}
+
+#[test]
+fn wrong_usage_has_its_own_exit_code_and_a_suggestion() {
+    let bare = say(command(&[]));
+    assert_eq!(bare.code, 2);
+    assert!(bare.err.contains("Examples:"), "{bare:?}");
+    let near = say(command(&["disclos"]));
+    assert_eq!(near.code, 2);
+    assert!(near.err.contains("disclose"), "{near:?}");
+    for wrong in [&["up", "--nonsense"][..], &["invite", "new", "--uses", "0"], &["invite", "new", "--expires", "soon"]] {
+        assert_eq!(say(command(wrong)).code, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn completions_manual_and_version_are_printed() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = say(command(&["completions", shell]));
+        assert_eq!(said.code, 0, "{shell}");
+        assert!(said.out.contains("disclose"), "{shell}");
+    }
+    let page = say(command(&["man"]));
+    assert!(page.out.contains(".TH waxwingd"), "{page:?}");
+    let page = say(command(&["man", "disclose"]));
+    assert!(page.code == 0 && page.out.contains("grep"), "{page:?}");
+    say(command(&["man", "nothing", "--json"])).failed_with(7, "command_unknown");
+    let version = say(command(&["version", "--json"])).json();
+    assert_eq!(version["protocol_max"], 1);
+    assert!(say(command(&["version"])).out.starts_with("waxwingd "));
+}
+
+#[test]
+fn doctor_examines_a_server_that_runs_and_one_that_does_not() {
+    let place = Place::new();
+    let missing = place.run(&["doctor", "--json"]);
+    missing.failed_with(1, "doctor_found_problems");
+    place.init();
+    let verdict = |report: &serde_json::Value, name: &str| {
+        let checks = report["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["name"] == name);
+        check.unwrap_or_else(|| panic!("{name} in {report}"))["verdict"].clone()
+    };
+    let report = place.run(&["doctor", "--json"]).json();
+    for name in ["configuration", "permissions", "server key", "clock", "disk", "port", "store"] {
+        assert_eq!(verdict(&report, name), "ok", "{report}");
+    }
+    let server = place.up();
+    let report = place.run(&["doctor", "--json"]).json();
+    assert_eq!(verdict(&report, "server"), "ok");
+    drop(server);
+}

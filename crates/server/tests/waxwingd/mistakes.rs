@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What goes wrong, each with its own code and a next step that works.
+
+use std::fs;
+use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use crate::process::{PROGRAM, Place, Server, command, say};
+
+fn hints(failure: &serde_json::Value) -> Vec<String> {
+    let hints = failure["hint"].as_array().unwrap();
+    assert!(!hints.is_empty(), "{failure}");
+    hints.iter().map(|hint| hint.as_str().unwrap().to_owned()).collect()
+}
+
+/// Types a printed hint into a shell.
+fn type_in(hint: &str) -> std::process::Output {
+    let folder = std::path::Path::new(PROGRAM).parent().unwrap().display().to_string();
+    let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+    Command::new("sh").arg("-c").arg(hint).env("PATH", path).output().unwrap()
+}
+
+#[test]
+fn a_second_server_on_one_folder_is_refused() {
+    let place = Place::new();
+    let server = place.up();
+    for arguments in [&["up", "--json"][..], &["serve", "--json"]] {
+        let failure = place.run(arguments).failed_with(6, "data_folder_in_use");
+        // The first hint asks the server that runs.
+        let output = type_in(&hints(&failure)[0]);
+        assert!(output.status.success(), "{output:?}");
+    }
+    assert!(place.run(&["invite", "list", "--json"]).json()["invites"].is_array());
+    drop(server);
+}
+
+#[test]
+fn a_folder_without_a_server_is_named() {
+    let place = Place::new();
+    for arguments in [
+        &["serve", "--json"][..],
+        &["invite", "list", "--json"],
+        &["disclose", "alice", "--json"],
+        &["disclose", "--grep", "some text", "--json"],
+    ] {
+        place.run(arguments).failed_with(1, "not_initialised");
+    }
+    let failure = place.run(&["serve", "--json"]).failure();
+    // One of the hints makes a server.
+    let init = hints(&failure).into_iter().find(|hint| hint.starts_with("waxwingd init")).unwrap();
+    assert!(type_in(&init).status.success());
+    assert!(place.data().join("waxwingd.toml").exists());
+}
+
+#[test]
+fn a_foreign_folder_is_left_alone() {
+    let place = Place::new();
+    fs::create_dir(place.data()).unwrap();
+    fs::write(place.data().join("letter.txt"), "dear").unwrap();
+    let failure = place.run(&["init", "--json", "--listen", "127.0.0.1:0"]);
+    failure.failed_with(1, "data_folder_not_empty");
+    assert_eq!(fs::read_dir(place.data()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_configuration_with_mistakes_is_refused() {
+    let place = Place::new();
+    place.init();
+    let path = place.data().join("waxwingd.toml");
+    let good = fs::read_to_string(&path).unwrap();
+    let cases = [
+        (format!("{good}\nlisten_on = 5\n"), "config_unreadable"),
+        ("listen = 5".to_owned(), "config_unreadable"),
+        (String::new(), "config_unreadable"),
+        (good.replace("retention_days = 45", "retention_days = 0"), "config_value"),
+    ];
+    for (text, code) in cases {
+        fs::write(&path, text).unwrap();
+        for arguments in [&["serve", "--json"][..], &["up", "--json"], &["invite", "list", "--json"]] {
+            let failure = place.run(arguments).failed_with(1, code);
+            assert!(failure["message"].as_str().unwrap().contains("waxwingd.toml"), "{failure}");
+            assert!(hints(&failure)[0].contains("waxwingd.toml"));
+        }
+    }
+    fs::write(&path, [0xff, 0xfe]).unwrap();
+    place.run(&["serve", "--json"]).failed_with(1, "config_unreadable");
+    fs::write(&path, good).unwrap();
+    drop(Server::start(&place.data(), &["serve"]));
+}
+
+#[test]
+fn an_open_key_is_refused_until_it_is_closed() {
+    let place = Place::new();
+    place.init();
+    let key = place.data().join("server.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let failure = place.run(&["serve", "--json"]).failed_with(1, "permissions");
+    assert!(type_in(&hints(&failure)[0]).status.success());
+    drop(Server::start(&place.data(), &["serve"]));
+
+    fs::write(&key, b"damaged").unwrap();
+    place.run(&["serve", "--json"]).failed_with(6, "server_key_unreadable");
+    fs::remove_file(&key).unwrap();
+    place.run(&["serve", "--json"]).failed_with(6, "server_key_unreadable");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let place = Place::new();
+    let made = place.init();
+    let listen = made["listen"].as_str().unwrap();
+    let holder = UdpSocket::bind(listen).unwrap();
+    let failure = place.run(&["serve", "--json"]).failed_with(3, "address_unusable");
+    assert!(failure["message"].as_str().unwrap().contains(listen));
+    drop(holder);
+    let refused = place.run(&["serve", "--json", "--listen", "192.0.2.1:4747"]);
+    refused.failed_with(3, "address_unusable");
+    place.run(&["serve", "--json", "--listen", "nowhere"]).failed_with(1, "listen_invalid");
+    place.run(&["serve", "--json", "--name", "no host"]).failed_with(1, "name_invalid");
+}
+
+#[test]
+fn a_damaged_store_is_refused_and_kept() {
+    let place = Place::new();
+    drop(place.up());
+    let mut files = Vec::new();
+    let mut folders = vec![place.data().join("store")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|name| name == "db" || name == "conf") {
+                files.push(path);
+            }
+        }
+    }
+    assert!(!files.is_empty());
+    for file in &files {
+        let length = fs::metadata(file).unwrap().len();
+        fs::write(file, vec![0xa5; usize::try_from(length).unwrap()]).unwrap();
+    }
+    let said = place.run(&["serve", "--json"]);
+    let failure = said.failure();
+    assert_eq!(said.code, 6, "{failure}");
+    assert!(failure["code"].as_str().unwrap().starts_with("store_"), "{failure}");
+    hints(&failure);
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_no_crash() {
+    let place = Place::new();
+    place.init();
+    // A limit of one block for each file stands for a disk without room.
+    for arguments in ["up", "invite new"] {
+        let data = place.data();
+        let script = format!("ulimit -f 1; exec {PROGRAM} {arguments} --json --data {}", data.display());
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(script);
+        let said = say(shell);
+        assert_eq!(said.code, 6, "{said:?}");
+        assert_eq!(said.failure()["code"], "store_disk_full", "{said:?}");
+    }
+    drop(Server::start(&place.data(), &["serve"]));
+}
+
+#[test]
+fn a_path_that_is_too_long_for_a_socket_is_named() {
+    let place = Place::new();
+    let long = place.data().join("x".repeat(100));
+    let mut up = command(&["up", "--json", "--listen", "127.0.0.1:0"]);
+    up.arg("--data").arg(long);
+    say(up).failed_with(1, "path_too_long");
+}
+
+#[test]
+fn errors_for_people_have_three_parts() {
+    let place = Place::new();
+    let said = place.run(&["serve"]);
+    assert_eq!(said.code, 1);
+    let lines: Vec<&str> = said.err.lines().collect();
+    assert!(lines[0].starts_with("error[not_initialised]: "), "{lines:?}");
+    assert!(lines[1].starts_with("  There is no"), "{lines:?}");
+    assert!(lines[2].contains(":   waxwingd up --data "), "{lines:?}");
+    assert!(!said.err.contains('\u{1b}'), "no colours where nobody sees them");
+}
