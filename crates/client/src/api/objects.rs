@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The objects that a host answers with and that `--json` prints, `"v":1` first.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use waxwing_engine::command;
+use waxwing_engine::notice::{self, Body, Direction, MessageState};
+
+use crate::fault::Code;
+
+/// The version of the shapes. Fields are only added.
+const V: u8 = 1;
+
+const RFC_3339_MS: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
+
+/// RFC 3339 in UTC with milliseconds. What a clock cannot mean is shown as the epoch.
+pub(crate) fn timestamp(unix_ms: u64) -> String {
+    moment(unix_ms).format(RFC_3339_MS).unwrap_or_default()
+}
+
+/// The moment of a count of milliseconds since the Unix epoch.
+pub(crate) fn moment(unix_ms: u64) -> OffsetDateTime {
+    let nanos = i128::from(unix_ms).saturating_mul(1_000_000);
+    OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// A day since the Unix epoch as a date.
+pub(crate) fn day(days: u32) -> String {
+    let seconds = i64::from(days).saturating_mul(86_400);
+    let moment = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    moment.format(DAY).unwrap_or_default()
+}
+
+macro_rules! object {
+    ($(#[$doc:meta])* $name:ident = $kind:literal { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        pub(crate) struct $name {
+            v: u8,
+            #[serde(rename = "type")]
+            kind: String,
+            $($(#[$field_doc])* pub(crate) $field: $type,)*
+        }
+
+        impl $name {
+            #[allow(clippy::too_many_arguments, reason = "one argument for each field of the object")]
+            pub(crate) fn new($($field: $type),*) -> Self {
+                Self { v: V, kind: $kind.to_owned(), $($field),* }
+            }
+        }
+    };
+}
+
+object! {
+    /// The process that hosts the engine.
+    Host = "host" {
+        version: String,
+        api: u32,
+        pid: u32,
+        /// `foreground` while a command hosts the engine, `background` after `unlock`.
+        mode: String,
+        /// Whether the store is sealed with a passphrase.
+        protected: bool,
+    }
+}
+
+object! {
+    /// The account is ready on this device.
+    Registered = "registered" { address: String, account: String, device: String, }
+}
+
+object! {
+    /// How the profile is.
+    Status = "status" {
+        profile: String,
+        address: String,
+        account: Option<String>,
+        device: Option<String>,
+        online: bool,
+        /// Whether the mailbox has been emptied since the connection was made.
+        drained: bool,
+        /// Why there is no connection, as far as an attempt has failed.
+        link_error: Option<Code>,
+        server: String,
+        /// The server as a link, for linking and recovering.
+        server_link: Option<String>,
+        outbox: usize,
+        alarms: usize,
+        requests: usize,
+        manifest_version: u32,
+        one_time_prekeys: Option<u32>,
+        protected: bool,
+        host: String,
+    }
+}
+
+object! {
+    /// A contact.
+    Contact = "contact" {
+        name: String,
+        address: String,
+        account: String,
+        verified: bool,
+        request: bool,
+        blocked: bool,
+        alarm: Option<Code>,
+        devices: usize,
+    }
+}
+
+object! {
+    /// The account's own contact link.
+    OwnLink = "contact_link" { link: String, }
+}
+
+object! {
+    /// The code of a device that wants to be linked.
+    LinkCode = "link_code" { code: String, }
+}
+
+object! {
+    /// A device that wants to be linked.
+    DeviceOffer = "device_offer" { device: String, safety_words: String, }
+}
+
+object! {
+    /// A device of the account.
+    Device = "device" { id: String, this_device: bool, created: String, fingerprint: String, }
+}
+
+object! {
+    /// A message in the outbox.
+    Queued = "queued" { id: String, cursor: String, contact: String, }
+}
+
+object! {
+    /// How far a message that was just sent is.
+    Sent = "sent" { id: String, to: String, state: State, }
+}
+
+object! {
+    /// What the two sides compare.
+    Verification = "verification" {
+        name: String,
+        safety_number: String,
+        qr_payload: String,
+        fingerprint: String,
+        own_fingerprint: String,
+        verified: bool,
+    }
+}
+
+object! {
+    /// One content of a conversation.
+    Message = "message" {
+        id: String,
+        cursor: String,
+        chat: Chat,
+        from: From,
+        sent_at: String,
+        received_at: String,
+        /// `text`, or `needs_newer_version`, which has no body.
+        content: String,
+        body: Option<String>,
+        state: State,
+    }
+}
+
+/// The conversation of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Chat {
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) account: String,
+}
+
+/// Who wrote a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct From {
+    pub(crate) name: String,
+    pub(crate) device: String,
+    pub(crate) verified: bool,
+    /// Whether it was written on a device of this account.
+    pub(crate) own: bool,
+}
+
+/// How far a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    Queued,
+    OnServer,
+    Delivered,
+    Read,
+    Received,
+}
+
+impl core::convert::From<MessageState> for State {
+    fn from(state: MessageState) -> Self {
+        match state {
+            MessageState::Queued => Self::Queued,
+            MessageState::OnServer => Self::OnServer,
+            MessageState::Delivered => Self::Delivered,
+            MessageState::Read => Self::Read,
+            MessageState::Received => Self::Received,
+        }
+    }
+}
+
+impl core::convert::From<command::ContactSummary> for Contact {
+    fn from(contact: command::ContactSummary) -> Self {
+        Self::new(
+            contact.label,
+            contact.address,
+            contact.account.to_hex(),
+            contact.verified,
+            contact.request,
+            contact.blocked,
+            contact.alarm.map(Code::from),
+            contact.devices,
+        )
+    }
+}
+
+impl core::convert::From<command::DeviceSummary> for Device {
+    fn from(device: command::DeviceSummary) -> Self {
+        Self::new(
+            device.id.to_hex(),
+            device.this_device,
+            day(device.created_day),
+            device.fingerprint,
+        )
+    }
+}
+
+impl Verification {
+    pub(crate) fn of(name: String, verification: command::Verification) -> Self {
+        Self::new(
+            name,
+            verification.safety_number,
+            verification.qr_payload,
+            verification.fingerprint,
+            verification.own_fingerprint,
+            verification.verified,
+        )
+    }
+}
+
+impl Message {
+    /// A message in a conversation with `contact`, read by the account `own`.
+    pub(crate) fn of(message: notice::Message, contact: &str, own: &str) -> Self {
+        let outgoing = message.direction == Direction::Outgoing;
+        let chat = Chat {
+            kind: "direct".to_owned(),
+            name: contact.to_owned(),
+            account: message.contact.to_hex(),
+        };
+        let from = From {
+            name: if outgoing { own } else { contact }.to_owned(),
+            device: message.device.to_hex(),
+            verified: outgoing || message.verified,
+            own: outgoing,
+        };
+        let (content, body) = match message.body {
+            Body::Text(body) => ("text", Some(body)),
+            _ => ("needs_newer_version", None),
+        };
+        Self::new(
+            message.id.to_hex(),
+            message.cursor.to_string(),
+            chat,
+            from,
+            timestamp(message.sent_at_ms),
+            timestamp(message.received_at_ms),
+            content.to_owned(),
+            body,
+            message.state.into(),
+        )
+    }
+
+    /// The place in the profile's order of arrival.
+    pub(crate) fn position(&self) -> u64 {
+        self.cursor.parse().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339_in_utc() {
+        assert_eq!(timestamp(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(timestamp(1_795_425_123_120), "2026-11-23T09:12:03.120Z");
+        assert_eq!(timestamp(u64::MAX), "1970-01-01T00:00:00.000Z");
+        assert_eq!(day(20_780), "2026-11-23");
+    }
+
+    #[test]
+    fn objects_begin_with_their_version_and_type() {
+        let json = serde_json::to_string(&OwnLink::new("waxwing:contact/x".to_owned())).unwrap();
+        assert_eq!(
+            json,
+            r#"{"v":1,"type":"contact_link","link":"waxwing:contact/x"}"#
+        );
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One connection, one call, and the engine's words for what went wrong with them.
+
+use std::sync::Arc;
+
+use waxwing_engine::{LinkFailure, RequestFailure};
+use waxwing_proto::{ServerAddress, v1};
+use waxwing_transport::{CallError, Clock, Connection, Dialer, LinkError, Plane, Upgrade};
+
+/// Dials and exchanges greetings.
+pub(super) async fn connect<D: Dialer>(
+    dialer: &D,
+    clock: Arc<dyn Clock>,
+    server: &ServerAddress,
+    plane: Plane,
+) -> Result<Connection, LinkFailure> {
+    let link = dialer.dial(server, plane).await.map_err(|error| {
+        tracing::debug!(code = error.code(), ?plane, "no link");
+        link_failure(error)
+    })?;
+    Connection::establish(link, clock).await.map_err(|error| {
+        tracing::debug!(code = error.code(), ?plane, "no greeting");
+        match error {
+            CallError::UpgradeRequired(Upgrade::Client) => LinkFailure::ClientTooOld,
+            CallError::UpgradeRequired(Upgrade::Server) => LinkFailure::ServerTooOld,
+            CallError::LinkLost(error) => link_failure(error),
+            _ => LinkFailure::Unreachable,
+        }
+    })
+}
+
+/// Makes one call.
+pub(super) async fn call(
+    connection: &Connection,
+    call: v1::request::Call,
+    deadline_ms: u32,
+) -> Result<v1::response::Result, RequestFailure> {
+    let request = v1::Request {
+        deadline_ms,
+        call: Some(call),
+    };
+    match connection.call(request, deadline_ms).await {
+        Ok(response) => response.result.ok_or(RequestFailure::Malformed),
+        Err(error) => {
+            tracing::debug!(code = error.code(), "a call failed");
+            Err(request_failure(error))
+        }
+    }
+}
+
+const fn link_failure(error: LinkError) -> LinkFailure {
+    match error {
+        LinkError::ServerKeyMismatch => LinkFailure::WrongServerKey,
+        _ => LinkFailure::Unreachable,
+    }
+}
+
+const fn request_failure(error: CallError) -> RequestFailure {
+    match error {
+        CallError::Refused {
+            code,
+            retry_after_ms,
+        } => RequestFailure::Refused {
+            code,
+            retry_after_ms: match retry_after_ms {
+                Some(delay) => delay,
+                None => 0,
+            },
+        },
+        CallError::UpgradeRequired(Upgrade::Client) => {
+            RequestFailure::Link(LinkFailure::ClientTooOld)
+        }
+        CallError::UpgradeRequired(Upgrade::Server) => {
+            RequestFailure::Link(LinkFailure::ServerTooOld)
+        }
+        CallError::Timeout => RequestFailure::Timeout,
+        CallError::LinkLost(error) => RequestFailure::Link(link_failure(error)),
+        // A request that cannot be sent is refused as the server would: it breaks the protocol.
+        _ => RequestFailure::Malformed,
+    }
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The configuration file, `config.toml`: the same keys for all profiles and for one.
+//!
+//! ```toml
+//! passphrase_command = ["pass", "show", "waxwing"]
+//!
+//! [profiles.work]
+//! passphrase_command = ["pass", "show", "waxwing-work"]
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::fault::{Code, Fault, Outcome};
+
+/// What can be configured.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// A command whose first line of output is the passphrase; it is run without a shell.
+    pub(crate) passphrase_command: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    passphrase_command: Option<Vec<String>>,
+    #[serde(default)]
+    profiles: BTreeMap<String, Settings>,
+}
+
+/// The settings of a profile. A file that does not exist has none.
+pub(crate) fn read(folder: &Path, profile: &str) -> Outcome<Settings> {
+    let path = folder.join("config.toml");
+    let invalid = |cause: String| {
+        Fault::new(Code::ConfigInvalid)
+            .about(path.display().to_string())
+            .because(cause)
+    };
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(invalid(error.to_string())),
+    };
+    let mut file: File =
+        toml::from_str(&text).map_err(|error| invalid(error.message().to_owned()))?;
+    let own = file.profiles.remove(profile).unwrap_or_default();
+    Ok(Settings {
+        passphrase_command: own.passphrase_command.or(file.passphrase_command),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_goes_before_the_rest_and_unknown_keys_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read(folder.path(), "default").unwrap(), Settings::default());
+        let path = folder.path().join("config.toml");
+        let text = "passphrase_command = ['a']\n[profiles.work]\npassphrase_command = ['b', 'c']\n";
+        std::fs::write(&path, text).unwrap();
+        let command = |profile| {
+            read(folder.path(), profile)
+                .unwrap()
+                .passphrase_command
+                .unwrap()
+        };
+        assert_eq!(command("default"), ["a"]);
+        assert_eq!(command("work"), ["b", "c"]);
+        std::fs::write(&path, "passphrase = 'secret'\n").unwrap();
+        let fault = read(folder.path(), "default").unwrap_err();
+        assert_eq!(fault.code, Code::ConfigInvalid);
+        assert!(!fault.cause.unwrap().contains("secret"));
+    }
+}

@@ -1,0 +1,492 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What went wrong, why it matters, and what to type: three parts for every code.
+//!
+//! Printed commands work as they are printed; the tests run them.
+
+use serde::Serialize;
+
+use crate::display;
+use crate::fault::{Code, Fault};
+
+/// A fault in three parts.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Explanation {
+    pub(crate) what: String,
+    pub(crate) why: String,
+    pub(crate) hints: Vec<Hint>,
+}
+
+/// Something to type.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Hint {
+    pub(crate) label: &'static str,
+    pub(crate) command: Vec<String>,
+}
+
+/// A fault as a line of JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct ErrorLine<'a> {
+    v: u8,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    code: &'static str,
+    exit: u8,
+    message: &'a str,
+    subject: Option<&'a str>,
+    hint: Option<&'a [String]>,
+    retry_after_s: Option<u64>,
+}
+
+impl<'a> ErrorLine<'a> {
+    pub(crate) fn new(fault: &'a Fault, explanation: &'a Explanation) -> Self {
+        Self {
+            v: 1,
+            kind: "error",
+            code: fault.code.as_str(),
+            exit: fault.code.exit().code(),
+            message: &explanation.what,
+            subject: fault.subject.as_deref(),
+            hint: explanation
+                .hints
+                .first()
+                .map(|hint| hint.command.as_slice()),
+            retry_after_s: fault.retry_after_s,
+        }
+    }
+}
+
+/// The three parts of a fault. `program` is what every printed command begins with.
+pub(crate) fn explain(fault: &Fault, program: &[String]) -> Explanation {
+    let subject = fault.subject.as_deref().unwrap_or_default();
+    let shown = match subject {
+        "" => "it".to_owned(),
+        subject => display::line(subject),
+    };
+    let (what, why) = parts(fault, &shown);
+    let hints = hints(fault)
+        .into_iter()
+        .map(|(label, words)| Hint {
+            label,
+            command: program.iter().cloned().chain(words).collect(),
+        })
+        .collect();
+    let what = match &fault.cause {
+        Some(cause) => format!("{what} ({})", display::line(cause)),
+        None => what,
+    };
+    Explanation { what, why, hints }
+}
+
+const KEYS_WHY: &str = "\
+Your contact may have done this, or somebody may be in between. Nothing was encrypted to the new keys.";
+
+fn parts(fault: &Fault, it: &str) -> (String, String) {
+    let own = |text: &str| text.to_owned();
+    let (what, why): (String, &str) = match fault.code {
+        Code::Usage => (own("the command line is not understood"), ""),
+        Code::NotRegistered => (own("this profile has no account yet"), ""),
+        Code::AlreadyRegistered => (
+            own("this profile has an account already"),
+            "One profile is one account; another account needs another --profile NAME.",
+        ),
+        Code::ContactUnknown => match &fault.nearest {
+            Some(near) => (
+                format!(
+                    "no contact is called {it}; did you mean {}?",
+                    display::line(near)
+                ),
+                "",
+            ),
+            None => (format!("no contact is called {it}"), ""),
+        },
+        Code::ContactAmbiguous => (
+            format!("more than one contact is called {it}"),
+            "Use the whole address, or give one of them another name.",
+        ),
+        Code::LabelInvalid => (
+            own("the label cannot be used"),
+            "It is empty, longer than 64 bytes, or the label of another contact.",
+        ),
+        Code::ContactBlocked => (format!("not sent: you have blocked {it}"), ""),
+        Code::RequestPending => (
+            format!("not sent: {it} asked to write to you, and you have not decided"),
+            "Accepting tells the other side that you exist and have read this.",
+        ),
+        Code::TextEmpty => (own("not sent: the text is empty"), ""),
+        Code::TextTooLong => (
+            own("not sent: the text is longer than 49152 bytes"),
+            "Larger things will travel as attachments in a later version. Nothing was stored.",
+        ),
+        Code::TextNotUtf8 => (
+            own("not sent: the input is not text in UTF-8"),
+            "Files will travel as attachments in a later version. Nothing was stored.",
+        ),
+        Code::ContactLinkInvalid => (
+            own("this is no contact link"),
+            "It begins with waxwing:contact/ and has to be copied whole.",
+        ),
+        Code::InviteInvalid => (
+            own("this is no invite"),
+            "It begins with waxwing:invite/ and has to be copied whole.",
+        ),
+        Code::InviteUnknown => (
+            own("the server does not know this invite"),
+            "It was revoked, or belongs to a server that was set up anew. Ask its operator for another.",
+        ),
+        Code::InviteUsed => (
+            own("this invite has been used"),
+            "Ask the server's operator for another one.",
+        ),
+        Code::InviteExpired => (
+            own("this invite has expired"),
+            "Ask the server's operator for another one.",
+        ),
+        Code::InviteRequired => (
+            own("this server takes new accounts with an invite only"),
+            "Ask the server's operator for one.",
+        ),
+        Code::NameTaken => (
+            format!("the name {it} is taken on this server"),
+            "The invite was not used up; choose another name.",
+        ),
+        Code::NameHeld => (
+            format!("the name {it} was given up not long ago and is held back"),
+            "So that nobody gets messages that were meant for its former owner. Choose another.",
+        ),
+        Code::NameInvalid => (
+            format!("{it} cannot be a name"),
+            "A name has 2 to 32 characters of a-z, 0-9, dot, underscore and hyphen, and begins with a letter or digit.",
+        ),
+        Code::NameUnknown => (
+            format!("{it} was not found"),
+            "A name alone is looked up on your own server. Ask the person for their contact link.",
+        ),
+        Code::AccountExists => (own("the server has an account with this key already"), ""),
+        Code::AccountUnknown => (
+            own("no account belongs to these words on this server"),
+            "The words are well formed; perhaps the account is on another server.",
+        ),
+        Code::WordsInvalid => (
+            own("these are not recovery words"),
+            "They are 24 English words, in their order.",
+        ),
+        Code::WordsNotConfirmed => (
+            own("the word was not confirmed"),
+            "No account was made. Without the words a lost device is a lost account.",
+        ),
+        Code::WordsFile => (
+            format!("the file for the recovery words, {it}, cannot be used"),
+            "No account was made. The file must not exist before.",
+        ),
+        Code::ServerLinkInvalid => (
+            own("this is no link to a server"),
+            "Any link of that server will do: waxwing:server/…, an invite or a contact link.",
+        ),
+        Code::LinkCodeInvalid => (
+            own("this is no link code"),
+            "The new device shows it; it begins with waxwing:link/ and lives for ten minutes.",
+        ),
+        Code::LinkCodeMismatch => (
+            own("the keys that the server showed do not fit the link code"),
+            "Somebody is in between. Nothing was given to the other device.",
+        ),
+        Code::LinkingFailed => (
+            own("the linking ended without success"),
+            "The code was given up, has expired, or the words were not the same.",
+        ),
+        Code::NoLinking => (own("no linking is under way, or it has expired"), ""),
+        Code::DeviceUnknown => (
+            format!("no device is called {it}, or it may not be removed"),
+            "A device cannot remove itself.",
+        ),
+        Code::DeviceAmbiguous => (format!("more than one device begins with {it}"), ""),
+        Code::TooManyDevices => (
+            own("the account has as many devices as it may have"),
+            "Remove one before you add another.",
+        ),
+        Code::DeviceRemoved => (
+            own("this device was removed from its account"),
+            "Another of your devices did that, or somebody who has your recovery words. What is stored here can still be read.",
+        ),
+        Code::EvidenceMismatch => (
+            format!("what you compared is not the key that this device has for {it}"),
+            "Do not send anything private before you know why.",
+        ),
+        Code::EvidenceMalformed => (
+            own("what you gave to compare cannot be read"),
+            "It has to be copied whole from what your contact's verify command shows.",
+        ),
+        Code::KeyChanged => (
+            format!("not sent: the key of {it} is not the one you know"),
+            KEYS_WHY,
+        ),
+        Code::Equivocation => (
+            format!("not sent: two different device lists of {it} have been seen"),
+            "A server shows different people different devices. Nothing was encrypted to either.",
+        ),
+        Code::Rollback => (
+            format!("not sent: the server showed an old device list of {it}"),
+            "It may hide that a device was removed. Nothing was encrypted to it.",
+        ),
+        Code::SuspiciousRemoval => (
+            format!("not sent: a device of {it} removed one that is older than itself"),
+            KEYS_WHY,
+        ),
+        Code::ClonedDevice => (
+            format!("not sent: a device of {it} seems to exist twice"),
+            "It was copied, or restored from an old state. Nothing was encrypted to it.",
+        ),
+        Code::AccountRecovered => (
+            format!("not sent: {it} recovered the account, and all devices are new"),
+            KEYS_WHY,
+        ),
+        Code::RestoredStore => (
+            own("this device's store is older than what the server has seen of it"),
+            "It was copied or restored. Sending from it could harm earlier messages: link it anew.",
+        ),
+        Code::Unreachable => (
+            own("the server cannot be reached"),
+            "It is down, the network is, or something between blocks UDP.",
+        ),
+        Code::TimedOut => (
+            own("there was no answer in time"),
+            "Whether the server did what was asked is not known; asking again does no harm.",
+        ),
+        Code::NotStoredInTime => (
+            own("the message was not stored on the server in time"),
+            "It is safe in the outbox and goes out as soon as the server can be reached.",
+        ),
+        Code::WrongServerKey => (
+            own("the server showed another key than the one it is known by"),
+            "Somebody else answers at its address, or it was set up anew. Nothing was sent to it.",
+        ),
+        Code::ClientTooOld => (
+            own("the server needs a newer version of this program"),
+            "Nothing is lost; upgrade and go on.",
+        ),
+        Code::ServerTooOld => (
+            own("the server is too old for this version of the program"),
+            "Nothing is lost; ask its operator to upgrade.",
+        ),
+        Code::ServerUnavailable => (
+            own("the server cannot store anything at the moment"),
+            "Nothing is lost; try again later.",
+        ),
+        Code::RateLimited => (own("too many requests"), "Nothing is lost; wait a little."),
+        Code::MailboxFull => (
+            format!("the mailbox of {it} is full"),
+            "The message stays in the outbox until there is room.",
+        ),
+        Code::LimitReached => (own("a limit of the server is reached"), ""),
+        Code::Refused => (own("the server refused"), ""),
+        code => return local_parts(code, it),
+    };
+    let why = match fault.retry_after_s {
+        Some(seconds) => format!("{why} Try again in {seconds} s.")
+            .trim_start()
+            .to_owned(),
+        None => why.to_owned(),
+    };
+    (what, why)
+}
+
+/// The faults of this machine and of its user.
+fn local_parts(code: Code, it: &str) -> (String, String) {
+    let own = |text: &str| text.to_owned();
+    let (what, why): (String, &str) = match code {
+        Code::ProfileMissing => (
+            format!("there is no profile called {it} on this machine"),
+            "",
+        ),
+        Code::ProfileExists => (format!("there is a profile called {it} already"), ""),
+        Code::ProfileNameInvalid => (
+            format!("{it} cannot be the name of a profile"),
+            "It has 1 to 64 characters of A-Z, a-z, 0-9, dot, underscore and hyphen, no dot first.",
+        ),
+        Code::ProfileBusy => (
+            format!("another process holds the profile {it} and does not answer"),
+            "It is starting or ending, or it is stuck. Nothing was changed.",
+        ),
+        Code::ProtectionDiffers => (
+            format!("the profile {it} exists and is protected in another way"),
+            "Leave --unprotected away, or use it, as when the profile was made.",
+        ),
+        Code::PassphraseMissing => (
+            own("the store is locked, and there is nobody to ask for the passphrase"),
+            "It can come from --passphrase-file, --passphrase-fd, passphrase_command in config.toml, or a terminal.",
+        ),
+        Code::PassphraseWrong => (
+            own("the passphrase is wrong"),
+            "Nothing was changed. There is no way around it; a forgotten one costs this device, not the account.",
+        ),
+        Code::PassphraseSource => (format!("the passphrase cannot be read from {it}"), ""),
+        Code::StoreCorrupt => (
+            own("the store is damaged"),
+            "Nothing was changed. The account is not lost: link this device anew, or recover with your words.",
+        ),
+        Code::StoreTooNew => (
+            own("the store was written by another version of this program"),
+            "Nothing was changed. Use the newest version.",
+        ),
+        Code::StoreFailed => (
+            own("the store could not be written or read"),
+            "The disk may be full or broken. What was not stored was not sent, and what was accepted is kept.",
+        ),
+        Code::Locked => (
+            own("the profile was locked"),
+            "The key is gone from memory.",
+        ),
+        Code::HostLost => (
+            own("the process that held the profile has ended"),
+            "What it had accepted is stored. Whether it took the last request is not known.",
+        ),
+        Code::HostVersion => (
+            own("the process that holds the profile is of another version"),
+            "End it and try again.",
+        ),
+        Code::HostFailed => (own("the background process could not be started"), ""),
+        Code::ConfigInvalid => (format!("the configuration file {it} cannot be used"), ""),
+        Code::FolderUnusable => (format!("a file or folder cannot be used: {it}"), ""),
+        Code::InputNeeded => (
+            own("an answer is needed, and there is nobody to ask"),
+            "Run it on a terminal, or give the answer as an option (see --help).",
+        ),
+        Code::NotConfirmed => (own("not confirmed, so nothing was done"), ""),
+        Code::Input => (format!("the input cannot be read: {it}"), ""),
+        Code::Output => (
+            own("the output cannot be written"),
+            "What was not printed counts as not shown.",
+        ),
+        Code::ReaderBusy => (
+            own("another receive of this profile prints what arrives"),
+            "So that nothing is printed twice, one at a time does. It is all in the history.",
+        ),
+        Code::ProblemsFound => (own("something is not as it should be"), "See above."),
+        Code::Interrupted => (own("interrupted"), "Nothing that was accepted is lost."),
+        _ => (
+            own("this is a defect of the program"),
+            "Nothing that was accepted is lost. Please report it with the words in brackets.",
+        ),
+    };
+    (what, why.to_owned())
+}
+
+/// What to type next, most useful first.
+fn hints(fault: &Fault) -> Vec<(&'static str, Vec<String>)> {
+    let subject = fault.subject.clone();
+    let about = |label: &'static str, before: &[&str]| {
+        subject
+            .clone()
+            .map(|subject| (label, words(before, Some(subject))))
+    };
+    let plain = |label: &'static str, command: &[&str]| Some((label, words(command, None)));
+    let hints = match fault.code {
+        Code::ContactUnknown | Code::ContactAmbiguous => {
+            vec![plain("see who there is", &["contacts", "list"])]
+        }
+        Code::ContactBlocked => vec![about("write again", &["contacts", "unblock"])],
+        Code::RequestPending => vec![
+            about("read it", &["history"]),
+            about("accept", &["contacts", "accept"]),
+            about("refuse", &["contacts", "block"]),
+        ],
+        Code::KeyChanged
+        | Code::Equivocation
+        | Code::Rollback
+        | Code::SuspiciousRemoval
+        | Code::ClonedDevice
+        | Code::AccountRecovered
+        | Code::EvidenceMismatch
+        | Code::EvidenceMalformed => vec![about("compare keys", &["verify"])],
+        Code::TextEmpty | Code::TextNotUtf8 => vec![plain("how to send", &["send", "--help"])],
+        Code::AlreadyRegistered | Code::NotStoredInTime | Code::TimedOut | Code::DeviceRemoved => {
+            vec![plain("see how it is", &["status"])]
+        }
+        Code::NotRegistered | Code::ProfileMissing => vec![
+            plain("make an account", &["register", "--help"]),
+            plain("take one over", &["recover", "--help"]),
+        ],
+        Code::DeviceUnknown | Code::DeviceAmbiguous | Code::TooManyDevices => {
+            vec![plain("see which there are", &["devices", "list"])]
+        }
+        Code::PassphraseMissing => vec![plain("unlock it", &["unlock"])],
+        Code::HostVersion | Code::ProfileBusy => vec![plain("end it", &["lock"])],
+        Code::WrongServerKey
+        | Code::Unreachable
+        | Code::StoreFailed
+        | Code::StoreCorrupt
+        | Code::ConfigInvalid
+        | Code::FolderUnusable
+        | Code::RestoredStore
+        | Code::Bug => vec![plain("look for the cause", &["doctor"])],
+        _ => Vec::new(),
+    };
+    hints.into_iter().flatten().collect()
+}
+
+fn words(before: &[&str], subject: Option<String>) -> Vec<String> {
+    before
+        .iter()
+        .map(|word| (*word).to_owned())
+        .chain(subject)
+        .collect()
+}
+
+/// What a server deleted because it had waited too long.
+pub(crate) fn expired(day: &str, count: u32) -> String {
+    format!("note: {count} messages of {day} waited too long on the server and were deleted")
+}
+
+/// Two clocks that differ.
+pub(crate) fn clock_skew(skew_s: i64) -> String {
+    format!("note: the clocks of this machine and of the server differ by {skew_s} s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use clap::Parser;
+
+    fn program() -> Vec<String> {
+        vec![
+            "waxwing".to_owned(),
+            "--profile".to_owned(),
+            "work".to_owned(),
+        ]
+    }
+
+    /// Every printed command is one that the command line takes.
+    #[test]
+    fn every_hint_is_a_command() {
+        for code in Code::ALL {
+            let explanation = explain(&Fault::new(*code).about("bob"), &program());
+            assert!(!explanation.what.is_empty(), "{code:?}");
+            for hint in explanation.hints {
+                match Cli::try_parse_from(&hint.command) {
+                    Ok(cli) => assert_eq!(cli.global.profile, "work"),
+                    Err(error) => {
+                        assert_eq!(
+                            error.kind(),
+                            clap::error::ErrorKind::DisplayHelp,
+                            "{hint:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_typed_is_shown_harmlessly_and_kept_exactly() {
+        let fault = Fault::new(Code::KeyChanged).about("b\u{1b}[2Job");
+        let explanation = explain(&fault, &program());
+        assert!(!explanation.what.contains('\u{1b}'));
+        let json = serde_json::to_string(&ErrorLine::new(&fault, &explanation)).unwrap();
+        assert!(
+            json.starts_with(r#"{"v":1,"type":"error","code":"key_changed","exit":4,"#),
+            "{json}"
+        );
+        assert!(json.contains(r#""hint":["waxwing","--profile","work","verify","b\u001b[2Job"]"#));
+    }
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What commands came to, in words.
+
+use crate::api::objects::{Contact, Device, Message, State, Status};
+use crate::console::{Console, Tone};
+use crate::display;
+use crate::fault::Fault;
+use crate::text::{self, faults};
+
+/// How far a message is.
+pub(crate) const fn state(state: State) -> &'static str {
+    match state {
+        State::Queued => "queued",
+        State::OnServer => "sent",
+        State::Delivered => "delivered",
+        State::Read => "read",
+        State::Received => "received",
+    }
+}
+
+/// What became of a `send`.
+pub(crate) fn sent(state: State, to: &str) -> String {
+    match state {
+        State::Queued => format!("queued for {}", display::line(to)),
+        _ => format!("sent to {}", display::line(to)),
+    }
+}
+
+/// A message as a line, or as several with the later ones indented.
+pub(crate) fn message(message: &Message, console: &Console) -> String {
+    let time = message
+        .sent_at
+        .get(..16)
+        .unwrap_or_default()
+        .replace('T', " ");
+    let writer = if message.from.own {
+        "you".to_owned()
+    } else {
+        display::line(&message.from.name)
+    };
+    let body = match &message.body {
+        Some(body) => display::lines(body, "    "),
+        None => NEEDS_NEWER_VERSION.to_owned(),
+    };
+    let mark = if message.from.own {
+        format!(" [{}]", state(message.state))
+    } else if message.from.verified {
+        String::new()
+    } else {
+        " (unverified)".to_owned()
+    };
+    let conversation = if message.from.own {
+        format!(" > {}", display::line(&message.chat.name))
+    } else {
+        String::new()
+    };
+    let head = console.tint(Tone::Strong, &format!("{writer}{conversation}"));
+    let time = console.tint(Tone::Faint, &time);
+    format!("{time}  {head}{mark}: {body}")
+}
+
+const NEEDS_NEWER_VERSION: &str = "[this needs a newer version of waxwing to be shown; it is kept]";
+
+/// Contacts as a table.
+pub(crate) fn contacts(contacts: &[Contact], console: &Console) -> String {
+    if contacts.is_empty() {
+        return "no contacts yet".to_owned();
+    }
+    let rows: Vec<[String; 3]> = contacts
+        .iter()
+        .map(|contact| {
+            [
+                display::line(&contact.name),
+                display::line(&contact.address),
+                marks(contact),
+            ]
+        })
+        .collect();
+    table(&rows, console)
+}
+
+/// What is to be known about a contact beside its name.
+fn marks(contact: &Contact) -> String {
+    let mut marks = vec![
+        if contact.verified {
+            "verified"
+        } else {
+            "unverified"
+        }
+        .to_owned(),
+    ];
+    if contact.request {
+        marks.push("request".to_owned());
+    }
+    if contact.blocked {
+        marks.push("blocked".to_owned());
+    }
+    if let Some(alarm) = contact.alarm {
+        marks.push(format!("ALARM {}", alarm.as_str()));
+    }
+    marks.join(", ")
+}
+
+/// One contact in a sentence.
+pub(crate) fn contact(contact: &Contact) -> String {
+    format!(
+        "{}  {}  {}",
+        display::line(&contact.name),
+        display::line(&contact.address),
+        marks(contact)
+    )
+}
+
+/// Devices as a table.
+pub(crate) fn devices(devices: &[Device], console: &Console) -> String {
+    let rows: Vec<[String; 3]> = devices
+        .iter()
+        .map(|device| {
+            let this = if device.this_device {
+                "this device"
+            } else {
+                ""
+            };
+            [device.id.clone(), device.created.clone(), this.to_owned()]
+        })
+        .collect();
+    table(&rows, console)
+}
+
+/// The profile in lines.
+pub(crate) fn status(status: &Status, console: &Console) -> String {
+    let link = match (status.online, status.link_error) {
+        (true, _) => console.tint(Tone::Good, "online"),
+        (false, Some(code)) => {
+            let why = faults::explain(&Fault::new(code), &[]).what;
+            format!("{}: {why}", console.tint(Tone::Bad, "offline"))
+        }
+        (false, None) => "offline".to_owned(),
+    };
+    let store = if status.protected {
+        "sealed with a passphrase".to_owned()
+    } else {
+        console.tint(Tone::Bad, "NOT PROTECTED: the key lies beside the store")
+    };
+    let account = match &status.account {
+        Some(_) => display::line(&status.address),
+        None => "none yet".to_owned(),
+    };
+    let mut rows = vec![
+        ["profile".to_owned(), status.profile.clone()],
+        ["account".to_owned(), account],
+    ];
+    if status.account.is_some() {
+        rows.push([
+            "device".to_owned(),
+            status.device.clone().unwrap_or_default(),
+        ]);
+        rows.push([
+            "server".to_owned(),
+            format!("{}, {link}", display::line(&status.server)),
+        ]);
+        rows.push([
+            "server link".to_owned(),
+            status.server_link.clone().unwrap_or_default(),
+        ]);
+        rows.push(["outbox".to_owned(), status.outbox.to_string()]);
+        rows.push(["requests".to_owned(), status.requests.to_string()]);
+        rows.push(["alarms".to_owned(), status.alarms.to_string()]);
+        rows.push([
+            "manifest".to_owned(),
+            format!("version {}", status.manifest_version),
+        ]);
+    }
+    rows.push(["store".to_owned(), store]);
+    rows.push([
+        "key held by".to_owned(),
+        match status.host.as_str() {
+            "background" => "a background process, until `waxwing lock`".to_owned(),
+            _ => "a running command".to_owned(),
+        },
+    ]);
+    table(&rows, console)
+}
+
+/// Columns; in plain output separated by tabs, so that programs can cut them.
+fn table<const N: usize>(rows: &[[String; N]], console: &Console) -> String {
+    let mut widths = [0_usize; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(unicode_width::UnicodeWidthStr::width(cell.as_str()));
+        }
+    }
+    let line = |row: &[String; N]| {
+        if console.plain {
+            return row.join("\t");
+        }
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(row) {
+            let own = unicode_width::UnicodeWidthStr::width(cell.as_str());
+            line.push_str(cell);
+            line.push_str(&" ".repeat(width.saturating_sub(own).saturating_add(2)));
+        }
+        line.trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// What comes after registering.
+pub(crate) fn next_steps(console: &Console) -> String {
+    let command = |arguments: &[&str]| text::shell(&console.command(arguments));
+    format!(
+        "show others how to reach you:  {}\nread what arrives:             {}",
+        command(&["contacts", "qr"]),
+        command(&["receive", "--follow"]),
+    )
+}

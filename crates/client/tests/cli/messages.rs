@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What messages look like: exact in JSON, harmless on a terminal.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::support::{Person, Server, bodies};
+
+#[test]
+fn a_message_in_json_has_its_shape() {
+    let server = Server::start();
+    let (alice, bob) = Person::pair(&server);
+    alice.run(&["send", "bob", "lunch at 1?"]).ok();
+    let line = bob.run(&["receive", "--json"]).ok();
+    assert!(
+        line.starts_with(r#"{"v":1,"type":"message","id":""#),
+        "{line}"
+    );
+    let message: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(message["chat"]["kind"], "direct");
+    assert_eq!(message["chat"]["name"], "alice");
+    assert_eq!(message["from"]["name"], "alice");
+    assert_eq!(
+        message["from"]["verified"], true,
+        "bob has the contact link of alice"
+    );
+    assert_eq!(message["from"]["own"], false);
+    assert_eq!(message["content"], "text");
+    assert_eq!(message["body"], "lunch at 1?");
+    assert_eq!(message["state"], "received");
+    assert!(message["cursor"].is_string());
+    for field in ["sent_at", "received_at"] {
+        let time = message[field].as_str().unwrap();
+        assert!(time.len() == 24 && time.ends_with('Z'), "{time}");
+    }
+    let own: Value = serde_json::from_str(&alice.run(&["history", "bob", "--json"]).ok()).unwrap();
+    assert_eq!(own["id"], message["id"], "the same on every device");
+    assert_eq!(own["from"]["own"], true);
+}
+
+#[test]
+fn what_could_act_on_a_terminal_is_shown_and_kept_exactly() {
+    let server = Server::start();
+    let (alice, bob) = Person::pair(&server);
+    let hostile = "a\u{1b}[2Jb\u{9b}31m\u{202e}c\u{200b}d\r\n2026-01-01 00:00  bob: forged\u{7}";
+    alice.run(&["send", "bob", hostile]).ok();
+    bob.run(&[
+        "contacts",
+        "rename",
+        "alice",
+        "al\u{1b}]0;x\u{7}\u{202e}ice",
+    ])
+    .ok();
+    for arguments in [
+        &["receive"][..],
+        &["history", "alice@127.0.0.1", "--plain"],
+        &["contacts", "list"],
+    ] {
+        let shown = bob.run(arguments).ok();
+        let harmful =
+            |c: char| (c.is_control() && c != '\n' && c != '\t') || "\u{202e}\u{200b}".contains(c);
+        assert!(!shown.contains(harmful), "{shown:?}");
+        // No line of a message can be taken for another message.
+        assert!(
+            !shown.lines().any(|line| line.starts_with("2026-01-01")),
+            "{shown:?}"
+        );
+    }
+    assert_eq!(bob.history("alice@127.0.0.1"), [hostile]);
+}
+
+#[test]
+fn a_reader_that_goes_away_has_not_seen_it() {
+    let server = Server::start();
+    let (alice, bob) = Person::pair(&server);
+    alice.run(&["send", "bob", "precious"]).ok();
+    let mut child = bob
+        .command(&["receive"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    child.wait().unwrap();
+    assert_eq!(bodies(&bob.run(&["receive", "--json"]).ok()), ["precious"]);
+}
+
+#[test]
+fn history_is_paged_from_the_newest() {
+    let server = Server::start();
+    let (alice, _bob) = Person::pair(&server);
+    let follows = alice.follow();
+    let sent: Vec<String> = (0..60).map(|n| format!("text {n}")).collect();
+    for text in &sent {
+        alice.run(&["send", "bob", text, "--timeout", "1ms"]).ok();
+    }
+    assert_eq!(alice.history("bob"), sent);
+    let page = alice
+        .run(&["history", "bob", "--json", "--limit", "5"])
+        .ok();
+    assert_eq!(bodies(&page), sent[55..]);
+    let first: Value = serde_json::from_str(page.lines().next().unwrap()).unwrap();
+    let cursor = first["cursor"].as_str().unwrap();
+    let before = alice
+        .run(&[
+            "history", "bob", "--json", "--limit", "5", "--before", cursor,
+        ])
+        .ok();
+    assert_eq!(bodies(&before), sent[50..55]);
+    drop(follows);
+}

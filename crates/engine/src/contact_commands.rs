@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the user does with contacts: add, find, accept, block, rename.
+
+use waxwing_identity::ContactLink;
+use waxwing_proto::v1::request::Call;
+use waxwing_proto::v1::response::Result as Reply;
+use waxwing_proto::{AccountKey, AccountName, Address, DeliveryId, limits, v1};
+
+use crate::command::{Answer, CommandError, CommandId, ContactSummary};
+use crate::contacts::{Contact, Route};
+use crate::effect::Plane;
+use crate::engine::{Engine, Turn};
+use crate::event::RequestFailure;
+use crate::notice::{AlarmKind, Notice};
+use crate::pending::Pending;
+
+/// What a link, or a server that was asked for a name, says about an account.
+struct Introduction {
+    account: AccountKey,
+    address: Address,
+    route: Route,
+    by_name: bool,
+}
+
+impl Engine {
+    pub(crate) fn add_contact(
+        &mut self,
+        turn: &mut Turn<'_>,
+        command: CommandId,
+        link: &ContactLink,
+        label: Option<String>,
+    ) {
+        let route = Route {
+            server: link.server().clone(),
+            delivery_id: *link.delivery_id(),
+        };
+        let introduction = Introduction {
+            account: *link.account(),
+            address: link.address(),
+            route,
+            by_name: false,
+        };
+        let result = self.put_contact(turn, introduction, label);
+        self.answer(command, result.map(Answer::Contact));
+    }
+
+    pub(crate) fn add_by_name(
+        &mut self,
+        command: CommandId,
+        name: AccountName,
+        label: Option<String>,
+    ) {
+        let Some(server) = self.own_server() else {
+            return;
+        };
+        let call = Call::ResolveName(v1::ResolveNameRequest {
+            name: name.as_str().to_owned(),
+        });
+        self.request(
+            Plane::Anonymous,
+            server,
+            call,
+            Pending::Resolve {
+                command,
+                name,
+                label,
+            },
+        );
+    }
+
+    pub(crate) fn name_resolved(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: AccountName,
+        label: Option<String>,
+        outcome: Result<Reply, RequestFailure>,
+    ) -> Result<ContactSummary, CommandError> {
+        match outcome {
+            Ok(Reply::ResolveName(reply)) => self.put_resolved(turn, name, label, &reply),
+            Ok(_) => Err(CommandError::Bug("malformed answer")),
+            Err(RequestFailure::Refused {
+                code: v1::ErrorCode::NotFound,
+                ..
+            }) => Err(CommandError::ContactUnknown),
+            Err(failure) => Err(Self::failure(failure)),
+        }
+    }
+
+    fn put_resolved(
+        &mut self,
+        turn: &mut Turn<'_>,
+        name: AccountName,
+        label: Option<String>,
+        reply: &v1::ResolveNameResponse,
+    ) -> Result<ContactSummary, CommandError> {
+        let malformed = CommandError::Bug("malformed answer");
+        let account =
+            AccountKey::try_from(reply.account_key.as_ref()).map_err(|_| malformed.clone())?;
+        let delivery_id =
+            DeliveryId::try_from(reply.public_delivery_id.as_ref()).map_err(|_| malformed)?;
+        let server = self.own_server().ok_or(CommandError::NotRegistered)?;
+        let address = Address {
+            name,
+            host: server.host.clone(),
+        };
+        let route = Route {
+            server,
+            delivery_id,
+        };
+        self.alarm_other_key(&address, &account);
+        let introduction = Introduction {
+            account,
+            address,
+            route,
+            by_name: true,
+        };
+        self.put_contact(turn, introduction, label)
+    }
+
+    /// The server gave another key than a contact of this address has: either the name changed
+    /// hands, or somebody is in between.
+    fn alarm_other_key(&mut self, address: &Address, account: &AccountKey) {
+        let address = address.to_string();
+        let others: Vec<AccountKey> = self
+            .contacts
+            .values()
+            .filter(|contact| contact.address == address && contact.account != *account)
+            .map(|contact| contact.account)
+            .collect();
+        for other in others {
+            self.raise(&other, AlarmKind::KeyChanged);
+        }
+    }
+
+    fn put_contact(
+        &mut self,
+        turn: &mut Turn<'_>,
+        introduction: Introduction,
+        label: Option<String>,
+    ) -> Result<ContactSummary, CommandError> {
+        let Introduction {
+            account,
+            address,
+            route,
+            by_name,
+        } = introduction;
+        if self.own_key() == Some(account) {
+            return Err(CommandError::ContactUnknown);
+        }
+        let wanted = match &label {
+            Some(label) => {
+                self.check_label(label, &account)?;
+                Some(label.clone())
+            }
+            None => None,
+        };
+        let known = self.contacts.get(&account);
+        let label = wanted
+            .or_else(|| {
+                known
+                    .filter(|known| !known.request_pending)
+                    .map(|known| known.label.clone())
+            })
+            .unwrap_or_else(|| self.free_label(address.name.as_str(), &account));
+        let mut contact = known
+            .cloned()
+            .unwrap_or_else(|| Contact::new(account, label.clone()));
+        let was_request = contact.request_pending;
+        contact.label = label;
+        contact.address = address.to_string();
+        contact.public_delivery_id = Some(route.delivery_id);
+        // What the contact gave us inside the encryption is kept: it is for us alone.
+        if contact.route.is_none() || !contact.answered {
+            contact.route = Some(route);
+        }
+        contact.by_name = by_name && (known.is_none() || contact.by_name);
+        contact.request_pending = false;
+        self.contacts.insert(account, contact);
+        if was_request {
+            self.release_receipts(turn, &account);
+        }
+        self.sync_contact(turn, &account);
+        self.make_given_id(turn, &account);
+        self.notify(Notice::ContactChanged(account));
+        self.summary(&account)
+    }
+
+    /// A summary of a contact.
+    pub(crate) fn summary(&self, account: &AccountKey) -> Result<ContactSummary, CommandError> {
+        let contact = self
+            .contacts
+            .get(account)
+            .ok_or(CommandError::ContactUnknown)?;
+        let devices = self
+            .manifests
+            .get(account)
+            .map_or(0, |manifest| manifest.devices().len());
+        Ok(contact.summary(devices))
+    }
+
+    pub(crate) fn contact_list(&self) -> Vec<ContactSummary> {
+        let mut list: Vec<ContactSummary> = self
+            .contacts
+            .keys()
+            .filter_map(|account| self.summary(account).ok())
+            .collect();
+        list.sort_by(|left, right| (&left.label, left.account).cmp(&(&right.label, right.account)));
+        list
+    }
+
+    /// A label before an address before a name before a key: the first kind that fits decides.
+    pub(crate) fn find_contact(&self, query: &str) -> Result<ContactSummary, CommandError> {
+        let query = query.trim();
+        let name_of = |contact: &Contact| {
+            contact
+                .address
+                .split_once('@')
+                .map(|(name, _)| name.to_owned())
+        };
+        let kinds: [&dyn Fn(&Contact) -> bool; 4] = [
+            &|contact| contact.label == query,
+            &|contact| !contact.address.is_empty() && contact.address == query,
+            &|contact| name_of(contact).as_deref() == Some(query),
+            &|contact| contact.account.to_hex() == query.to_ascii_lowercase(),
+        ];
+        for fits in kinds {
+            let found: Vec<AccountKey> = self
+                .contacts
+                .values()
+                .filter(|contact| fits(contact))
+                .map(|contact| contact.account)
+                .collect();
+            match found.as_slice() {
+                [] => {}
+                [one] => return self.summary(one),
+                _ => return Err(CommandError::ContactAmbiguous),
+            }
+        }
+        Err(CommandError::ContactUnknown)
+    }
+
+    pub(crate) fn accept_contact(
+        &mut self,
+        turn: &mut Turn<'_>,
+        command: CommandId,
+        account: &AccountKey,
+    ) {
+        let Some(contact) = self.contacts.get_mut(account) else {
+            self.answer(command, Err(CommandError::ContactUnknown));
+            return;
+        };
+        contact.request_pending = false;
+        contact.blocked = false;
+        self.release_receipts(turn, account);
+        self.sync_contact(turn, account);
+        self.make_given_id(turn, account);
+        self.notify(Notice::ContactChanged(*account));
+        self.answer(command, Ok(Answer::Done));
+        self.pump(turn, *account);
+    }
+
+    /// Receipts that waited for an acceptance are due now.
+    fn release_receipts(&mut self, turn: &mut Turn<'_>, account: &AccountKey) {
+        if let Some(contact) = self.contacts.get_mut(account) {
+            let withheld = core::mem::take(&mut contact.receipts_withheld);
+            contact.receipts_due.extend(withheld);
+            self.save_contact(account);
+        }
+        self.receipts_owed(turn, account);
+    }
+
+    pub(crate) fn block_contact(
+        &mut self,
+        turn: &mut Turn<'_>,
+        command: CommandId,
+        account: &AccountKey,
+        blocked: bool,
+    ) {
+        let Some(contact) = self.contacts.get_mut(account) else {
+            self.answer(command, Err(CommandError::ContactUnknown));
+            return;
+        };
+        contact.blocked = blocked;
+        self.sync_contact(turn, account);
+        self.notify(Notice::ContactChanged(*account));
+        self.answer(command, Ok(Answer::Done));
+        self.pump(turn, *account);
+    }
+
+    pub(crate) fn rename_contact(
+        &mut self,
+        turn: &mut Turn<'_>,
+        command: CommandId,
+        account: &AccountKey,
+        label: String,
+    ) {
+        let result = match self.check_label(&label, account) {
+            Ok(()) if !self.contacts.contains_key(account) => Err(CommandError::ContactUnknown),
+            other => other,
+        };
+        if result.is_ok() {
+            if let Some(contact) = self.contacts.get_mut(account) {
+                contact.label = label;
+            }
+            self.sync_contact(turn, account);
+            self.notify(Notice::ContactChanged(*account));
+        }
+        self.answer(command, result.map(|()| Answer::Done));
+    }
+
+    fn check_label(&self, label: &str, account: &AccountKey) -> Result<(), CommandError> {
+        let taken = self
+            .contacts
+            .values()
+            .any(|contact| contact.label == label && contact.account != *account);
+        let bad = label.trim().is_empty()
+            || label.len() > limits::LABEL_LENGTH_MAX
+            || label.chars().any(char::is_control);
+        if taken || bad {
+            Err(CommandError::LabelInvalid)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The wished label, with a number behind it where another contact has it.
+    pub(crate) fn free_label(&self, wished: &str, account: &AccountKey) -> String {
+        let clean: String = wished
+            .chars()
+            .filter(|character| !character.is_control())
+            .take(limits::NAME_LENGTH_MAX)
+            .collect();
+        let taken = |label: &str| {
+            self.contacts
+                .values()
+                .any(|contact| contact.label == label && contact.account != *account)
+        };
+        if !clean.is_empty() && !taken(&clean) {
+            return clean;
+        }
+        (2_u32..)
+            .map(|number| format!("{clean}-{number}"))
+            .find(|label| !taken(label))
+            .unwrap_or(clean)
+    }
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Deliveries, one after the other: open, look up what the content refers to, then commit content
+//! and advanced session in one batch, then acknowledge.
+//!
+//! Opening changes nothing. Between it and the commit no other envelope is opened and nothing is
+//! sealed for the same account, so that the state that was read is the state that is advanced.
+
+use std::collections::VecDeque;
+
+use prost::Message as _;
+use waxwing_identity::{DeviceEntry, DeviceManifest};
+use waxwing_proto::v1::content::Kind;
+use waxwing_proto::v1::delivery::Event as DeliveryEvent;
+use waxwing_proto::{AccountKey, MessageId, limits, v1};
+use waxwing_ratchet::{LocalDevice, RatchetError};
+
+use crate::effect::Effect;
+use crate::engine::{Engine, Turn};
+use crate::keys;
+use crate::manifests::decode_all;
+use crate::notice::{AlarmKind, Notice};
+use crate::pending::Query;
+use crate::row::{Row, RowKey, RowRange};
+use crate::sessions::{OpenedEnvelope, Unopened, seconds};
+use crate::trust::{self, Decision, Witness};
+
+/// What came and waits for its turn.
+enum Waiting {
+    Envelope(v1::StoredEnvelope),
+    Drained,
+}
+
+/// A delivery that was opened and not committed yet.
+pub(crate) struct InHand {
+    pub(crate) envelope: v1::StoredEnvelope,
+    pub(crate) opened: OpenedEnvelope,
+    pub(crate) content: v1::Content,
+}
+
+/// Deliveries on their way in.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    waiting: VecDeque<Waiting>,
+    in_hand: Option<InHand>,
+    /// Envelopes that nothing here can open, in this run.
+    pub(crate) unopenable: u64,
+}
+
+impl Inbox {
+    /// Whether a delivery of the account was opened and not committed yet.
+    pub(crate) fn holds(&self, account: &AccountKey) -> bool {
+        self.in_hand
+            .as_ref()
+            .is_some_and(|in_hand| in_hand.opened.peer().0 == *account)
+    }
+
+    /// The connection is gone: what was not opened comes again on the next one.
+    pub(crate) fn forget_waiting(&mut self) {
+        self.waiting.clear();
+    }
+}
+
+impl Engine {
+    pub(crate) fn delivered(&mut self, turn: &mut Turn<'_>, event: DeliveryEvent) {
+        match event {
+            DeliveryEvent::Envelope(envelope) => {
+                self.inbox.waiting.push_back(Waiting::Envelope(envelope));
+            }
+            DeliveryEvent::Drained(_) => self.inbox.waiting.push_back(Waiting::Drained),
+            DeliveryEvent::Acknowledged(_) => {}
+        }
+        self.empty_inbox(turn);
+    }
+
+    /// Takes deliveries until one has to wait for rows.
+    pub(crate) fn empty_inbox(&mut self, turn: &mut Turn<'_>) {
+        while self.inbox.in_hand.is_none() {
+            match self.inbox.waiting.pop_front() {
+                None => return,
+                Some(Waiting::Drained) => self.mailbox_drained(turn),
+                Some(Waiting::Envelope(envelope)) => self.take_delivery(turn, envelope),
+            }
+        }
+    }
+
+    fn mailbox_drained(&mut self, turn: &Turn<'_>) {
+        self.sessions
+            .drained(&mut self.journal, seconds(turn), turn.day());
+        self.forget_replaced_prekeys(turn.now.wall_ms);
+        self.connection.drained = true;
+        self.notify(Notice::Drained);
+    }
+
+    fn take_delivery(&mut self, turn: &mut Turn<'_>, envelope: v1::StoredEnvelope) {
+        // ENV-8, BOX-21.
+        let opened = match self.open_envelope(turn, &envelope.envelope) {
+            Ok(opened) => opened,
+            Err(unopened) => {
+                // Only the holder of a known device's key can cause an alarm: it was cloned or restored,
+                // or its account's chain was forked.
+                let alarm = unopened
+                    .alarm
+                    .or(unopened.error.is_alarm().then_some(AlarmKind::ClonedDevice));
+                if let (Some(alarm), Some((account, _))) = (alarm, unopened.peer) {
+                    self.raise(&account, alarm);
+                }
+                self.inbox.unopenable = self.inbox.unopenable.saturating_add(1);
+                self.acknowledge(envelope.position);
+                return;
+            }
+        };
+        let Ok(content) = v1::Content::decode(opened.content()) else {
+            // A peer wrote what is no content: its session advances, and nothing is shown.
+            self.settle_without_content(turn, opened);
+            self.acknowledge(envelope.position);
+            return;
+        };
+        let peer = opened.peer().0;
+        let refers_to = refers_to(&peer, &content);
+        self.inbox.in_hand = Some(InHand {
+            envelope,
+            opened,
+            content,
+        });
+        if refers_to.is_empty() {
+            self.inbox_loaded(turn, &[]);
+        } else {
+            self.load(RowRange::Keys(refers_to), Query::Inbox);
+        }
+    }
+
+    fn open_envelope(&self, turn: &Turn<'_>, bytes: &[u8]) -> Result<OpenedEnvelope, Unopened> {
+        let (Some(account), Some(manifest)) = (&self.account, self.own_manifest()) else {
+            return Err(RatchetError::SessionUnknown.into());
+        };
+        let own = LocalDevice {
+            account: account.key.ok_or(RatchetError::SessionUnknown)?,
+            device: account.device,
+            secrets: &account.secrets,
+            manifest,
+        };
+        let opened = self
+            .sessions
+            .open(&own, bytes, &self.prekeys, seconds(turn))?;
+        if let OpenedEnvelope::First { accepted, .. } = &opened {
+            let initiator = &accepted.initiator;
+            self.check_initiator(&initiator.manifest, &initiator.device, opened.content())
+                .map_err(|alarm| Unopened {
+                    error: RatchetError::ManifestInvalid,
+                    peer: Some(opened.peer()),
+                    alarm,
+                })?;
+        }
+        Ok(opened)
+    }
+
+    /// May the device that began a session speak for its account? Decided on what it carries and what
+    /// is pinned; the server is not asked about the sender.
+    ///
+    /// # Errors
+    /// The alarm to show, if any.
+    fn check_initiator(
+        &self,
+        manifest: &DeviceManifest,
+        device: &DeviceEntry,
+        content: &[u8],
+    ) -> Result<(), Option<AlarmKind>> {
+        // SES-20, IDN-28.
+        let known = v1::Content::decode(content)
+            .map(|content| decode_all(&content.manifests))
+            .unwrap_or_default();
+        let account = manifest.account();
+        let pinned = self.accepted_manifest(account);
+        if pinned.is_none() && self.requests_are_full(account) {
+            return Err(None);
+        }
+        let pinned_lists = pinned.is_some_and(|pinned| {
+            pinned
+                .device(&device.id())
+                .is_some_and(|entry| entry.keys() == device.keys())
+        });
+        match trust::decide(account, pinned, manifest, &known, Witness::Peer) {
+            Decision::Accept { .. } | Decision::AcceptAndBlock(_) => Ok(()),
+            // An older version may have travelled for weeks: the pinned one decides.
+            Decision::Keep | Decision::Behind if pinned_lists => Ok(()),
+            Decision::Fetch { .. } if pinned_lists => Ok(()),
+            Decision::Fetch { .. } => pinned
+                .and_then(|pinned| waxwing_identity::check_provisional(pinned, manifest).ok())
+                .map(drop)
+                .ok_or(None),
+            // The alarm is shown when the content is received.
+            Decision::Block(_) if pinned_lists => Ok(()),
+            Decision::Block(alarm) => Err(Some(alarm)),
+            Decision::Keep | Decision::Behind | Decision::Refuse => Err(None),
+        }
+    }
+
+    /// Whether there is no room for another stranger.
+    fn requests_are_full(&self, account: &AccountKey) -> bool {
+        !self.contacts.contains_key(account)
+            && self.own_key() != Some(*account)
+            && self
+                .contacts
+                .values()
+                .filter(|contact| contact.request_pending)
+                .count()
+                >= limits::MESSAGE_REQUESTS_MAX
+    }
+
+    /// The rows are here: the delivery in hand is committed and acknowledged.
+    pub(crate) fn inbox_loaded(&mut self, turn: &mut Turn<'_>, rows: &[Row]) {
+        let Some(in_hand) = self.inbox.in_hand.take() else {
+            return;
+        };
+        let position = in_hand.envelope.position;
+        let account = in_hand.opened.peer().0;
+        self.receive(turn, in_hand, rows);
+        self.acknowledge(position);
+        if self.journal.is_large() {
+            self.journal.checkpoint();
+        }
+        self.pump(turn, account);
+        self.empty_inbox(turn);
+    }
+
+    /// Advances a session by an envelope of which nothing else is kept.
+    fn settle_without_content(&mut self, turn: &Turn<'_>, opened: OpenedEnvelope) {
+        self.apply_opened(turn, opened);
+    }
+
+    /// Stages the advanced session; a one-time pair that was used is destroyed in the same batch.
+    pub(crate) fn apply_opened(&mut self, turn: &Turn<'_>, opened: OpenedEnvelope) -> bool {
+        // PRE-16, SES-17.
+        match self
+            .sessions
+            .apply(&mut self.journal, opened, seconds(turn))
+        {
+            Ok(used) => {
+                if let Some(id) = used {
+                    self.forget_prekey(id);
+                }
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    pub(crate) fn acknowledge(&mut self, position: u64) {
+        self.journal.push(Effect::Acknowledge {
+            after: None,
+            positions: vec![position],
+        });
+    }
+}
+
+/// The index rows that decide what becomes of a content.
+fn refers_to(peer: &AccountKey, content: &v1::Content) -> Vec<RowKey> {
+    let id = |bytes: &bytes::Bytes| MessageId::try_from(bytes.as_ref()).ok();
+    match &content.kind {
+        Some(Kind::Receipt(receipt)) => receipt
+            .message_ids
+            .iter()
+            .take(limits::RECEIPT_IDS_MAX)
+            .filter_map(id)
+            .map(|id| keys::message_index(peer, &id))
+            .collect(),
+        Some(Kind::SentCopy(copy)) => {
+            let inner = v1::Content::decode(copy.content.clone()).ok();
+            let account = AccountKey::try_from(copy.account_key.as_ref()).ok();
+            inner
+                .as_ref()
+                .and_then(|inner| id(&inner.message_id))
+                .zip(account)
+                .map(|(id, account)| keys::message_index(&account, &id))
+                .into_iter()
+                .collect()
+        }
+        Some(Kind::AccountState(_) | Kind::Control(_)) => Vec::new(),
+        Some(Kind::Text(_)) | None => id(&content.message_id)
+            .map(|id| keys::message_index(peer, &id))
+            .into_iter()
+            .collect(),
+    }
+}
+
+/// A content within its bounds.
+pub(crate) fn within_bounds(content: &v1::Content) -> bool {
+    // ENV-18.
+    let text = match &content.kind {
+        Some(Kind::Text(text)) => text.body.len(),
+        _ => 0,
+    };
+    text <= limits::TEXT_SIZE_MAX && content.seen.len() <= limits::SEEN_REFERENCES_MAX
+}

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Pins: what a decision of [`crate::trust`] changes in the profile, and how the versions that a
+//! decision needs are fetched.
+
+use waxwing_identity::{DeviceManifest, ManifestHead};
+use waxwing_proto::v1::account_row::Phase;
+use waxwing_proto::v1::request::Call;
+use waxwing_proto::v1::response::Result as Reply;
+use waxwing_proto::{AccountKey, limits, v1};
+
+use crate::effect::{Effect, Plane};
+use crate::engine::{Engine, Turn};
+use crate::event::RequestFailure;
+use crate::keys;
+use crate::notice::{Alarm, AlarmKind, Notice};
+use crate::pending::{OwnCall, Pending};
+use crate::timers::{Timer, retry_delay_ms};
+use crate::trust::{self, Decision, HeadClaim, Witness};
+
+/// Versions that are gathered for one decision.
+const GATHERED_MAX: usize = 256;
+
+/// Reads manifests; what is none is left out.
+pub(crate) fn decode_all<'a>(
+    list: impl IntoIterator<Item = &'a bytes::Bytes>,
+) -> Vec<DeviceManifest> {
+    list.into_iter()
+        .take(limits::MANIFESTS_PER_ANSWER_MAX)
+        .filter_map(|bytes| DeviceManifest::decode(bytes).ok())
+        .collect()
+}
+
+impl Engine {
+    /// The accepted manifest of an account, one's own included.
+    pub(crate) fn accepted_manifest(&self, account: &AccountKey) -> Option<&DeviceManifest> {
+        if self.own_key() == Some(*account) {
+            self.own_manifest()
+        } else {
+            self.manifests.get(account)
+        }
+    }
+
+    /// Pins a version of the own manifest.
+    pub(crate) fn pin_own_manifest(&mut self, manifest: DeviceManifest) {
+        let key = *manifest.account();
+        let anchor = manifest.anchor().version;
+        for old in core::mem::take(&mut self.own_manifests) {
+            if old.version() >= anchor && old.version() < manifest.version() {
+                self.own_manifests.push(old);
+            } else {
+                self.journal.delete(keys::own_manifest(&key, old.version()));
+            }
+        }
+        self.journal.put(
+            keys::own_manifest(&key, manifest.version()),
+            zeroize::Zeroizing::new(manifest.as_bytes().to_vec()),
+        );
+        self.own_manifests.push(manifest);
+    }
+
+    /// Decides about a manifest that was shown, and does what follows.
+    pub(crate) fn consider(
+        &mut self,
+        account: &AccountKey,
+        shown: &DeviceManifest,
+        known: &[DeviceManifest],
+        witness: Witness,
+    ) -> Decision {
+        let own = self.own_key() == Some(*account);
+        let pinned = self.accepted_manifest(account);
+        let decision = trust::decide(account, pinned, shown, known, witness);
+        match decision {
+            Decision::Keep | Decision::Behind | Decision::Fetch { .. } | Decision::Refuse => {}
+            Decision::Accept { alarm } => {
+                self.accept_manifest(account, shown, known);
+                if let Some(alarm) = alarm {
+                    self.raise(account, alarm);
+                }
+            }
+            Decision::AcceptAndBlock(alarm) => {
+                self.accept_manifest(account, shown, known);
+                self.raise(account, alarm);
+            }
+            Decision::Block(alarm) => self.raise(account, alarm),
+        }
+        if own {
+            self.check_own_listing();
+        }
+        decision
+    }
+
+    pub(crate) fn accept_manifest(
+        &mut self,
+        account: &AccountKey,
+        shown: &DeviceManifest,
+        known: &[DeviceManifest],
+    ) {
+        for peer in self.sessions.devices_of(account) {
+            if shown.device(&peer.1).is_none() {
+                self.sessions.forget_device(&mut self.journal, &peer);
+            }
+        }
+        if self.own_key() == Some(*account) {
+            let newest = self.own_manifest().map_or(0, DeviceManifest::version);
+            let anchor = shown.anchor().version;
+            let mut between: Vec<&DeviceManifest> = known
+                .iter()
+                .filter(|manifest| {
+                    manifest.account() == account
+                        && manifest.version() >= anchor
+                        && manifest.version() > newest
+                        && manifest.version() < shown.version()
+                })
+                .collect();
+            between.sort_by_key(|manifest| manifest.version());
+            between.dedup_by_key(|manifest| manifest.version());
+            for manifest in between {
+                self.pin_own_manifest(manifest.clone());
+            }
+            self.pin_own_manifest(shown.clone());
+            self.notify(Notice::DevicesChanged);
+            self.timers.set(Timer::Prekeys, 0);
+            return;
+        }
+        self.journal.put(
+            keys::manifest(account),
+            zeroize::Zeroizing::new(shown.as_bytes().to_vec()),
+        );
+        self.manifests.insert(*account, shown.clone());
+        if let Some(contact) = self.contacts.get_mut(account) {
+            if contact.verified && contact.verified_devices.is_empty() {
+                // The keys were compared before the first manifest was seen.
+                contact.verified_devices = shown
+                    .devices()
+                    .iter()
+                    .map(waxwing_identity::DeviceEntry::id)
+                    .collect();
+            }
+            let left = contact
+                .verified_devices
+                .iter()
+                .any(|device| shown.device(device).is_some());
+            contact.verified = contact.verified && trust::verification_stands(left, contact.alarm);
+            self.save_contact(account);
+            self.notify(Notice::ContactChanged(*account));
+        }
+    }
+
+    /// Shows an alarm and remembers it. The same alarm is not shown twice while it stands.
+    pub(crate) fn raise(&mut self, account: &AccountKey, kind: AlarmKind) {
+        if self.own_key() == Some(*account) {
+            self.own_alarm(kind);
+            return;
+        }
+        let Some(contact) = self.contacts.get_mut(account) else {
+            return;
+        };
+        let was = contact.alarm;
+        contact.alarm = Some(trust::stronger(contact.alarm, kind));
+        contact.verified = contact.verified && trust::verification_stands(true, contact.alarm);
+        if was == contact.alarm {
+            return;
+        }
+        self.save_contact(account);
+        self.notify(Notice::Alarm(Alarm {
+            account: *account,
+            kind,
+            blocks_sending: trust::blocks_sending(kind),
+        }));
+    }
+
+    /// An alarm about the own account or this device.
+    pub(crate) fn own_alarm(&mut self, kind: AlarmKind) {
+        let Some(account) = &mut self.account else {
+            return;
+        };
+        let known = account.alarm == Some(kind);
+        account.alarm = Some(trust::stronger(account.alarm, kind));
+        let key = account.key;
+        self.save_account();
+        if let (false, Some(account)) = (known, key) {
+            self.notify(Notice::Alarm(Alarm {
+                account,
+                kind,
+                blocks_sending: matches!(
+                    kind,
+                    AlarmKind::RemovedFromAccount | AlarmKind::RestoredStore
+                ),
+            }));
+        }
+    }
+
+    /// A device that its account does not list any more does nothing from then on.
+    fn check_own_listing(&mut self) {
+        let listed = match (&self.account, self.own_manifest()) {
+            (Some(account), Some(manifest)) => {
+                account.phase != Phase::Active || manifest.device(&account.device).is_some()
+            }
+            _ => true,
+        };
+        if listed {
+            return;
+        }
+        if let Some(account) = &mut self.account {
+            account.phase = Phase::Removed;
+        }
+        self.own_alarm(AlarmKind::RemovedFromAccount);
+        self.connection.subscribed = false;
+        self.journal.push(Effect::Disconnect);
+        self.notify(Notice::Online(false));
+    }
+
+    /// Compares the heads that a content of a contact carries with the held ones.
+    pub(crate) fn heed_heads(
+        &mut self,
+        turn: &mut Turn<'_>,
+        account: &AccountKey,
+        own_head: Option<&ManifestHead>,
+        peer_head: Option<&ManifestHead>,
+    ) {
+        if let (Some(named), Some(held)) = (own_head, self.accepted_manifest(account)) {
+            match trust::compare_head(named, &held.head()) {
+                HeadClaim::Fits => {}
+                HeadClaim::Behind => self.fetch_manifests(account),
+                HeadClaim::Conflict => {
+                    self.claims.insert(*account, *named);
+                    self.fetch_manifests(account);
+                }
+            }
+        }
+        let Some(own) = self.own_key().filter(|own| own != account) else {
+            return;
+        };
+        if let (Some(named), Some(held)) = (peer_head, self.own_manifest()) {
+            match trust::compare_head(named, &held.head()) {
+                HeadClaim::Fits => {}
+                HeadClaim::Behind => self.fetch_own_manifests(turn),
+                HeadClaim::Conflict => {
+                    self.claims.insert(own, *named);
+                    self.fetch_own_manifests(turn);
+                }
+            }
+        }
+    }
+
+    /// Asks a contact's server for newer versions, on the anonymous plane.
+    pub(crate) fn fetch_manifests(&mut self, account: &AccountKey) {
+        let after = self
+            .manifests
+            .get(account)
+            .map_or(0, DeviceManifest::version);
+        let Some(route) = self
+            .contacts
+            .get(account)
+            .and_then(|contact| contact.route.clone())
+        else {
+            return;
+        };
+        let call = fetch_call(account, after);
+        self.request(
+            Plane::Anonymous,
+            route.server,
+            call,
+            Pending::Manifests(*account),
+        );
+    }
+
+    pub(crate) fn manifests_responded(
+        &mut self,
+        turn: &mut Turn<'_>,
+        account: AccountKey,
+        outcome: Result<Reply, RequestFailure>,
+    ) {
+        if let Ok(Reply::FetchManifests(reply)) = outcome {
+            let shown = decode_all(&reply.manifests);
+            self.consider_chain(&account, shown);
+            self.settle_claim(&account);
+        }
+        self.pump(turn, account);
+    }
+
+    /// A head that contradicts the pinned one, named inside the encryption, while the account's server
+    /// shows nothing that would explain it: two versions with one number.
+    fn settle_claim(&mut self, account: &AccountKey) {
+        let Some(claim) = self.claims.remove(account) else {
+            return;
+        };
+        let contradicts = self
+            .accepted_manifest(account)
+            .is_some_and(|held| trust::compare_head(&claim, &held.head()) == HeadClaim::Conflict);
+        if contradicts {
+            self.raise(account, AlarmKind::Equivocation);
+        }
+    }
+
+    /// Considers the newest of a list of versions, with the others as witnesses.
+    pub(crate) fn consider_chain(
+        &mut self,
+        account: &AccountKey,
+        shown: Vec<DeviceManifest>,
+    ) -> Option<Decision> {
+        let newest = shown
+            .iter()
+            .max_by_key(|manifest| manifest.version())?
+            .clone();
+        Some(self.consider(account, &newest, &shown, Witness::Server))
+    }
+
+    /// Asks the own server for the versions of the own manifest that this device lacks. On the
+    /// anonymous plane, as everybody else would: the server does not know whom it could lie to.
+    pub(crate) fn fetch_own_manifests(&mut self, _turn: &mut Turn<'_>) {
+        let (Some(key), Some(server)) = (self.own_key(), self.own_server()) else {
+            return;
+        };
+        if self.connection.fetching_manifests {
+            return;
+        }
+        self.connection.fetching_manifests = true;
+        self.own_gathered.clear();
+        let after = self.own_manifest().map_or(0, DeviceManifest::version);
+        let call = fetch_call(&key, after);
+        self.request(
+            Plane::Anonymous,
+            server,
+            call,
+            Pending::Own(OwnCall::Manifests),
+        );
+    }
+
+    pub(crate) fn own_manifests_responded(
+        &mut self,
+        turn: &mut Turn<'_>,
+        outcome: Result<Reply, RequestFailure>,
+    ) {
+        let (Some(key), Some(server)) = (self.own_key(), self.own_server()) else {
+            return;
+        };
+        let Ok(Reply::FetchManifests(reply)) = outcome else {
+            self.connection.fetching_manifests = false;
+            let due = retry_delay_ms(turn.rng, 3);
+            self.timers.set(Timer::OwnManifests, turn.after_ms(due));
+            return;
+        };
+        self.own_gathered.extend(decode_all(&reply.manifests));
+        let last = self.own_gathered.iter().map(DeviceManifest::version).max();
+        if let (true, Some(last)) = (
+            reply.more && self.own_gathered.len() < GATHERED_MAX && !reply.manifests.is_empty(),
+            last,
+        ) {
+            let call = fetch_call(&key, last);
+            self.request(
+                Plane::Anonymous,
+                server,
+                call,
+                Pending::Own(OwnCall::Manifests),
+            );
+            return;
+        }
+        self.connection.fetching_manifests = false;
+        let gathered = core::mem::take(&mut self.own_gathered);
+        let before = self.own_manifest().map(DeviceManifest::head);
+        match self.consider_chain(&key, gathered) {
+            Some(Decision::Refuse) => self.own_alarm(AlarmKind::Equivocation),
+            Some(Decision::Fetch { after }) if after < last.unwrap_or(0) => {
+                self.connection.fetching_manifests = true;
+                let call = fetch_call(&key, after);
+                self.request(
+                    Plane::Anonymous,
+                    server,
+                    call,
+                    Pending::Own(OwnCall::Manifests),
+                );
+            }
+            _ => {}
+        }
+        if !self.connection.fetching_manifests {
+            self.settle_claim(&key);
+        }
+        if before != self.own_manifest().map(DeviceManifest::head) {
+            self.resume_device_change(turn);
+        }
+        self.pump_all(turn);
+    }
+}
+
+/// The call for all versions after a number.
+pub(crate) fn fetch_call(account: &AccountKey, after_version: u32) -> Call {
+    Call::FetchManifests(v1::FetchManifestsRequest {
+        account: Some(v1::fetch_manifests_request::Account::AccountKey(
+            account.to_wire(),
+        )),
+        after_version,
+    })
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What is on its way out: shipments, in one lane for each account.
+//!
+//! The life of a shipment: *queued* (its content is durable) → *sealed* (an envelope for every device
+//! of the accepted manifest is durable, each beside the session state that made it) → *sent* (the
+//! same envelopes, as often as needed) → *accepted* (durable on the recipient's server): removed.
+
+pub(crate) mod lane;
+pub(crate) mod shipment;
+
+use std::collections::BTreeMap;
+
+use waxwing_proto::AccountKey;
+
+use self::lane::{Lane, LaneState};
+use self::shipment::Shipment;
+
+/// All shipments and their lanes.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    shipments: BTreeMap<u64, Shipment>,
+    lanes: BTreeMap<AccountKey, Lane>,
+}
+
+impl Outbox {
+    /// Adds a shipment at the end of its lane.
+    pub(crate) fn add(&mut self, shipment: Shipment) {
+        self.lanes
+            .entry(shipment.account)
+            .or_default()
+            .shipments
+            .push_back(shipment.number);
+        self.shipments.insert(shipment.number, shipment);
+    }
+
+    /// The first shipment of a lane.
+    pub(crate) fn first(&self, account: &AccountKey) -> Option<&Shipment> {
+        let number = self.lanes.get(account)?.shipments.front()?;
+        self.shipments.get(number)
+    }
+
+    /// The shipment of this number.
+    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut Shipment> {
+        self.shipments.get_mut(&number)
+    }
+
+    /// Takes a shipment out.
+    pub(crate) fn remove(&mut self, number: u64) -> Option<Shipment> {
+        let shipment = self.shipments.remove(&number)?;
+        if let Some(lane) = self.lanes.get_mut(&shipment.account) {
+            lane.shipments.retain(|other| *other != number);
+        }
+        Some(shipment)
+    }
+
+    /// The lane of an account.
+    pub(crate) fn lane_mut(&mut self, account: &AccountKey) -> &mut Lane {
+        self.lanes.entry(*account).or_default()
+    }
+
+    /// What a lane waits for.
+    pub(crate) fn state(&self, account: &AccountKey) -> LaneState {
+        self.lanes
+            .get(account)
+            .map_or(LaneState::Idle, |lane| lane.state)
+    }
+
+    /// The accounts that something is on its way to.
+    pub(crate) fn accounts(&self) -> Vec<AccountKey> {
+        self.lanes
+            .iter()
+            .filter(|(_, lane)| !lane.shipments.is_empty())
+            .map(|(account, _)| *account)
+            .collect()
+    }
+
+    /// How many shipments there are.
+    pub(crate) fn len(&self) -> usize {
+        self.shipments.len()
+    }
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The lane of one account: its shipments leave one after the other, so that order holds; lanes of
+//! different accounts run side by side. A lane is not stored: a restart begins at its first shipment.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use waxwing_proto::DeviceId;
+
+/// What a lane waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum LaneState {
+    /// Nothing: the next look goes on with the first shipment.
+    #[default]
+    Idle,
+    /// An answer of a server.
+    Asking,
+    /// The answer to a sending, for the shipment of this number.
+    Sending(u64),
+    /// The timer of the lane.
+    Waiting,
+}
+
+/// The shipments for one account, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    pub(crate) shipments: VecDeque<u64>,
+    pub(crate) state: LaneState,
+    /// Failures in a row.
+    pub(crate) attempt: u32,
+    /// Whether the lane's address was looked up again since the last success.
+    pub(crate) resolved_again: bool,
+    /// Rounds with a stale list of devices since the last success.
+    pub(crate) stale_rounds: u32,
+    /// Answers in a row that showed an older manifest than the pinned one.
+    pub(crate) older_shown: u32,
+    /// Devices that have not published prekeys: they may be left out, since nobody can encrypt to them.
+    pub(crate) without_prekeys: BTreeSet<DeviceId>,
+}

@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The sessions with every device of every account, one's own other devices included: finding the
+//! one that an envelope belongs to, sealing, opening, and the rows that each of these changes.
+
+mod forgetting;
+
+use std::collections::BTreeMap;
+
+use waxwing_identity::PrekeyBundle;
+use waxwing_proto::{AccountKey, DeviceId};
+use waxwing_ratchet::{
+    Accepted, Envelope, Found, HandshakeId, LocalDevice, Opened, RatchetError, ResponderKeys,
+    Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable,
+};
+use zeroize::Zeroizing;
+
+use crate::engine::Turn;
+use crate::error::EngineError;
+use crate::journal::Journal;
+use crate::keys;
+use crate::notice::AlarmKind;
+use crate::prekeys::Prekeys;
+use crate::row::{Row, Table};
+
+/// An account's device.
+pub(crate) type Peer = (AccountKey, DeviceId);
+
+/// The sessions with one device.
+#[derive(Default)]
+pub(crate) struct PeerDevice {
+    pub(crate) set: SessionSet,
+    /// The sessions with the slots of their rows.
+    pub(crate) sessions: BTreeMap<SessionId, (u64, Session)>,
+}
+
+impl PeerDevice {
+    fn next_slot(&self) -> u64 {
+        self.sessions
+            .values()
+            .map(|(slot, _)| slot.saturating_add(1))
+            .max()
+            .unwrap_or(1)
+    }
+}
+
+/// A handshake that was seen: of a session that is kept or gone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SeenHandshake {
+    pub(crate) session: SessionId,
+    pub(crate) signed_prekey: u32,
+}
+
+/// All sessions.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    pub(crate) peers: BTreeMap<Peer, PeerDevice>,
+    pub(crate) owners: BTreeMap<SessionId, Peer>,
+    pub(crate) tags: TagTable,
+    pub(crate) skipped: BTreeMap<(SessionId, SkippedId), SkippedRow>,
+    pub(crate) handshakes: BTreeMap<HandshakeId, SeenHandshake>,
+}
+
+/// An envelope that was opened. Nothing has changed yet.
+pub(crate) enum OpenedEnvelope {
+    /// In a session that exists.
+    Known {
+        peer: Peer,
+        session: SessionId,
+        opened: Box<Opened>,
+    },
+    /// The first of a session that a peer began.
+    First {
+        accepted: Box<Accepted>,
+        handshake: HandshakeId,
+        signed_prekey: u32,
+    },
+}
+
+impl OpenedEnvelope {
+    /// Who wrote it.
+    pub(crate) fn peer(&self) -> Peer {
+        match self {
+            Self::Known { peer, .. } => *peer,
+            Self::First { accepted, .. } => {
+                (accepted.initiator.account, accepted.initiator.device.id())
+            }
+        }
+    }
+
+    /// The content.
+    pub(crate) fn content(&self) -> &[u8] {
+        match self {
+            Self::Known { opened, .. } => &opened.content,
+            Self::First { accepted, .. } => &accepted.opened.content,
+        }
+    }
+}
+
+impl Sessions {
+    /// Whether an envelope for the device can be made without new prekeys.
+    pub(crate) fn can_seal(&self, account: &AccountKey, device: &DeviceId) -> bool {
+        self.peers
+            .get(&(*account, *device))
+            .is_some_and(|peer| peer.set.active().is_some())
+    }
+
+    /// Whether nothing of the device has arrived in the active session.
+    pub(crate) fn is_unanswered(&self, account: &AccountKey, device: &DeviceId) -> bool {
+        self.peers.get(&(*account, *device)).is_none_or(|peer| {
+            peer.set
+                .active()
+                .and_then(|id| peer.sessions.get(&id))
+                .is_none_or(|(_, session)| !session.has_heard_peer())
+        })
+    }
+
+    /// The devices of an account with which there are sessions.
+    pub(crate) fn devices_of(&self, account: &AccountKey) -> Vec<Peer> {
+        self.peers
+            .keys()
+            .filter(|(owner, _)| owner == account)
+            .copied()
+            .collect()
+    }
+
+    /// Seals a content in the active session; the advanced session is staged.
+    pub(crate) fn seal(
+        &mut self,
+        journal: &mut Journal,
+        turn: &mut Turn<'_>,
+        account: &AccountKey,
+        device: &DeviceId,
+        content: &[u8],
+    ) -> Result<Vec<u8>, RatchetError> {
+        let peer = self
+            .peers
+            .get_mut(&(*account, *device))
+            .ok_or(RatchetError::SessionUnknown)?;
+        let id = peer.set.active().ok_or(RatchetError::SessionUnknown)?;
+        let (slot, session) = peer
+            .sessions
+            .get_mut(&id)
+            .ok_or(RatchetError::SessionUnknown)?;
+        let sealed = session.encrypt(content, turn.rng)?;
+        journal.put(
+            keys::session_hot(account, device, *slot),
+            sealed.session.hot_row(),
+        );
+        *session = sealed.session;
+        Ok(sealed.envelope)
+    }
+
+    /// Begins a session with a device.
+    pub(crate) fn begin(
+        &mut self,
+        journal: &mut Journal,
+        turn: &mut Turn<'_>,
+        own: &LocalDevice<'_>,
+        account: &AccountKey,
+        bundle: &PrekeyBundle,
+    ) -> Result<(), RatchetError> {
+        let peer = (*account, bundle.entry().id());
+        let attempt = self
+            .peers
+            .get(&peer)
+            .map_or(0, |known| known.set.next_attempt());
+        let now = seconds(turn);
+        let session = waxwing_ratchet::initiate(own, bundle, attempt, now, turn.rng)?;
+        self.place(journal, peer, session, now).map(drop)
+    }
+
+    /// Puts a session in its place beside the others with the device, and stages all rows of it.
+    fn place(
+        &mut self,
+        journal: &mut Journal,
+        peer: Peer,
+        session: Session,
+        now: u64,
+    ) -> Result<SessionId, RatchetError> {
+        let known = self.peers.entry(peer).or_default();
+        let placed = known.set.place(&session, now)?;
+        let (id, slot) = (session.id(), known.next_slot());
+        let (account, device) = &peer;
+        journal.put(keys::session_hot(account, device, slot), session.hot_row());
+        if let Some(prefix) = session.prefix_row() {
+            journal.put(
+                keys::session_prefix(account, device, slot),
+                Zeroizing::new(prefix.to_vec()),
+            );
+        }
+        journal.put(keys::session_set(account, device), encoded(&placed.set));
+        self.tags.insert_session(&session);
+        self.owners.insert(id, peer);
+        known.set = placed.set;
+        known.sessions.insert(id, (slot, session));
+        for evicted in placed.evicted {
+            self.forget_session(journal, evicted);
+        }
+        Ok(id)
+    }
+
+    /// Finds the session of an envelope and opens it, or the handshake that it begins. Nothing changes.
+    pub(crate) fn open(
+        &self,
+        own: &LocalDevice<'_>,
+        bytes: &[u8],
+        prekeys: &Prekeys,
+        now: u64,
+    ) -> Result<OpenedEnvelope, Unopened> {
+        let envelope = Envelope::parse(bytes)?;
+        let sessions = self
+            .peers
+            .values()
+            .flat_map(|peer| peer.sessions.values().map(|(_, session)| session));
+        let known_handshake = |id: &HandshakeId| self.handshakes.get(id).map(|seen| seen.session);
+        match waxwing_ratchet::find(&self.tags, &envelope, sessions, known_handshake) {
+            Found::Session { id, skipped } => {
+                let peer = *self.owners.get(&id).ok_or(RatchetError::Replay)?;
+                let (_, session) = self
+                    .peers
+                    .get(&peer)
+                    .and_then(|known| known.sessions.get(&id))
+                    .ok_or(RatchetError::Replay)?;
+                let row = skipped.and_then(|skipped| self.skipped.get(&(id, skipped)));
+                let opened = session
+                    .decrypt(&envelope, row, now)
+                    .map_err(|error| Unopened {
+                        error,
+                        peer: Some(peer),
+                        alarm: None,
+                    })?;
+                Ok(OpenedEnvelope::Known {
+                    peer,
+                    session: id,
+                    opened: Box::new(opened),
+                })
+            }
+            Found::Handshake => self.open_first(own, &envelope, prekeys, now),
+            Found::Unknown => Err(RatchetError::UnknownTag.into()),
+        }
+    }
+
+    fn open_first(
+        &self,
+        own: &LocalDevice<'_>,
+        envelope: &Envelope<'_>,
+        prekeys: &Prekeys,
+        now: u64,
+    ) -> Result<OpenedEnvelope, Unopened> {
+        let prefix = envelope.prefix().ok_or(RatchetError::UnknownTag)?;
+        let signed = prekeys
+            .get(prefix.signed_prekey())
+            .ok_or(RatchetError::PrekeyUnknown)?;
+        let one_time = match prefix.one_time_prekey() {
+            None => None,
+            Some(id) => Some(prekeys.get(id).ok_or(RatchetError::PrekeyUnknown)?),
+        };
+        let signed_prekey = signed.id();
+        let accepted =
+            waxwing_ratchet::accept(own, envelope, &ResponderKeys { signed, one_time }, now)?;
+        let peer = (accepted.initiator.account, accepted.initiator.device.id());
+        // A device that cannot make this handshake honestly is found out before anything changes.
+        let nothing_known = PeerDevice::default();
+        self.peers
+            .get(&peer)
+            .unwrap_or(&nothing_known)
+            .set
+            .place(&accepted.opened.session, now)
+            .map_err(|error| Unopened {
+                error,
+                peer: Some(peer),
+                alarm: None,
+            })?;
+        Ok(OpenedEnvelope::First {
+            accepted: Box::new(accepted),
+            handshake: prefix.handshake_id(),
+            signed_prekey,
+        })
+    }
+
+    /// Stages everything that the opening of an envelope changes. Returns the one-time pair that is used up.
+    pub(crate) fn apply(
+        &mut self,
+        journal: &mut Journal,
+        opened: OpenedEnvelope,
+        now: u64,
+    ) -> Result<Option<u32>, RatchetError> {
+        match opened {
+            OpenedEnvelope::Known {
+                peer,
+                session,
+                opened,
+            } => {
+                self.apply_known(journal, peer, session, *opened);
+                self.limit_skipped(journal, &peer.0);
+                Ok(None)
+            }
+            OpenedEnvelope::First {
+                accepted,
+                handshake,
+                signed_prekey,
+            } => {
+                let Accepted {
+                    opened,
+                    initiator,
+                    one_time_used,
+                } = *accepted;
+                let Opened {
+                    session,
+                    skipped_added,
+                    ..
+                } = opened;
+                let peer = (initiator.account, initiator.device.id());
+                let id = self.place(journal, peer, session, now)?;
+                let seen = SeenHandshake {
+                    session: id,
+                    signed_prekey,
+                };
+                journal.put(keys::handshake(handshake.as_bytes()), seen.to_row());
+                self.handshakes.insert(handshake, seen);
+                for row in &skipped_added {
+                    self.tags.insert_skipped(id, row);
+                }
+                self.add_skipped(journal, id, skipped_added);
+                self.limit_skipped(journal, &peer.0);
+                Ok(one_time_used)
+            }
+        }
+    }
+
+    fn apply_known(&mut self, journal: &mut Journal, peer: Peer, id: SessionId, opened: Opened) {
+        let (account, device) = &peer;
+        let Some(known) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let Some((slot, session)) = known.sessions.get_mut(&id) else {
+            return;
+        };
+        journal.put(
+            keys::session_hot(account, device, *slot),
+            opened.session.hot_row(),
+        );
+        *session = opened.session;
+        if opened.prefix_ended {
+            journal.delete(keys::session_prefix(account, device, *slot));
+            let _known_in_set = known.set.record_prefix_ended(id);
+            journal.put(keys::session_set(account, device), encoded(&known.set));
+        }
+        self.tags.apply(id, &opened.changes);
+        if let Some(used) = opened.skipped_removed {
+            self.skipped.remove(&(id, used));
+            journal.delete(keys::skipped_key(id.as_bytes(), used.to_bytes()));
+        }
+        self.add_skipped(journal, id, opened.skipped_added);
+    }
+
+    fn add_skipped(&mut self, journal: &mut Journal, id: SessionId, rows: Vec<SkippedRow>) {
+        for row in rows {
+            journal.put(
+                keys::skipped_key(id.as_bytes(), row.id().to_bytes()),
+                row.encode(),
+            );
+            self.skipped.insert((id, row.id()), row);
+        }
+    }
+}
+
+impl SeenHandshake {
+    fn to_row(self) -> Zeroizing<Vec<u8>> {
+        let mut row = Zeroizing::new(self.signed_prekey.to_be_bytes().to_vec());
+        row.extend_from_slice(self.session.as_bytes());
+        row
+    }
+
+    /// Reads a row.
+    pub(crate) fn from_row(row: &Row) -> Result<Self, EngineError> {
+        let corrupt = EngineError::CorruptRow(Table::Handshakes);
+        let (signed, session) = row.value.split_first_chunk::<4>().ok_or(corrupt)?;
+        Ok(Self {
+            session: SessionId::new(session.try_into().map_err(|_| corrupt)?),
+            signed_prekey: u32::from_be_bytes(*signed),
+        })
+    }
+}
+
+/// Why an envelope was not opened, and whose it is where a session says so.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unopened {
+    pub(crate) error: RatchetError,
+    pub(crate) peer: Option<Peer>,
+    /// What the trust decision says beside the error.
+    pub(crate) alarm: Option<AlarmKind>,
+}
+
+impl From<RatchetError> for Unopened {
+    fn from(error: RatchetError) -> Self {
+        Self {
+            error,
+            peer: None,
+            alarm: None,
+        }
+    }
+}
+
+fn encoded(set: &SessionSet) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(set.encode())
+}
+
+/// Seconds since the Unix epoch.
+pub(crate) fn seconds(turn: &Turn<'_>) -> u64 {
+    turn.now.wall_ms.checked_div(1000).unwrap_or(0)
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Engines in a small world: rows in memory that survive crashes, and a relay in memory.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "a test that goes wrong has to stop"
+)]
+
+mod conversation;
+mod crashes;
+mod devices;
+mod edges;
+mod interruptions;
+mod trust;
+mod world;

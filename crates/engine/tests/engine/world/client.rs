@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A client: an engine, its durable rows, and a host that can die between any two effects.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::Rng as _;
+use waxwing_engine::event::LinkFailure;
+use waxwing_engine::{
+    Answer, BatchId, CommandError, CommandId, Effect, Engine, Event, Notice, Now, Plane,
+    RequestFailure, RequestId, Row, RowKey, RowRange,
+};
+use waxwing_proto::{AccountKey, DeviceId, v1};
+use zeroize::Zeroizing;
+
+use super::relay::{Caller, Relay};
+
+pub(crate) struct Client {
+    pub(crate) engine: Engine,
+    pub(crate) rows: BTreeMap<RowKey, Vec<u8>>,
+    rng: ChaCha20Rng,
+    pub(crate) network: bool,
+    wants_link: bool,
+    link: Option<Caller>,
+    /// The delivery stream: the device and the next position.
+    stream: Option<(AccountKey, DeviceId, u64)>,
+    waiting: VecDeque<Event>,
+    /// Long polls that have no answer yet.
+    polls: Vec<(RequestId, v1::FetchRendezvousRequest)>,
+    durable: Option<BatchId>,
+    pub(crate) answers: BTreeMap<CommandId, Result<Answer, CommandError>>,
+    pub(crate) notices: Vec<Notice>,
+    pub(crate) account: Option<AccountKey>,
+    /// Every sealed envelope that left, with the device it was for.
+    pub(crate) sent_to: Vec<DeviceId>,
+    /// The process dies right after this many more commits.
+    pub(crate) dies_after_commits: Option<u64>,
+    /// The process dies right before the commit after this many more.
+    pub(crate) dies_before_commit: Option<u64>,
+    pub(crate) commits: u64,
+    pub(crate) crashes: u64,
+    /// Calls that take effect but whose answers are lost.
+    pub(crate) lose_answers: u32,
+}
+
+impl Client {
+    pub(crate) fn new(rng: ChaCha20Rng) -> Self {
+        Self {
+            engine: Engine::open([]).unwrap(),
+            rows: BTreeMap::new(),
+            rng,
+            network: true,
+            wants_link: false,
+            link: None,
+            stream: None,
+            waiting: VecDeque::new(),
+            polls: Vec::new(),
+            durable: None,
+            answers: BTreeMap::new(),
+            notices: Vec::new(),
+            account: None,
+            sent_to: Vec::new(),
+            dies_after_commits: None,
+            dies_before_commit: None,
+            commits: 0,
+            crashes: 0,
+            lose_answers: 0,
+        }
+    }
+
+    pub(crate) fn handle(&mut self, now: Now, event: Event) {
+        self.engine.handle(now, &mut self.rng, event);
+    }
+
+    pub(crate) fn due(&self) -> Option<u64> {
+        self.engine.poll_timeout()
+    }
+
+    /// Everything that is to be done now; whether there was anything.
+    pub(crate) fn step(&mut self, now: Now, relay: &mut Relay) -> bool {
+        let mut busy = false;
+        if self
+            .engine
+            .poll_timeout()
+            .is_some_and(|due| due <= now.monotonic_ms)
+        {
+            self.engine.handle_timeout(now, &mut self.rng);
+            busy = true;
+        }
+        while let Some(effect) = self.engine.poll_effect() {
+            busy = true;
+            if self.carry_out(now, effect, relay) {
+                return true;
+            }
+        }
+        if self.link.is_none() && self.wants_link && self.network {
+            let mut exporter = [0; 32];
+            self.rng.fill_bytes(&mut exporter);
+            self.link = Some(Caller {
+                exporter,
+                device: None,
+            });
+            self.waiting.push_back(Event::LinkUp {
+                exporter,
+                server_time_ms: now.wall_ms,
+            });
+        }
+        self.answer_polls(relay);
+        self.take_deliveries(relay);
+        if let Some(event) = self.waiting.pop_front() {
+            self.handle(now, event);
+            busy = true;
+        }
+        busy
+    }
+
+    /// Carries an effect out; whether the process died of it.
+    fn carry_out(&mut self, now: Now, effect: Effect, relay: &mut Relay) -> bool {
+        match effect {
+            Effect::Commit(batch) => {
+                if count_down(&mut self.dies_before_commit) {
+                    self.crash(relay);
+                    return true;
+                }
+                let size: usize = batch
+                    .writes
+                    .iter()
+                    .map(|write| write.value.as_ref().map_or(0, |value| value.len()))
+                    .sum();
+                assert!(size <= 256 * 1024, "a batch of {size} bytes");
+                for write in batch.writes {
+                    match write.value {
+                        Some(value) => {
+                            assert!(value.len() <= 60 * 1024, "a value of {}", value.len());
+                            self.rows.insert(write.key, value.to_vec());
+                        }
+                        None => {
+                            self.rows.remove(&write.key);
+                        }
+                    }
+                }
+                self.commits += 1;
+                self.durable = Some(batch.id);
+                self.waiting.push_back(Event::Committed(batch.id));
+                if count_down(&mut self.dies_after_commits) {
+                    self.crash(relay);
+                    return true;
+                }
+            }
+            Effect::Load { query, range } => {
+                let rows = self.load(&range);
+                self.waiting.push_back(Event::Loaded { query, rows });
+            }
+            Effect::Connect(_) => self.wants_link = true,
+            Effect::Disconnect => {
+                self.wants_link = false;
+                self.link = None;
+                self.stream = None;
+            }
+            Effect::Request {
+                id,
+                after,
+                plane,
+                call,
+                ..
+            } => {
+                assert!(after <= self.durable, "a call left before its batch");
+                self.request(now, id, plane, call, relay);
+            }
+            Effect::Subscribe => {
+                if let Some((account, device)) = self.link.as_ref().and_then(|link| link.device) {
+                    self.stream = Some((account, device, 0));
+                    relay.undrained.insert(device);
+                }
+            }
+            Effect::Acknowledge { after, positions } => {
+                assert!(
+                    after <= self.durable,
+                    "an acknowledgement left before its batch"
+                );
+                if let Some((_, device, _)) = self.stream {
+                    relay.acknowledge(device, &positions);
+                }
+            }
+            Effect::Answer {
+                command,
+                after,
+                result,
+            } => {
+                assert!(after <= self.durable);
+                if let Ok(Answer::Registered { account, .. }) = &result {
+                    self.account = Some(*account);
+                }
+                self.answers.insert(command, result);
+            }
+            Effect::Notify { after, notice } => {
+                assert!(after <= self.durable);
+                self.notices.push(notice);
+            }
+            _ => panic!("an effect that this host does not know"),
+        }
+        false
+    }
+
+    fn request(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        plane: Plane,
+        call: v1::request::Call,
+        relay: &mut Relay,
+    ) {
+        if let v1::request::Call::Send(send) = &call {
+            for envelope in &send.envelopes {
+                self.sent_to
+                    .push(DeviceId::try_from(envelope.device_id.as_ref()).unwrap());
+            }
+        }
+        if let v1::request::Call::FetchRendezvous(fetch) = call {
+            self.polls.push((id, fetch));
+            return;
+        }
+        let mut anonymous = None;
+        let caller = match plane {
+            Plane::Account => &mut self.link,
+            Plane::Anonymous => &mut anonymous,
+        };
+        let outcome = if !self.network || (plane == Plane::Account && caller.is_none()) {
+            Err(RequestFailure::Link(LinkFailure::Unreachable))
+        } else {
+            relay.call(now, caller.as_mut(), call)
+        };
+        let outcome = if self.lose_answers > 0 {
+            self.lose_answers -= 1;
+            Err(RequestFailure::Timeout)
+        } else {
+            outcome
+        };
+        self.waiting.push_back(Event::Response { id, outcome });
+    }
+
+    fn answer_polls(&mut self, relay: &Relay) {
+        let mut left = Vec::new();
+        for (id, fetch) in core::mem::take(&mut self.polls) {
+            match relay.slot(&fetch) {
+                Some(value) => self.waiting.push_back(Event::Response {
+                    id,
+                    outcome: Ok(v1::response::Result::FetchRendezvous(
+                        v1::FetchRendezvousResponse { value },
+                    )),
+                }),
+                None => left.push((id, fetch)),
+            }
+        }
+        self.polls = left;
+    }
+
+    fn take_deliveries(&mut self, relay: &mut Relay) {
+        let Some((_, device, after)) = &mut self.stream else {
+            return;
+        };
+        for envelope in relay.stored_after(*device, *after) {
+            *after = envelope.position;
+            self.waiting
+                .push_back(Event::Delivery(v1::delivery::Event::Envelope(envelope)));
+        }
+        if relay.undrained.remove(device) {
+            self.waiting
+                .push_back(Event::Delivery(v1::delivery::Event::Drained(
+                    v1::Drained {},
+                )));
+        }
+    }
+
+    fn load(&self, range: &RowRange) -> Vec<Row> {
+        let row = |(key, value): (&RowKey, &Vec<u8>)| Row {
+            key: key.clone(),
+            value: Zeroizing::new(value.clone()),
+        };
+        match range {
+            RowRange::Keys(keys) => keys
+                .iter()
+                .filter_map(|key| self.rows.get_key_value(key))
+                .map(row)
+                .collect(),
+            RowRange::Before {
+                table,
+                scope,
+                before,
+                limit,
+            } => self
+                .rows
+                .iter()
+                .rev()
+                .filter(|(key, _)| {
+                    key.table == *table && key.scope == *scope && key.order < *before
+                })
+                .take(*limit)
+                .map(row)
+                .collect(),
+            RowRange::After {
+                table,
+                scope,
+                after,
+                limit,
+            } => self
+                .rows
+                .iter()
+                .filter(|(key, _)| key.table == *table && key.scope == *scope && key.order > *after)
+                .take(*limit)
+                .map(row)
+                .collect(),
+        }
+    }
+
+    pub(crate) fn lose_link(&mut self, now: Now, failure: LinkFailure, _relay: &mut Relay) {
+        if self.link.take().is_some() {
+            self.stream = None;
+            self.waiting
+                .retain(|event| !matches!(event, Event::Delivery(_)));
+            self.handle(now, Event::LinkDown(failure));
+        } else if self.wants_link {
+            self.handle(now, Event::LinkDown(failure));
+        }
+    }
+
+    /// Dies, and begins again with the durable rows.
+    pub(crate) fn crash(&mut self, _relay: &mut Relay) {
+        self.crashes += 1;
+        self.link = None;
+        self.stream = None;
+        self.waiting.clear();
+        self.polls.clear();
+        self.durable = None;
+        self.wants_link = false;
+        let tables = Engine::snapshot_tables();
+        let rows = self
+            .rows
+            .iter()
+            .filter(|(key, _)| tables.contains(&key.table))
+            .map(|(key, value)| Row {
+                key: key.clone(),
+                value: Zeroizing::new(value.clone()),
+            });
+        self.engine = Engine::open(rows).unwrap();
+    }
+}
+
+fn count_down(counter: &mut Option<u64>) -> bool {
+    match counter {
+        None => false,
+        Some(0 | 1) => {
+            *counter = None;
+            true
+        }
+        Some(left) => {
+            *left -= 1;
+            false
+        }
+    }
+}
