@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a benchmark found: rows with stable names, as a table for people and as JSON.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+/// One figure, and what it was compared with in the same run.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Figure {
+    /// A stable name, `benchmark.what`.
+    pub(crate) name: &'static str,
+    /// The median of the samples.
+    pub(crate) value: f64,
+    /// The unit of `value` and `against_value`.
+    pub(crate) unit: &'static str,
+    /// The program compared with, and its settings. Its source is in this crate.
+    pub(crate) against: &'static str,
+    /// The median of its samples.
+    pub(crate) against_value: f64,
+    /// Each pair: ours, then the other's.
+    pub(crate) samples: Vec<(f64, f64)>,
+    /// `value / against_value`.
+    pub(crate) ratio: f64,
+    /// An absolute figure that is aimed at, printed and never asserted.
+    pub(crate) goal: Option<f64>,
+    /// What `ratio` must not exceed.
+    pub(crate) bar: Option<f64>,
+    /// Whether it does not; absent where there is no bar.
+    pub(crate) holds: Option<bool>,
+}
+
+impl Figure {
+    /// Makes a row from pairs of samples.
+    #[must_use]
+    pub(crate) fn from_pairs(
+        name: &'static str,
+        unit: &'static str,
+        against: &'static str,
+        samples: Vec<(f64, f64)>,
+    ) -> Self {
+        let value = median(samples.iter().map(|pair| pair.0));
+        let against_value = median(samples.iter().map(|pair| pair.1));
+        Self {
+            name,
+            value,
+            unit,
+            against,
+            against_value,
+            ratio: value / against_value,
+            samples,
+            goal: None,
+            bar: None,
+            holds: None,
+        }
+    }
+
+    /// Sets the bar for the ratio.
+    #[must_use]
+    pub(crate) fn with_bar(mut self, bar: f64) -> Self {
+        self.bar = Some(bar);
+        self.holds = Some(self.ratio <= bar);
+        self
+    }
+
+    /// Sets the absolute figure that is aimed at.
+    #[must_use]
+    pub(crate) const fn with_goal(mut self, goal: f64) -> Self {
+        self.goal = Some(goal);
+        self
+    }
+}
+
+/// The middle value; the mean of the two middle ones where there are two. NaN where there is none.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    let upper = sorted.get(sorted.len() / 2).copied();
+    let lower = sorted
+        .get(sorted.len().saturating_sub(1) / 2)
+        .copied();
+    match (lower, upper) {
+        (Some(lower), Some(upper)) => f64::midpoint(lower, upper),
+        _ => f64::NAN,
+    }
+}
+
+/// Prints the table.
+///
+/// # Errors
+/// The output could not be written.
+pub(crate) fn print(figures: &[Figure], out: &mut impl Write) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "{:<34} {:>12} {:>12} {:>7} {:>6} {:>5}  against",
+        "figure", "ours", "other", "ratio", "bar", "holds"
+    )?;
+    for figure in figures {
+        let bar = figure.bar.map_or_else(String::new, |bar| format!("{bar:.2}"));
+        let holds = match figure.holds {
+            Some(true) => "yes",
+            Some(false) => "NO",
+            None => "",
+        };
+        writeln!(
+            out,
+            "{:<34} {:>12} {:>12} {:>7.3} {bar:>6} {holds:>5}  {}",
+            figure.name,
+            format!("{:.2} {}", figure.value, figure.unit),
+            format!("{:.2} {}", figure.against_value, figure.unit),
+            figure.ratio,
+            figure.against
+        )?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
+        assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), 2.5);
+        assert!(median(core::iter::empty()).is_nan());
+    }
+
+    #[test]
+    fn a_bar_holds_up_to_its_value() {
+        let figure = Figure::from_pairs("x", "s", "y", vec![(2.0, 1.0); 5]);
+        assert_eq!(figure.clone().with_bar(2.0).holds, Some(true));
+        assert_eq!(figure.with_bar(1.9).holds, Some(false));
+    }
+}
