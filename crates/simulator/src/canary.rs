@@ -40,9 +40,9 @@ impl Search {
         for skipped in 0..3_usize {
             let mut shifted = vec![0_u8; skipped];
             shifted.extend_from_slice(raw);
-            let whole = shifted.len() - shifted.len() % 3;
-            let encoded = data_encoding::BASE64.encode(shifted.get(..whole).unwrap_or_default());
-            let from = (skipped * 8).div_ceil(6);
+            let (groups, _) = shifted.as_chunks::<3>();
+            let encoded = data_encoding::BASE64.encode(groups.as_flattened());
+            let from = skipped.saturating_mul(8).div_ceil(6);
             needles.push((
                 "base64",
                 encoded.get(from..).unwrap_or_default().as_bytes().to_vec(),

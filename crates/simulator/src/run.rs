@@ -2,6 +2,7 @@
 //! One run: people are introduced, everything goes wrong for a while, everything is mended, and the
 //! reference model judges what is on the screens.
 
+use bytes::Bytes;
 use waxwing_engine::{Answer, Command};
 use waxwing_storage::embedded::memory::Fault;
 use waxwing_transport::Clock;
@@ -26,9 +27,13 @@ pub enum Plant {
     /// The disks of the relays say that they have synced, and have not.
     LyingDisk,
     /// A device tells the network something that it must not.
-    Leak,
-    /// A screen gives each message a new place each time it shows it.
+    NetworkLeak,
+    /// A relay writes something down that it must not know.
+    DiskLeak,
+    /// A screen shows a text at a second place.
     DoubledScreen,
+    /// The screens show later texts at earlier places.
+    ShuffledScreen,
 }
 
 /// What a run is like.
@@ -83,15 +88,21 @@ async fn play(seed: u64, settings: Settings) -> anyhow::Result<Outcome> {
     let mut world = World::new(seed, settings.trace);
     let mut dice = Dice::new(seed, "cast");
     set_up(&mut world, &mut dice).await?;
-    if settings.plant == Some(Plant::LyingDisk) {
-        world.relays.iter().for_each(|relay| relay.plant(Fault::SyncLies));
+    match settings.plant {
+        Some(Plant::LyingDisk) => {
+            world.relays.iter().for_each(|relay| relay.plant(Fault::SyncLies));
+        }
+        Some(Plant::ShuffledScreen) => world.witness.shuffle_screens(),
+        _ => {}
     }
     let mut chaos = Chaos::new(seed);
     chaos.rage(&mut world).await?;
-    if settings.plant == Some(Plant::Leak) {
-        leak(&world).await?;
-    }
     chaos.mend(&mut world).await?;
+    match settings.plant {
+        Some(Plant::NetworkLeak) => leak_to_the_network(&world).await?,
+        Some(Plant::DiskLeak) => leak_to_a_disk(&world),
+        _ => {}
+    }
     rest(&world).await;
     if settings.trace {
         world.describe_devices().await;
@@ -146,7 +157,7 @@ async fn rest(world: &World) {
 }
 
 /// Looks a name up that nobody else may know of: the simulated network carries it in clear.
-async fn leak(world: &World) -> anyhow::Result<()> {
+async fn leak_to_the_network(world: &World) -> anyhow::Result<()> {
     for device in world.devices.iter().filter(|device| device.is_up()) {
         let look_up = Command::AddContactByName { name: MARK.parse()?, label: None };
         // There is no such name; that it was asked for is the leak.
@@ -154,6 +165,13 @@ async fn leak(world: &World) -> anyhow::Result<()> {
         debug_assert!(!matches!(answer, Ok(Answer::Done)));
     }
     Ok(())
+}
+
+fn leak_to_a_disk(world: &World) {
+    for relay in &world.relays {
+        let text = format!("found in a mailbox: {MARK}");
+        relay.disk().write_raw(Bytes::from_static(b"\xffplanted"), Bytes::from(text));
+    }
 }
 
 fn double_a_screen(world: &World) {

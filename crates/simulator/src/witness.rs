@@ -24,6 +24,7 @@ struct State {
     model: Model,
     violations: Vec<Violation>,
     failures: Vec<String>,
+    shuffled: bool,
 }
 
 impl Witness {
@@ -42,9 +43,15 @@ impl Witness {
     pub fn note_shown(&self, device: DeviceNumber, cursor: u64, text: &str) {
         self.log(&format!("shown on {} at {cursor}", device.0), text.as_bytes());
         let mut state = self.state();
+        let cursor = if state.shuffled { u64::MAX.saturating_sub(cursor) } else { cursor };
         if let Some(violation) = state.model.show(device, cursor, text) {
             state.violations.push(violation);
         }
+    }
+
+    /// Shows everything in the opposite order from now on: a planted fault.
+    pub fn shuffle_screens(&self) {
+        self.state().shuffled = true;
     }
 
     /// A device raised an alarm.
