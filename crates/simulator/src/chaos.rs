@@ -93,11 +93,11 @@ impl Chaos {
     }
 
     /// Somebody writes a text to somebody else.
-    fn send(&mut self, world: &World) {
+    pub(crate) fn send(&mut self, world: &World) {
         let up: Vec<DeviceNumber> = world
             .devices
             .iter()
-            .filter(|device| device.is_up())
+            .filter(|device| device.is_up() && world.owner(device.number).is_some())
             .map(|device| device.number)
             .collect();
         let Some(&from) = self.dice.pick(&up) else { return };

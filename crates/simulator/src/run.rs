@@ -12,12 +12,14 @@ use crate::canary::MARK;
 use crate::chaos::Chaos;
 use crate::dice::Dice;
 use crate::model::{AccountNumber, Violation};
-use crate::world::World;
+use crate::world::{SimAccount, World};
 
 /// How long a mended world may take to come to rest, in virtual milliseconds.
 const REST_MS_MAX: u64 = 15 * 60_000;
 /// How long it is watched after it has come to rest, for what appears twice.
 const WATCH_MS: u64 = 60_000;
+/// Texts that are written after a device was removed.
+const TEXTS_AFTER_REMOVAL: usize = 12;
 /// Devices of one account in a run.
 const DEVICES_MAX: usize = 2;
 
@@ -104,6 +106,9 @@ async fn play(seed: u64, settings: Settings) -> anyhow::Result<Outcome> {
         _ => {}
     }
     rest(&world).await;
+    if dice.chance(40) && !world.witness.has_seen_a_breach() {
+        part(&mut world, &mut chaos).await?;
+    }
     if settings.trace {
         world.describe_devices().await;
     }
@@ -133,14 +138,33 @@ async fn set_up(world: &mut World, dice: &mut Dice) -> anyhow::Result<()> {
             world.link(AccountNumber(number)).await?;
         }
     }
-    for who in 0..3 {
-        for whom in (0..3).filter(|whom| *whom != who) {
-            world.introduce(AccountNumber(who), AccountNumber(whom)).await?;
+    for (who, whom) in [(0, 1), (0, 2), (1, 2)] {
+        let (who, whom) = (AccountNumber(who), AccountNumber(whom));
+        if dice.chance(30) {
+            world.introduce_by_request(who, whom).await?;
+        } else {
+            world.introduce(who, whom).await?;
+            world.introduce(whom, who).await?;
         }
     }
     debug_assert!(world.accounts.iter().all(|account| account.devices.len() <= DEVICES_MAX));
     // Contacts reach the second devices.
     world.clock.sleep(dice.between(2_000, 20_000)).await;
+    Ok(())
+}
+
+/// Somebody removes a device; what is written afterwards must not appear on it.
+async fn part(world: &mut World, chaos: &mut Chaos) -> anyhow::Result<()> {
+    let has_two = |account: &SimAccount| account.devices.len() == DEVICES_MAX;
+    let Some(account) = world.accounts.iter().position(has_two) else {
+        return Ok(());
+    };
+    world.remove_last_device(AccountNumber(account)).await?;
+    for _ in 0..TEXTS_AFTER_REMOVAL {
+        world.clock.sleep(1_000).await;
+        chaos.send(world);
+    }
+    rest(world).await;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use waxwing_engine::notice::{LinkingStep, Notice};
 use waxwing_engine::{Answer, Command};
 use waxwing_identity::links::{InviteLink, ServerLink};
 use waxwing_proto::{AccountKey, InviteToken};
-use waxwing_transport::EntropyRng;
+use waxwing_transport::{Clock, EntropyRng};
 use waxwing_transport::sim::{NetworkSettings, SimClock, SimEntropy, SimNetwork, TapEvent, TapKind};
 
 use crate::canary::{MARK, Search};
@@ -24,6 +24,9 @@ use crate::witness::Witness;
 
 /// A moment in November 2026, when every run begins.
 const WALL_START_MS: u64 = 1_795_000_000_000;
+
+/// How long a message request may take on an undisturbed network, in virtual seconds.
+const REQUEST_SECONDS_MAX: u64 = 120;
 
 /// An account and its devices.
 pub struct SimAccount {
@@ -168,6 +171,60 @@ impl World {
         let label = Some(format!("{MARK} {}", whom.0));
         self.first_device(who)?.command(Command::AddContact { link, label }).await?;
         Ok(())
+    }
+
+    /// Removes the last device of an account that has several. What is sent from now on must not
+    /// appear on it.
+    ///
+    /// # Errors
+    /// The removal fails.
+    pub async fn remove_last_device(&mut self, account: AccountNumber) -> anyhow::Result<()> {
+        let first = self.first_device(account)?;
+        let Answer::Devices(devices) = first.command(Command::ListDevices).await? else {
+            bail!("no list of devices");
+        };
+        let other = devices.iter().find(|device| !device.this_device);
+        let id = other.context("no other device")?.id;
+        let owner = self.accounts.get_mut(account.0).context("no such account")?;
+        let removed = owner.devices.pop().context("no last device")?;
+        self.witness.expect_removal(removed);
+        self.first_device(account)?.command(Command::RemoveDevice { device: id }).await?;
+        Ok(())
+    }
+
+    /// One account adds another by its contact link and writes; the other accepts the request.
+    ///
+    /// # Errors
+    /// The request does not arrive in time, or cannot be accepted.
+    pub async fn introduce_by_request(
+        &self,
+        who: AccountNumber,
+        whom: AccountNumber,
+    ) -> anyhow::Result<()> {
+        self.introduce(who, whom).await?;
+        let from = self.first_device(who)?;
+        let text = format!("{MARK} may I? {} {}", who.0, whom.0);
+        let key = |account: AccountNumber| {
+            let account = self.accounts.get(account.0);
+            account.and_then(|account| account.key).context("no key")
+        };
+        let due = self.due(from.number, whom);
+        self.witness.with_model(|model| model.ask(from.number, whom, &text, due));
+        from.command(Command::Send { contact: key(whom)?, body: text.clone() }).await?;
+        self.witness.with_model(|model| model.accept(&text));
+        let asked = self.first_device(whom)?;
+        for _ in 0..REQUEST_SECONDS_MAX {
+            self.clock.sleep(1_000).await;
+            let Answer::Contacts(contacts) = asked.command(Command::ListContacts).await? else {
+                bail!("no list of contacts");
+            };
+            let contact = key(who)?;
+            if contacts.iter().any(|known| known.account == contact && known.request) {
+                asked.command(Command::AcceptContact { contact }).await?;
+                return Ok(());
+            }
+        }
+        bail!("a message request did not arrive")
     }
 
     async fn add_device(&mut self) -> anyhow::Result<DeviceNumber> {
