@@ -23,11 +23,20 @@ impl Golden {
         if is_writing {
             std::fs::create_dir_all(&folder).unwrap();
         }
-        Self { folder, seen: BTreeSet::new(), is_writing }
+        Self {
+            folder,
+            seen: BTreeSet::new(),
+            is_writing,
+        }
     }
 
     /// What was written once under this name. `what` says in the index what it is.
-    pub(crate) fn bytes(&mut self, name: &str, what: &str, make: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
+    pub(crate) fn bytes(
+        &mut self,
+        name: &str,
+        what: &str,
+        make: impl FnOnce() -> Vec<u8>,
+    ) -> Vec<u8> {
         let path = self.folder.join(name).with_extension("bin");
         let is_missing = !path.exists();
         if is_missing && self.is_writing {
@@ -36,12 +45,22 @@ impl Golden {
             file.write_all(&make()).unwrap();
         }
         let Ok(bytes) = std::fs::read(&path) else {
-            panic!("{} is missing; {WRITE}=1 writes what is missing", path.display());
+            panic!(
+                "{} is missing; {WRITE}=1 writes what is missing",
+                path.display()
+            );
         };
-        let line = format!(r#"{{"file":"{name}.bin","what":"{what}","bytes":{}}}"#, bytes.len());
+        let line = format!(
+            r#"{{"file":"{name}.bin","what":"{what}","bytes":{}}}"#,
+            bytes.len()
+        );
         if is_missing {
             let mut options = std::fs::OpenOptions::new();
-            let mut index = options.append(true).create(true).open(self.index()).unwrap();
+            let mut index = options
+                .append(true)
+                .create(true)
+                .open(self.index())
+                .unwrap();
             writeln!(index, "{line}").unwrap();
         }
         assert!(self.seen.insert(line), "{name} stands for two things");
@@ -58,7 +77,12 @@ impl Golden {
             .map(|entry| entry.unwrap().path())
             .filter(|path| path.extension().is_some_and(|extension| extension == "bin"))
             .count();
-        assert_eq!(count, self.seen.len(), "a file in {} is in no index", self.folder.display());
+        assert_eq!(
+            count,
+            self.seen.len(),
+            "a file in {} is in no index",
+            self.folder.display()
+        );
     }
 
     fn index(&self) -> PathBuf {

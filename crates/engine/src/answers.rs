@@ -18,6 +18,8 @@ use crate::outbox::lane::LaneState;
 use crate::pending::LaneCall;
 use crate::trust::{Decision, Witness};
 
+/// How long a device without prekeys is left out before it is asked for again, in milliseconds.
+const ASK_AGAIN_MS: u64 = 10 * 60 * 1000;
 /// Rounds with a stale list of devices before the lane rests.
 const STALE_ROUNDS_MAX: u32 = 3;
 
@@ -93,7 +95,6 @@ impl Engine {
         lane.stale_rounds = 0;
         lane.resolved_again = false;
         lane.older_shown = 0;
-        lane.without_prekeys.clear();
         if let Some(shipment) = self.remove_shipment(number) {
             if let Some(contact) = self.contacts.get_mut(account)
                 && !contact.answered
@@ -219,7 +220,9 @@ impl Engine {
                     .collect()
             })
             .unwrap_or_default();
-        self.outbox.lane_mut(account).without_prekeys = without.into_iter().collect();
+        let lane = self.outbox.lane_mut(account);
+        lane.without_prekeys = without.into_iter().collect();
+        lane.ask_again_ms = turn.after_ms(ASK_AGAIN_MS);
         self.pump(turn, *account);
     }
 

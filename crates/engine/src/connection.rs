@@ -44,8 +44,8 @@ pub(crate) struct Connection {
     pub(crate) one_time_prekeys: Option<u32>,
     /// Whether a clock skew was shown on this connection.
     pub(crate) skew_shown: bool,
-    /// Whether deliveries came since the profile was opened and the mailbox was empty once.
-    pub(crate) drained: bool,
+    /// When the emptying of the mailbox began, by the wall clock.
+    pub(crate) drain_began_ms: u64,
     /// Whether delivery ids are being created.
     pub(crate) creating_ids: bool,
     /// Whether the own manifests are being fetched.
@@ -73,7 +73,6 @@ impl Engine {
         self.connection.exporter = Some(exporter);
         self.connection.authenticated = false;
         self.connection.subscribed = false;
-        self.connection.drained = false;
         self.show_clock_skew(turn, server_time_ms);
         self.account_step(turn);
     }
@@ -293,6 +292,7 @@ impl Engine {
         self.connection.generation_checked = true;
         self.connection.subscribed = true;
         self.ask_prekey_status();
+        self.connection.drain_began_ms = turn.now.wall_ms;
         self.journal.push(Effect::Subscribe);
         self.notify(Notice::Online(true));
         self.create_delivery_ids(turn);

@@ -24,6 +24,9 @@ use crate::row::{Row, RowKey, RowRange};
 use crate::sessions::{OpenedEnvelope, Unopened, seconds};
 use crate::trust::{self, Decision, Witness};
 
+/// Acknowledgements in one frame: well below what a server hands over unacknowledged.
+const ACKNOWLEDGED_TOGETHER: usize = 16;
+
 /// What came and waits for its turn.
 enum Waiting {
     Envelope(v1::StoredEnvelope),
@@ -42,6 +45,8 @@ pub(crate) struct InHand {
 pub(crate) struct Inbox {
     waiting: VecDeque<Waiting>,
     in_hand: Option<InHand>,
+    /// Positions that are done with and were not told to the server.
+    done: Vec<u64>,
     /// Envelopes that nothing here can open, in this run.
     pub(crate) unopenable: u64,
 }
@@ -57,6 +62,7 @@ impl Inbox {
     /// The connection is gone: what was not opened comes again on the next one.
     pub(crate) fn forget_waiting(&mut self) {
         self.waiting.clear();
+        self.done.clear();
     }
 }
 
@@ -76,7 +82,10 @@ impl Engine {
     pub(crate) fn empty_inbox(&mut self, turn: &mut Turn<'_>) {
         while self.inbox.in_hand.is_none() {
             match self.inbox.waiting.pop_front() {
-                None => return,
+                None => {
+                    self.tell_acknowledged();
+                    return;
+                }
                 Some(Waiting::Drained) => self.mailbox_drained(turn),
                 Some(Waiting::Envelope(envelope)) => self.take_delivery(turn, envelope),
             }
@@ -84,10 +93,13 @@ impl Engine {
     }
 
     fn mailbox_drained(&mut self, turn: &Turn<'_>) {
-        self.sessions
-            .drained(&mut self.journal, seconds(turn), turn.day());
-        self.forget_replaced_prekeys(turn.now.wall_ms);
-        self.connection.drained = true;
+        let began_ms = self.connection.drain_began_ms;
+        self.sessions.drained(
+            &mut self.journal,
+            began_ms.checked_div(1000).unwrap_or(0),
+            seconds(turn),
+        );
+        self.forget_replaced_prekeys(began_ms);
         self.notify(Notice::Drained);
     }
 
@@ -245,11 +257,22 @@ impl Engine {
         }
     }
 
-    pub(crate) fn acknowledge(&mut self, position: u64) {
-        self.journal.push(Effect::Acknowledge {
-            after: None,
-            positions: vec![position],
-        });
+    /// Notes that an envelope is done with. Several are told to the server together.
+    fn acknowledge(&mut self, position: u64) {
+        self.inbox.done.push(position);
+        if self.inbox.done.len() >= ACKNOWLEDGED_TOGETHER {
+            self.tell_acknowledged();
+        }
+    }
+
+    fn tell_acknowledged(&mut self) {
+        let positions = core::mem::take(&mut self.inbox.done);
+        if !positions.is_empty() {
+            self.journal.push(Effect::Acknowledge {
+                after: None,
+                positions,
+            });
+        }
     }
 }
 

@@ -130,7 +130,11 @@ impl Engine {
             .filter(|device| !self.sessions.can_seal(account, device))
             .copied()
             .collect();
-        let unreachable = self.outbox.lane_mut(account).without_prekeys.clone();
+        let lane = self.outbox.lane_mut(account);
+        if lane.ask_again_ms <= turn.now.monotonic_ms {
+            lane.without_prekeys.clear();
+        }
+        let unreachable = lane.without_prekeys.clone();
         if without_session
             .iter()
             .any(|device| !unreachable.contains(device))

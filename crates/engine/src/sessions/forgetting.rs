@@ -89,11 +89,11 @@ impl Sessions {
     }
 
     /// The mailbox was empty once: superseded sessions and old skipped keys go.
-    pub(crate) fn drained(&mut self, journal: &mut Journal, now: u64, today: u32) {
+    pub(crate) fn drained(&mut self, journal: &mut Journal, began_at: u64, now: u64) {
         let mut expired = Vec::new();
         for ((account, device), known) in &mut self.peers {
             let before = known.set.clone();
-            known.set.record_drained(now);
+            known.set.record_drained(began_at);
             expired.extend(known.set.expire(now));
             if known.set != before {
                 journal.put(keys::session_set(account, device), encoded(&known.set));
@@ -102,6 +102,7 @@ impl Sessions {
         for session in expired {
             self.forget_session(journal, session);
         }
+        let today = u32::try_from(now.checked_div(86_400).unwrap_or(0)).unwrap_or(u32::MAX);
         let old = self.tags.expired(today);
         self.forget_skipped(journal, &old);
     }

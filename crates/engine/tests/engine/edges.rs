@@ -448,3 +448,26 @@ fn refusals_of_a_registration_are_told_and_leave_an_empty_profile() {
     let command = world.register_command("second", 4);
     assert!(world.ask("second", command).is_ok());
 }
+
+#[test]
+fn a_device_without_prekeys_holds_nobody_up_and_is_not_asked_for_each_time() {
+    let mut world = acquainted(47);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    world.sleep(60_000);
+    world.go_offline("bob");
+    let tablet = link(&mut world, "alice", "tablet");
+    world.go_offline("tablet");
+    world.relay.prekeys.remove(&tablet);
+    world.go_online("bob");
+    let before = world.relay.prekey_questions;
+    for number in 0..5 {
+        world.send("bob", alice, &format!("{number}")).unwrap();
+        world.sleep(1000);
+    }
+    assert_eq!(world.texts("alice", bob).len(), 6);
+    assert_eq!(world.relay.prekey_questions, before + 1);
+    world.go_online("tablet");
+    world.send("bob", alice, "to both").unwrap();
+    world.sleep(60_000);
+    assert_eq!(world.texts("tablet", bob).last().unwrap(), "to both");
+}

@@ -15,5 +15,6 @@ mod crashes;
 mod devices;
 mod edges;
 mod interruptions;
+mod storm;
 mod trust;
 mod world;

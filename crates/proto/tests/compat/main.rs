@@ -20,18 +20,21 @@ use std::collections::BTreeMap;
 use golden::Golden;
 use prost::Message;
 
+/// Reads the stored bytes, compares and writes them again.
+type Replay = Box<dyn Fn(&[u8])>;
+
 /// One golden file: a message in a filled form.
 struct Sample {
     file: String,
     message: &'static str,
     bytes: Vec<u8>,
-    replay: Box<dyn Fn(&[u8])>,
+    replay: Replay,
 }
 
 /// `value` as the file `FILE` of the message `MESSAGE`.
 fn sample<M>(message: &'static str, variant: &str, value: M) -> Sample
 where
-    M: Message + Default + PartialEq + 'static,
+    M: Message + Default + PartialEq + core::fmt::Debug + 'static,
 {
     let bytes = value.encode_to_vec();
     let file = format!("{message}{variant}");
@@ -41,7 +44,12 @@ where
         assert!(read == value, "{name}: the values differ: {read:?}");
         assert_eq!(read.encode_to_vec(), stored, "{name}: the encoding differs");
     };
-    Sample { file, message, bytes, replay: Box::new(replay) }
+    Sample {
+        file,
+        message,
+        bytes,
+        replay: Box::new(replay),
+    }
 }
 
 /// Samples by the name of their type: `samples![Type { fields }, "-variant" => Type { fields }]`.
@@ -71,7 +79,14 @@ fn replay(group: &str, protos: &[&str], samples: Vec<Sample>) {
 
 #[test]
 fn messages_that_travel_are_read_for_ever() {
-    let protos = ["account", "connection", "content", "linking", "mailbox", "prekeys"];
+    let protos = [
+        "account",
+        "connection",
+        "content",
+        "linking",
+        "mailbox",
+        "prekeys",
+    ];
     let mut samples = wire::account();
     samples.extend(wire::connection());
     samples.extend(wire::content());

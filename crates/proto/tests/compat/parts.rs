@@ -22,12 +22,19 @@ pub(crate) fn signature(byte: u8) -> Bytes {
 }
 
 pub(crate) fn head(byte: u8) -> Option<v1::ManifestHead> {
-    Some(v1::ManifestHead { version: 300, hash: key(byte) })
+    Some(v1::ManifestHead {
+        version: 300,
+        hash: key(byte),
+    })
 }
 
 pub(crate) fn server() -> Option<v1::Server> {
     let key_pins = vec![key(0xb1), key(0xb2)];
-    Some(v1::Server { host: "chat.example.org".to_owned(), port: 4747, key_pins })
+    Some(v1::Server {
+        host: "chat.example.org".to_owned(),
+        port: 4747,
+        key_pins,
+    })
 }
 
 /// Stands where a manifest, a pair or an envelope travels as bytes of a layout of its own.

@@ -31,7 +31,10 @@ fn messages(protos: &[&str]) -> BTreeMap<String, BTreeSet<u64>> {
                     && !line.starts_with("option ")
                     && !line.starts_with("reserved ");
                 if let Some(owner) = owner.filter(|_| is_field) {
-                    messages.entry(owner).or_default().insert(number.parse().unwrap());
+                    messages
+                        .entry(owner)
+                        .or_default()
+                        .insert(number.parse().unwrap());
                 }
             }
         }
@@ -83,10 +86,16 @@ pub(crate) fn all_fields_are_filled(protos: &[&str], files: &BTreeMap<&str, Vec<
             panic!("the message {message} has no golden file");
         };
         let found: BTreeSet<u64> = stored.iter().flat_map(|bytes| numbers(bytes)).collect();
-        assert_eq!(&found, fields, "{message}: a field is in no golden file, or was removed");
+        assert_eq!(
+            &found, fields,
+            "{message}: a field is in no golden file, or was removed"
+        );
     }
     for message in files.keys() {
-        assert!(messages.contains_key(*message), "{message} is no longer a message");
+        assert!(
+            messages.contains_key(*message),
+            "{message} is no longer a message"
+        );
     }
 }
 

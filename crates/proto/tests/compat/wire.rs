@@ -131,12 +131,17 @@ fn content_of(kind: content::Kind) -> v1::Content {
 }
 
 pub(crate) fn content() -> Vec<Sample> {
-    let text = v1::Text { body: "lunch at 1? \u{1f372} \u{5348}\u{9910}".to_owned() };
+    let text = v1::Text {
+        body: "lunch at 1? \u{1f372} \u{5348}\u{9910}".to_owned(),
+    };
     let receipt = v1::Receipt {
         kind: v1::receipt::Kind::Read.into(),
         message_ids: vec![id(1), id(2)],
     };
-    let copy = v1::SentCopy { account_key: key(1), content: opaque(2) };
+    let copy = v1::SentCopy {
+        account_key: key(1),
+        content: opaque(2),
+    };
     let contact = v1::ContactState {
         account_key: key(1),
         label: "The quiet one".to_owned(),
@@ -158,13 +163,39 @@ pub(crate) fn content() -> Vec<Sample> {
         own_delivery_id: id(2),
     };
     vec![
-        sample("Content", "-text", content_of(content::Kind::Text(text.clone()))),
-        sample("Content", "-receipt", content_of(content::Kind::Receipt(receipt.clone()))),
-        sample("Content", "-sent-copy", content_of(content::Kind::SentCopy(copy.clone()))),
-        sample("Content", "-account-state", content_of(content::Kind::AccountState(state.clone()))),
-        sample("Content", "-control", content_of(content::Kind::Control(v1::Control {}))),
+        sample(
+            "Content",
+            "-text",
+            content_of(content::Kind::Text(text.clone())),
+        ),
+        sample(
+            "Content",
+            "-receipt",
+            content_of(content::Kind::Receipt(receipt.clone())),
+        ),
+        sample(
+            "Content",
+            "-sent-copy",
+            content_of(content::Kind::SentCopy(copy.clone())),
+        ),
+        sample(
+            "Content",
+            "-account-state",
+            content_of(content::Kind::AccountState(state.clone())),
+        ),
+        sample(
+            "Content",
+            "-control",
+            content_of(content::Kind::Control(v1::Control {})),
+        ),
         sample("ManifestHead", "", head(1).unwrap_or_default()),
-        sample("ReturnAddress", "", content_of(content::Kind::Control(v1::Control {})).return_address.unwrap_or_default()),
+        sample(
+            "ReturnAddress",
+            "",
+            content_of(content::Kind::Control(v1::Control {}))
+                .return_address
+                .unwrap_or_default(),
+        ),
         sample("Server", "", server().unwrap_or_default()),
         sample("Text", "", text),
         sample("Receipt", "", receipt),
@@ -183,7 +214,9 @@ pub(crate) fn mailbox() -> Vec<Sample> {
         envelope: opaque(3),
     };
     let event = |event| v1::Delivery { event: Some(event) };
-    let acknowledged = v1::Acknowledged { positions: vec![1, 300] };
+    let acknowledged = v1::Acknowledged {
+        positions: vec![1, 300],
+    };
     let mut samples = samples![
         SendRequest {
             delivery_id: id(1),
@@ -205,9 +238,21 @@ pub(crate) fn mailbox() -> Vec<Sample> {
         Acknowledge { positions: vec![1, 2, 1_000_000] },
     ];
     samples.extend([
-        sample("Delivery", "-envelope", event(delivery::Event::Envelope(stored.clone()))),
-        sample("Delivery", "-drained", event(delivery::Event::Drained(v1::Drained {}))),
-        sample("Delivery", "-acknowledged", event(delivery::Event::Acknowledged(acknowledged.clone()))),
+        sample(
+            "Delivery",
+            "-envelope",
+            event(delivery::Event::Envelope(stored.clone())),
+        ),
+        sample(
+            "Delivery",
+            "-drained",
+            event(delivery::Event::Drained(v1::Drained {})),
+        ),
+        sample(
+            "Delivery",
+            "-acknowledged",
+            event(delivery::Event::Acknowledged(acknowledged.clone())),
+        ),
         sample("StoredEnvelope", "", stored),
         sample("Acknowledged", "", acknowledged),
     ]);

@@ -45,6 +45,7 @@ impl Relay {
         let Some(account) = self.ids.get(&delivery_id(&request.delivery_id)).copied() else {
             return refuse(ErrorCode::DeliveryIdGone);
         };
+        self.prekey_questions += 1;
         let manifest = self.shown(&account);
         let devices: Vec<DeviceId> = self.accounts[&account]
             .newest()

@@ -52,6 +52,7 @@ pub(crate) struct Relay {
     /// Lets devices in that were removed, and tells nobody about newer manifests.
     pub(crate) forgets_removals: bool,
     pub(crate) ids_full: bool,
+    pub(crate) prekey_questions: u32,
 }
 
 pub(crate) type Outcome = Result<Reply, RequestFailure>;

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Every protobuf message that a client stores. Values are chosen so that no field has its default.
+
+use waxwing_proto::v1;
+use waxwing_proto::v1::progress_row::Step;
+
+use crate::parts::{head, id, key, opaque, server};
+use crate::{Sample, sample, samples};
+
+pub(crate) fn rows() -> Vec<Sample> {
+    let mut samples = samples![
+        AccountRow {
+            phase: v1::account_row::Phase::Active.into(),
+            account_key: key(1),
+            device_id: id(2),
+            server: server(),
+            name: "alice".to_owned(),
+            generation: 5,
+            public_delivery_id: id(3),
+            own_delivery_id: id(4),
+            signed_pair_id: 6,
+            signed_pair_made_at_ms: 1_728_000_000_000,
+            signed_pair_manifest_version: 7,
+            next_prekey_id: 108,
+            receipts_off: true,
+            alarm: 2,
+        },
+        CountersRow {
+            next_cursor: 12,
+            next_shipment: 300
+        },
+        ContactRow {
+            label: "The quiet one".to_owned(),
+            address: "bob@chat.example.org".to_owned(),
+            server: server(),
+            delivery_id: id(1),
+            public_delivery_id: id(2),
+            given_delivery_id: id(3),
+            given_active: true,
+            given_used: true,
+            request: v1::contact_state::Request::Pending.into(),
+            blocked: true,
+            verified: true,
+            last_verified_head: head(4),
+            alarm: 1,
+            changed_at_ms: 1_728_000_000_001,
+            sequence: 9,
+            seen: vec![id(5), id(6)],
+            own_head_told: head(7),
+            peer_head_told: head(8),
+            heads_told_day: 20_000,
+            receipts_due: vec![id(9)],
+            unanswered_envelopes: 31,
+            answered: true,
+            receipts_withheld: vec![id(10), id(11)],
+            by_name: true,
+            verified_device_ids: vec![id(12), id(13)],
+        },
+        ShipmentRow {
+            account_key: key(1),
+            kind: v1::shipment_row::Kind::Text.into(),
+            message_id: id(2),
+            cursor: 11,
+            created_at_ms: 1_728_000_000_002,
+            content: opaque(3),
+            sealed: true,
+            manifest_version: 4,
+            envelopes: vec![
+                v1::ShipmentEnvelope {
+                    device_id: id(5),
+                    envelope_id: id(6),
+                    index: 1,
+                    parts: 2
+                },
+                v1::ShipmentEnvelope {
+                    device_id: id(7),
+                    envelope_id: id(8),
+                    index: 2,
+                    parts: 1
+                },
+            ],
+            awaited_device_id: id(9),
+        },
+        ShipmentEnvelope {
+            device_id: id(5),
+            envelope_id: id(6),
+            index: 1,
+            parts: 2
+        },
+        MessageIndexRow {
+            account_key: key(1),
+            cursor: 12,
+            state: v1::message_index_row::State::Delivered.into()
+        },
+        Registration {
+            invite_token: id(1),
+            manifest: opaque(2),
+            sent: true
+        },
+        Recovery {
+            manifest: opaque(1),
+            sent: true
+        },
+        Linking {
+            account_key: key(2),
+            address: "alice@chat.example.org".to_owned(),
+            confirmed: true
+        },
+        DeviceChange {
+            manifest: opaque(1),
+            added_device_id: id(2)
+        },
+    ];
+    let message = |body| v1::MessageRow {
+        message_id: id(1),
+        outgoing: true,
+        device_id: id(2),
+        sent_at_ms: 1_728_000_000_003,
+        received_at_ms: 1_728_000_000_004,
+        sequence: 3,
+        seen: vec![id(3), id(4)],
+        body: Some(body),
+        verified: true,
+    };
+    let text = v1::message_row::Body::Text("on my way".to_owned());
+    samples.push(sample("MessageRow", "-text", message(text)));
+    samples.push(sample(
+        "MessageRow",
+        "-unknown",
+        message(v1::message_row::Body::Unknown(opaque(5))),
+    ));
+    let steps = [
+        (
+            "-registration",
+            Step::Registration(v1::Registration {
+                sent: true,
+                ..Default::default()
+            }),
+        ),
+        (
+            "-recovery",
+            Step::Recovery(v1::Recovery {
+                sent: true,
+                ..Default::default()
+            }),
+        ),
+        (
+            "-linking",
+            Step::Linking(v1::Linking {
+                confirmed: true,
+                ..Default::default()
+            }),
+        ),
+        (
+            "-device-change",
+            Step::DeviceChange(v1::DeviceChange {
+                added_device_id: id(1),
+                ..Default::default()
+            }),
+        ),
+    ];
+    for (variant, step) in steps {
+        samples.push(sample(
+            "ProgressRow",
+            variant,
+            v1::ProgressRow { step: Some(step) },
+        ));
+    }
+    samples
+}
