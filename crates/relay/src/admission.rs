@@ -48,11 +48,17 @@ pub struct Rate {
 
 impl Rate {
     const fn per_minute(count: u32) -> Self {
-        Self { count, period_ms: MINUTE_MS }
+        Self {
+            count,
+            period_ms: MINUTE_MS,
+        }
     }
 
     const fn per_hour(count: u32) -> Self {
-        Self { count, period_ms: HOUR_MS }
+        Self {
+            count,
+            period_ms: HOUR_MS,
+        }
     }
 }
 
@@ -81,6 +87,27 @@ pub struct Rates {
     pub sends_per_prefix: Rate,
     /// Rendezvous slots written from one address prefix.
     pub rendezvous: Rate,
+}
+
+impl Rates {
+    /// Rates that nobody reaches. For measurements, and for networks where nobody is hostile.
+    #[must_use]
+    pub const fn unlimited() -> Self {
+        let rate = Rate::per_minute(u32::MAX);
+        Self {
+            name_lookups: rate,
+            registrations: rate,
+            authentications: rate,
+            prekeys_per_delivery_id: rate,
+            prekeys_per_account: rate,
+            prekeys_per_prefix: rate,
+            manifests: rate,
+            sends_per_delivery_id: rate,
+            sends_per_account: rate,
+            sends_per_prefix: rate,
+            rendezvous: rate,
+        }
+    }
 }
 
 impl Default for Rates {
@@ -192,13 +219,27 @@ impl Admission {
         now_ms: u64,
     ) -> Result<(), Refused> {
         let (by_id, by_account) = match action {
-            Action::TakePrekeys => {
-                (self.rates.prekeys_per_delivery_id, self.rates.prekeys_per_account)
-            }
-            _ => (self.rates.sends_per_delivery_id, self.rates.sends_per_account),
+            Action::TakePrekeys => (
+                self.rates.prekeys_per_delivery_id,
+                self.rates.prekeys_per_account,
+            ),
+            _ => (
+                self.rates.sends_per_delivery_id,
+                self.rates.sends_per_account,
+            ),
         };
-        self.cells.count((action, Subject::DeliveryId(delivery_id)), by_id, cost, now_ms)?;
-        self.cells.count((action, Subject::Account(account)), by_account, cost, now_ms)
+        self.cells.count(
+            (action, Subject::DeliveryId(delivery_id)),
+            by_id,
+            cost,
+            now_ms,
+        )?;
+        self.cells.count(
+            (action, Subject::Account(account)),
+            by_account,
+            cost,
+            now_ms,
+        )
     }
 
     fn prefix_hash(&self, address: AddressPrefix) -> PrefixHash {
@@ -291,26 +332,50 @@ mod tests {
         let mut admission = admission();
         let from = address("192.0.2.1");
         for _ in 0..limits::NAME_LOOKUPS_PER_MINUTE_MAX {
-            admission.from_address(Action::ResolveName, from, 1, 1000).unwrap();
+            admission
+                .from_address(Action::ResolveName, from, 1, 1000)
+                .unwrap();
         }
-        let refused = admission.from_address(Action::ResolveName, from, 1, 1000).unwrap_err();
+        let refused = admission
+            .from_address(Action::ResolveName, from, 1, 1000)
+            .unwrap_err();
         assert_eq!(refused.retry_after_ms, 2000);
-        admission.from_address(Action::ResolveName, from, 1, 3000).unwrap();
-        admission.from_address(Action::ResolveName, from, 1, 3000).unwrap_err();
+        admission
+            .from_address(Action::ResolveName, from, 1, 3000)
+            .unwrap();
+        admission
+            .from_address(Action::ResolveName, from, 1, 3000)
+            .unwrap_err();
     }
 
     #[test]
     fn one_prefix_is_one_caller_and_actions_are_apart() {
         let mut admission = admission();
         let rate = limits::REGISTRATIONS_PER_HOUR_MAX;
-        admission.from_address(Action::Register, address("192.0.2.1"), rate, 0).unwrap();
-        admission.from_address(Action::Register, address("192.0.2.99"), 1, 0).unwrap_err();
-        admission.from_address(Action::Register, address("::ffff:192.0.2.7"), 1, 0).unwrap_err();
-        admission.from_address(Action::Register, address("192.0.3.1"), 1, 0).unwrap();
-        admission.from_address(Action::ResolveName, address("192.0.2.1"), 1, 0).unwrap();
-        admission.from_address(Action::Register, address("2001:db8::1"), rate, 0).unwrap();
-        admission.from_address(Action::Register, address("2001:db8::ffff:1"), 1, 0).unwrap_err();
-        admission.from_address(Action::Register, address("2001:db8:1::1"), 1, 0).unwrap();
+        admission
+            .from_address(Action::Register, address("192.0.2.1"), rate, 0)
+            .unwrap();
+        admission
+            .from_address(Action::Register, address("192.0.2.99"), 1, 0)
+            .unwrap_err();
+        admission
+            .from_address(Action::Register, address("::ffff:192.0.2.7"), 1, 0)
+            .unwrap_err();
+        admission
+            .from_address(Action::Register, address("192.0.3.1"), 1, 0)
+            .unwrap();
+        admission
+            .from_address(Action::ResolveName, address("192.0.2.1"), 1, 0)
+            .unwrap();
+        admission
+            .from_address(Action::Register, address("2001:db8::1"), rate, 0)
+            .unwrap();
+        admission
+            .from_address(Action::Register, address("2001:db8::ffff:1"), 1, 0)
+            .unwrap_err();
+        admission
+            .from_address(Action::Register, address("2001:db8:1::1"), 1, 0)
+            .unwrap();
     }
 
     #[test]
@@ -320,11 +385,17 @@ mod tests {
         let rate = limits::PREKEY_FETCHES_PER_HOUR_MAX;
         for id in 0..8 {
             let id = DeliveryId::new([id; 16]);
-            admission.to_account(Action::TakePrekeys, id, account, rate, 0).unwrap();
-            admission.to_account(Action::TakePrekeys, id, account, 1, 0).unwrap_err();
+            admission
+                .to_account(Action::TakePrekeys, id, account, rate, 0)
+                .unwrap();
+            admission
+                .to_account(Action::TakePrekeys, id, account, 1, 0)
+                .unwrap_err();
         }
         let id = DeliveryId::new([99; 16]);
-        admission.to_account(Action::TakePrekeys, id, account, 1, 0).unwrap_err();
+        admission
+            .to_account(Action::TakePrekeys, id, account, 1, 0)
+            .unwrap_err();
     }
 
     #[test]
@@ -332,16 +403,28 @@ mod tests {
         let mut admission = admission();
         let busy = address("192.0.2.1");
         let rate = limits::NAME_LOOKUPS_PER_MINUTE_MAX;
-        admission.from_address(Action::ResolveName, busy, rate, 0).unwrap();
+        admission
+            .from_address(Action::ResolveName, busy, rate, 0)
+            .unwrap();
         let count = u32::try_from(limits::ADMISSION_TABLE_MAX).unwrap() + 100;
         for n in 0..count {
             let [_, a, b, c] = n.to_be_bytes();
             let from = AddressPrefix([4, 10 + a, b, c, 0, 0, 0, 0]);
-            admission.from_address(Action::ResolveName, from, 1, 0).unwrap();
+            admission
+                .from_address(Action::ResolveName, from, 1, 0)
+                .unwrap();
         }
-        assert_eq!(admission.cells.arrival_us.len(), limits::ADMISSION_TABLE_MAX);
-        assert_eq!(admission.cells.by_arrival.len(), limits::ADMISSION_TABLE_MAX);
-        admission.from_address(Action::ResolveName, busy, 1, 0).unwrap_err();
+        assert_eq!(
+            admission.cells.arrival_us.len(),
+            limits::ADMISSION_TABLE_MAX
+        );
+        assert_eq!(
+            admission.cells.by_arrival.len(),
+            limits::ADMISSION_TABLE_MAX
+        );
+        admission
+            .from_address(Action::ResolveName, busy, 1, 0)
+            .unwrap_err();
     }
 
     #[test]
@@ -351,14 +434,27 @@ mod tests {
         let id = DeliveryId::new([1; 16]);
         let account = AccountKey::new([1; 32]);
         let rate = limits::PREKEY_FETCHES_PER_HOUR_MAX;
-        admission.from_address(Action::Register, from, limits::REGISTRATIONS_PER_HOUR_MAX, 0).unwrap();
-        admission.to_account(Action::TakePrekeys, id, account, rate, 0).unwrap();
+        admission
+            .from_address(
+                Action::Register,
+                from,
+                limits::REGISTRATIONS_PER_HOUR_MAX,
+                0,
+            )
+            .unwrap();
+        admission
+            .to_account(Action::TakePrekeys, id, account, rate, 0)
+            .unwrap();
         assert!(!admission.hash_key_expired(HASH_KEY_LIFETIME_MS - 1));
         assert!(admission.hash_key_expired(HASH_KEY_LIFETIME_MS));
         let before = admission.prefix_hash(from);
         admission.change_hash_key([8; 32], 0);
         assert!(before != admission.prefix_hash(from));
-        admission.from_address(Action::Register, from, 1, 0).unwrap();
-        admission.to_account(Action::TakePrekeys, id, account, 1, 0).unwrap_err();
+        admission
+            .from_address(Action::Register, from, 1, 0)
+            .unwrap();
+        admission
+            .to_account(Action::TakePrekeys, id, account, 1, 0)
+            .unwrap_err();
     }
 }

@@ -54,7 +54,9 @@ impl Caller {
     /// The TLS exporter value that signatures on this connection cover.
     fn exporter(&self) -> Result<[u8; 32], Refusal> {
         let label = waxwing_identity::authentication::EXPORTER_LABEL;
-        self.link.exporter(label, &[]).map_err(|_| Refusal::UNAVAILABLE)
+        self.link
+            .exporter(label, &[])
+            .map_err(|_| Refusal::UNAVAILABLE)
     }
 }
 
@@ -71,15 +73,25 @@ impl<S: Store> Context<S> {
     fn admit(&self, action: Action, cost: u32) -> Result<(), Refusal> {
         let now_ms = self.state.now_ms();
         let prefix = self.caller.prefix();
-        Ok(self.state.admission().from_address(action, prefix, cost, now_ms)?)
+        Ok(self
+            .state
+            .admission()
+            .from_address(action, prefix, cost, now_ms)?)
     }
 
     /// The newest manifest of an account, and in it the device.
-    async fn listed_device(&self, mailbox: Mailbox) -> Result<(DeviceManifest, DeviceEntry), Refusal> {
-        let record = self.state.stored(self.state.store.account(mailbox.account).await)?;
+    async fn listed_device(
+        &self,
+        mailbox: Mailbox,
+    ) -> Result<(DeviceManifest, DeviceEntry), Refusal> {
+        let record = self
+            .state
+            .stored(self.state.store.account(mailbox.account).await)?;
         let record = record.ok_or(ErrorCode::DeviceNotListed)?;
         let manifest = stored_manifest(&record.manifest)?;
-        let entry = *manifest.device(&mailbox.device).ok_or(ErrorCode::DeviceNotListed)?;
+        let entry = *manifest
+            .device(&mailbox.device)
+            .ok_or(ErrorCode::DeviceNotListed)?;
         Ok((manifest, entry))
     }
 }
@@ -106,21 +118,25 @@ pub(crate) async fn answer<S: Store>(
     // TRN-16.
     let plane = &context.caller.plane;
     match call {
-        Call::Register(request) => account::register(context, request).await.map(Answer::Register),
-        Call::Authenticate(request) => {
-            authenticate::authenticate(context, request).await.map(Answer::Authenticate)
-        }
-        Call::ReplaceManifest(request) => {
-            account::replace_manifest(context, request).await.map(Answer::ReplaceManifest)
-        }
-        Call::CloseAccount(request) => {
-            account::close(context, plane.account()?, request).await.map(Answer::CloseAccount)
-        }
-        Call::PublishPrekeys(request) => {
-            prekeys::publish(context, plane.account()?, request).await.map(Answer::PublishPrekeys)
-        }
+        Call::Register(request) => account::register(context, request)
+            .await
+            .map(Answer::Register),
+        Call::Authenticate(request) => authenticate::authenticate(context, request)
+            .await
+            .map(Answer::Authenticate),
+        Call::ReplaceManifest(request) => account::replace_manifest(context, request)
+            .await
+            .map(Answer::ReplaceManifest),
+        Call::CloseAccount(request) => account::close(context, plane.account()?, request)
+            .await
+            .map(Answer::CloseAccount),
+        Call::PublishPrekeys(request) => prekeys::publish(context, plane.account()?, request)
+            .await
+            .map(Answer::PublishPrekeys),
         Call::PrekeyStatus(v1::PrekeyStatusRequest {}) => {
-            prekeys::status(context, plane.account()?).await.map(Answer::PrekeyStatus)
+            prekeys::status(context, plane.account()?)
+                .await
+                .map(Answer::PrekeyStatus)
         }
         Call::CreateDeliveryIds(request) => {
             delivery_ids::create(context, plane.account()?, request)
@@ -152,18 +168,20 @@ async fn answer_anonymous<S: Store>(
     cancelled: BoxFuture<'static, StreamError>,
 ) -> Result<Answer, Refusal> {
     match call {
-        Call::ResolveName(request) => {
-            directory::resolve_name(context, request).await.map(Answer::ResolveName)
-        }
-        Call::FetchManifests(request) => {
-            directory::fetch_manifests(context, request).await.map(Answer::FetchManifests)
-        }
-        Call::TakePrekeys(request) => prekeys::take(context, request).await.map(Answer::TakePrekeys),
+        Call::ResolveName(request) => directory::resolve_name(context, request)
+            .await
+            .map(Answer::ResolveName),
+        Call::FetchManifests(request) => directory::fetch_manifests(context, request)
+            .await
+            .map(Answer::FetchManifests),
+        Call::TakePrekeys(request) => prekeys::take(context, request)
+            .await
+            .map(Answer::TakePrekeys),
         Call::Send(request) => send::send(context, request).await.map(Answer::Send),
         Call::PutRendezvous(request) => meet::put(context, request).map(Answer::PutRendezvous),
-        Call::FetchRendezvous(request) => {
-            meet::fetch(context, request, cancelled).await.map(Answer::FetchRendezvous)
-        }
+        Call::FetchRendezvous(request) => meet::fetch(context, request, cancelled)
+            .await
+            .map(Answer::FetchRendezvous),
         _ => Err(ErrorCode::UnknownCall.into()),
     }
 }

@@ -87,7 +87,10 @@ async fn serve_subscription<S: Store>(state: Arc<State<S>>, caller: &Caller, cal
             subscription::serve(state, mailbox, sink, acknowledgements).await;
         }
         Err(refusal) => {
-            let _ = call.responder.refuse(refusal.code, refusal.retry_after_ms).await;
+            let _ = call
+                .responder
+                .refuse(refusal.code, refusal.retry_after_ms)
+                .await;
         }
     }
 }
@@ -95,17 +98,27 @@ async fn serve_subscription<S: Store>(state: Arc<State<S>>, caller: &Caller, cal
 /// Answers one call. At the deadline the client is told so, but the step goes on to its end: it may
 /// have changed the store, and then a wake must follow.
 async fn answer<S: Store>(state: Arc<State<S>>, caller: Arc<Caller>, call: IncomingCall) {
-    let IncomingCall { request, responder, deadline_at_ms, .. } = call;
+    let IncomingCall {
+        request,
+        responder,
+        deadline_at_ms,
+        ..
+    } = call;
     let cancelled = responder.cancelled();
     let clock = Arc::clone(&state.clock);
-    let context = Context { state, caller, deadline_at_ms };
+    let context = Context {
+        state,
+        caller,
+        deadline_at_ms,
+    };
     let mut handling = core::pin::pin!(calls::answer(&context, request, cancelled));
     let left_ms = deadline_at_ms.saturating_sub(clock.monotonic_ms());
     let told = match within(&*clock, left_ms, handling.as_mut()).await {
         Some(Ok(result)) => responder.answer(result).await,
-        Some(Err(Refusal { code, retry_after_ms })) => {
-            responder.refuse(code, retry_after_ms).await
-        }
+        Some(Err(Refusal {
+            code,
+            retry_after_ms,
+        })) => responder.refuse(code, retry_after_ms).await,
         None => {
             let told = responder.refuse(ErrorCode::DeadlineExceeded, None).await;
             let _ = handling.await;

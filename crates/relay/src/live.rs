@@ -34,7 +34,10 @@ impl Live {
         let number = tables.next;
         tables.next = tables.next.wrapping_add(1);
         tables.links.insert((mailbox, number), link);
-        LiveConnection { live: Arc::clone(self), key: (mailbox, number) }
+        LiveConnection {
+            live: Arc::clone(self),
+            key: (mailbox, number),
+        }
     }
 
     /// Closes every connection of a device that is no longer listed.
@@ -47,8 +50,14 @@ impl Live {
 
     /// The devices of `account` that are connected.
     pub(crate) fn connected(&self, account: waxwing_proto::AccountKey) -> Vec<Mailbox> {
-        let first = Mailbox { account, device: waxwing_proto::DeviceId::new([0; 16]) };
-        let last = Mailbox { account, device: waxwing_proto::DeviceId::new([0xff; 16]) };
+        let first = Mailbox {
+            account,
+            device: waxwing_proto::DeviceId::new([0; 16]),
+        };
+        let last = Mailbox {
+            account,
+            device: waxwing_proto::DeviceId::new([0xff; 16]),
+        };
         let tables = self.tables();
         let range = tables.links.range((first, 0)..=(last, u64::MAX));
         let mut mailboxes: Vec<Mailbox> = range.map(|((mailbox, _), _)| *mailbox).collect();
@@ -62,11 +71,18 @@ impl Live {
         let mut tables = self.tables();
         let number = tables.next;
         tables.next = tables.next.wrapping_add(1);
-        let before = tables.streams.insert(mailbox, (number, Arc::clone(&superseded)));
+        let before = tables
+            .streams
+            .insert(mailbox, (number, Arc::clone(&superseded)));
         if let Some((_, older)) = before {
             older.notify_one();
         }
-        LiveStream { live: Arc::clone(self), mailbox, number, superseded }
+        LiveStream {
+            live: Arc::clone(self),
+            mailbox,
+            number,
+            superseded,
+        }
     }
 }
 
@@ -100,7 +116,11 @@ impl LiveStream {
 impl Drop for LiveStream {
     fn drop(&mut self) {
         let mut tables = self.live.tables();
-        if tables.streams.get(&self.mailbox).is_some_and(|(number, _)| *number == self.number) {
+        if tables
+            .streams
+            .get(&self.mailbox)
+            .is_some_and(|(number, _)| *number == self.number)
+        {
             tables.streams.remove(&self.mailbox);
         }
     }

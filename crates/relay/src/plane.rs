@@ -116,6 +116,9 @@ mod tests {
         plane.anonymous().unwrap();
         assert_eq!(plane.may_authenticate(mailbox(1)), wrong);
         assert_eq!(plane.authenticate(mailbox(1)), wrong);
-        assert_eq!(plane.account(), Err(Refusal::new(ErrorCode::Unauthenticated)));
+        assert_eq!(
+            plane.account(),
+            Err(Refusal::new(ErrorCode::Unauthenticated))
+        );
     }
 }

@@ -27,7 +27,10 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) const fn new(code: ErrorCode) -> Self {
-        Self { code, retry_after_ms: None }
+        Self {
+            code,
+            retry_after_ms: None,
+        }
     }
 
     pub(crate) const MALFORMED: Self = Self::new(ErrorCode::Malformed);

@@ -43,7 +43,9 @@ pub struct Relay<S> {
 
 impl<S> Clone for Relay<S> {
     fn clone(&self) -> Self {
-        Self { state: Arc::clone(&self.state) }
+        Self {
+            state: Arc::clone(&self.state),
+        }
     }
 }
 
@@ -51,7 +53,9 @@ impl<S: Store> Relay<S> {
     /// A relay that serves nobody yet.
     #[must_use]
     pub fn new(store: Arc<S>, seams: Seams, settings: Settings) -> Self {
-        Self { state: Arc::new(State::new(store, seams, settings)) }
+        Self {
+            state: Arc::new(State::new(store, seams, settings)),
+        }
     }
 
     /// Takes links from `listener` and serves them until the relay has drained, or until the store

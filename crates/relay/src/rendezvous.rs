@@ -70,7 +70,10 @@ impl Rendezvous {
             };
         }
         if self.places.len() >= limits::RENDEZVOUS_MAX {
-            let oldest = self.by_expiry.first().map_or(now_ms, |(expires_ms, _)| *expires_ms);
+            let oldest = self
+                .by_expiry
+                .first()
+                .map_or(now_ms, |(expires_ms, _)| *expires_ms);
             return Err(RendezvousError::Full {
                 retry_after_ms: oldest.saturating_sub(now_ms),
             });
@@ -130,11 +133,18 @@ mod tests {
     #[test]
     fn a_place_expires_and_can_then_be_made_anew() {
         let mut rendezvous = Rendezvous::default();
-        rendezvous.put(locator(1), 0, Bytes::from_static(b"one"), 0).unwrap();
+        rendezvous
+            .put(locator(1), 0, Bytes::from_static(b"one"), 0)
+            .unwrap();
         assert!(rendezvous.get(locator(1), 0, LIFETIME_MS - 1).is_some());
         assert!(rendezvous.get(locator(1), 0, LIFETIME_MS).is_none());
-        rendezvous.put(locator(1), 0, Bytes::from_static(b"two"), LIFETIME_MS).unwrap();
-        assert_eq!(rendezvous.get(locator(1), 0, LIFETIME_MS), Some(Bytes::from_static(b"two")));
+        rendezvous
+            .put(locator(1), 0, Bytes::from_static(b"two"), LIFETIME_MS)
+            .unwrap();
+        assert_eq!(
+            rendezvous.get(locator(1), 0, LIFETIME_MS),
+            Some(Bytes::from_static(b"two"))
+        );
     }
 
     #[test]
@@ -144,7 +154,10 @@ mod tests {
         let value = Bytes::from_static(b"x");
         let long = Bytes::from(vec![0; limits::RENDEZVOUS_VALUE_SIZE_MAX + 1]);
         let slots = limits::RENDEZVOUS_SLOTS_MAX;
-        assert_eq!(rendezvous.put(locator(1), slots, value.clone(), 0), malformed);
+        assert_eq!(
+            rendezvous.put(locator(1), slots, value.clone(), 0),
+            malformed
+        );
         assert_eq!(rendezvous.put(locator(1), 0, Bytes::new(), 0), malformed);
         assert_eq!(rendezvous.put(locator(1), 0, long, 0), malformed);
         for n in 0..u16::try_from(limits::RENDEZVOUS_MAX).unwrap() {
@@ -152,9 +165,13 @@ mod tests {
         }
         assert_eq!(
             rendezvous.put(locator(u16::MAX), 0, value.clone(), 1000),
-            Err(RendezvousError::Full { retry_after_ms: LIFETIME_MS - 1000 })
+            Err(RendezvousError::Full {
+                retry_after_ms: LIFETIME_MS - 1000
+            })
         );
         rendezvous.put(locator(3), 1, value.clone(), 1000).unwrap();
-        rendezvous.put(locator(u16::MAX), 0, value, LIFETIME_MS).unwrap();
+        rendezvous
+            .put(locator(u16::MAX), 0, value, LIFETIME_MS)
+            .unwrap();
     }
 }

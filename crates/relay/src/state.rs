@@ -70,7 +70,10 @@ impl<S> State<S> {
 
     /// The rate limits, with today's key of the address hash.
     pub(crate) fn admission(&self) -> std::sync::MutexGuard<'_, Admission> {
-        let mut admission = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut admission = self
+            .admission
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let now_ms = self.now_ms();
         if admission.hash_key_expired(now_ms) {
             let mut hash_key = [0; 32];
@@ -81,7 +84,9 @@ impl<S> State<S> {
     }
 
     pub(crate) fn rendezvous(&self) -> std::sync::MutexGuard<'_, Rendezvous> {
-        self.rendezvous.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rendezvous
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Turns a failed store into a refusal. A store that cannot go on ends the relay: nothing that

@@ -141,7 +141,11 @@ impl<S: Store> Subscription<S> {
                 return Ok(());
             }
             let Mailbox { account, device } = self.mailbox;
-            let read = self.state.store.read(account, device, self.cursor, count, bytes).await;
+            let read = self
+                .state
+                .store
+                .read(account, device, self.cursor, count, bytes)
+                .await;
             let envelopes = self.state.stored(read).map_err(|_| End::Broken)?;
             if envelopes.is_empty() {
                 self.maybe_more = false;
@@ -174,10 +178,16 @@ impl<S: Store> Subscription<S> {
             }
         }
         let Mailbox { account, device } = self.mailbox;
-        let deleted = self.state.store.acknowledge(account, device, positions).await;
+        let deleted = self
+            .state
+            .store
+            .acknowledge(account, device, positions)
+            .await;
         self.state.stored(deleted).map_err(|_| End::Broken)?;
         self.answers_waiting = self.answers_waiting.saturating_add(1);
-        self.queue(Event::Acknowledged(v1::Acknowledged { positions: frame.positions }))
+        self.queue(Event::Acknowledged(v1::Acknowledged {
+            positions: frame.positions,
+        }))
     }
 
     fn queue(&mut self, event: Event) -> Result<(), End> {

@@ -9,6 +9,7 @@ mod people;
 mod planes;
 mod prekeys;
 mod rendezvous;
+mod repeatable;
 mod retention;
 mod sending;
 mod world;

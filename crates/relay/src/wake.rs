@@ -52,7 +52,11 @@ impl Watch {
         ephemeral: mpsc::Receiver<StoredEnvelope>,
         registration: Box<dyn Send + Sync>,
     ) -> Self {
-        Self { notify, ephemeral, _registration: registration }
+        Self {
+            notify,
+            ephemeral,
+            _registration: registration,
+        }
     }
 
     /// Completes at the next wake; at once when there was one since the last time. Cancellation
@@ -113,12 +117,18 @@ impl WakeBus for InProcessWakeBus {
     fn watch(&self, mailbox: Mailbox) -> Watch {
         let notify = Arc::new(Notify::new());
         let (sender, receiver) = mpsc::channel(EPHEMERAL_WAITING_MAX);
-        let watcher = Watcher { notify: Arc::clone(&notify), ephemeral: sender };
+        let watcher = Watcher {
+            notify: Arc::clone(&notify),
+            ephemeral: sender,
+        };
         let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (mailbox, watchers.next);
         watchers.next = watchers.next.wrapping_add(1);
         watchers.by_mailbox.insert(key, watcher);
-        let registration = Registration { watchers: Arc::clone(&self.watchers), key };
+        let registration = Registration {
+            watchers: Arc::clone(&self.watchers),
+            key,
+        };
         Watch::new(notify, receiver, Box::new(registration))
     }
 

@@ -118,11 +118,15 @@ pub(crate) async fn ask(folder: &Folder, order: &Order) -> Result<Option<Reply>,
         stream.read_to_end(&mut reply).await?;
         Ok::<_, io::Error>(reply)
     };
-    let reply = tokio::time::timeout(REPLY_TIME, exchange).await.map_err(|_| silent())?;
+    let reply = tokio::time::timeout(REPLY_TIME, exchange)
+        .await
+        .map_err(|_| silent())?;
     match reply {
         // The server ended before it answered.
         Ok(reply) if reply.is_empty() => Ok(None),
-        Ok(reply) => serde_json::from_slice(&reply).map(Some).map_err(|_| silent()),
+        Ok(reply) => serde_json::from_slice(&reply)
+            .map(Some)
+            .map_err(|_| silent()),
         Err(_) => Ok(None),
     }
 }

@@ -18,15 +18,28 @@ pub(crate) struct Scene {
     pub(crate) folder: Folder,
     pub(crate) output: Output,
     pub(crate) verbose: bool,
+    /// What hints carry so that they reach the same folder: ` --data DIR`, or nothing.
+    pub(crate) data_option: String,
 }
 
 /// Runs the command that was typed.
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
-    let path = cli.global.data.unwrap_or_else(platform::default_data_folder);
+    let data_option = match &cli.global.data {
+        Some(data) => format!(" --data {}", text::quoted(data)),
+        None => String::new(),
+    };
+    let path = cli
+        .global
+        .data
+        .unwrap_or_else(platform::default_data_folder);
     let scene = Scene {
         folder: Folder::new(path),
-        output: Output { json: cli.global.json, quiet: cli.global.quiet },
+        output: Output {
+            json: cli.global.json,
+            quiet: cli.global.quiet,
+        },
         verbose: cli.global.verbose,
+        data_option,
     };
     platform::survive_file_size_limit().map_err(|error| text::runtime_failed(&error))?;
     match cli.command {

@@ -29,6 +29,9 @@ pub(crate) struct Configuration {
     /// Whether people register without an invite.
     #[serde(default)]
     pub(crate) open_registration: bool,
+    /// Whether callers are limited in how often they call.
+    #[serde(default = "rate_limits_default")]
+    pub(crate) rate_limits: bool,
     /// How long a message waits for a device that does not come.
     #[serde(default = "retention_days_default")]
     pub(crate) retention_days: u32,
@@ -36,6 +39,10 @@ pub(crate) struct Configuration {
 
 const fn retention_days_default() -> u32 {
     limits::RETENTION_DAYS
+}
+
+const fn rate_limits_default() -> bool {
+    true
 }
 
 impl Configuration {
@@ -58,7 +65,9 @@ impl Configuration {
 
     fn check(&self) -> Result<(), Failure> {
         if let Some(name) = &self.name {
-            let _: Host = name.parse().map_err(|_| text::config_value("name", text::HOST_SYNTAX))?;
+            let _: Host = name
+                .parse()
+                .map_err(|_| text::config_value("name", text::HOST_SYNTAX))?;
         }
         if self.listen.port() == 0 {
             return Err(text::config_value("listen", text::PORT_NOT_ZERO));
@@ -93,6 +102,7 @@ impl Configuration {
             name,
             public_port,
             open_registration: false,
+            rate_limits: true,
             retention_days: limits::RETENTION_DAYS,
         };
         configuration.check()?;
@@ -126,7 +136,8 @@ impl Configuration {
             None if self.listen.ip().is_unspecified() => Ipv4Addr::LOCALHOST.to_string(),
             None => self.listen.ip().to_string(),
         };
-        host.parse().map_err(|_| text::config_value("name", text::HOST_SYNTAX))
+        host.parse()
+            .map_err(|_| text::config_value("name", text::HOST_SYNTAX))
     }
 
     /// The port that links name.
@@ -137,7 +148,9 @@ impl Configuration {
     /// Whether the links are good on this machine only.
     pub(crate) fn is_local(&self) -> bool {
         match &self.name {
-            Some(name) => name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()),
+            Some(name) => {
+                name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+            }
             None => self.listen.ip().is_loopback() || self.listen.ip().is_unspecified(),
         }
     }
@@ -200,11 +213,15 @@ mod tests {
 
     #[test]
     fn a_new_configuration_round_trips() {
-        let made = Configuration::create(&place(Some("127.0.0.1:0"), Some("Home.Example:443"))).unwrap();
+        let made =
+            Configuration::create(&place(Some("127.0.0.1:0"), Some("Home.Example:443"))).unwrap();
         assert_ne!(made.listen.port(), 0);
         assert_eq!(made.public_port(), 443);
         assert_eq!(made.public_host().unwrap().as_str(), "home.example");
-        assert_eq!(Configuration::parse(&made.to_text().unwrap()).unwrap(), made);
+        assert_eq!(
+            Configuration::parse(&made.to_text().unwrap()).unwrap(),
+            made
+        );
     }
 
     #[test]
@@ -218,20 +235,34 @@ mod tests {
     #[test]
     fn port_0_keeps_the_port_that_links_carry() {
         let made = Configuration::create(&place(Some("127.0.0.1:0"), None)).unwrap();
-        let again = made.clone().overridden(&place(Some("127.0.0.1:0"), None)).unwrap();
+        let again = made
+            .clone()
+            .overridden(&place(Some("127.0.0.1:0"), None))
+            .unwrap();
         assert_eq!(again, made);
-        let moved = made.overridden(&place(Some("127.0.0.1:5000"), None)).unwrap();
+        let moved = made
+            .overridden(&place(Some("127.0.0.1:5000"), None))
+            .unwrap();
         assert_eq!(moved.listen.port(), 5000);
     }
 
     #[test]
     fn mistakes_are_refused_with_their_line() {
         let cases = [
-            ("listen = \"127.0.0.1:1\"\nlisten_port = 3\n", "config_unreadable"),
+            (
+                "listen = \"127.0.0.1:1\"\nlisten_port = 3\n",
+                "config_unreadable",
+            ),
             ("listen = \"nowhere\"\n", "config_unreadable"),
-            ("listen = \"127.0.0.1:1\"\nretention_days = 0\n", "config_value"),
+            (
+                "listen = \"127.0.0.1:1\"\nretention_days = 0\n",
+                "config_value",
+            ),
             ("listen = \"127.0.0.1:0\"\n", "config_value"),
-            ("listen = \"127.0.0.1:1\"\nname = \"not a host\"\n", "config_value"),
+            (
+                "listen = \"127.0.0.1:1\"\nname = \"not a host\"\n",
+                "config_value",
+            ),
             ("", "config_unreadable"),
             ("[", "config_unreadable"),
         ];
@@ -247,7 +278,10 @@ mod tests {
         let name = |text: &str| parse_name(text).map_err(|failure| failure.code);
         assert_eq!(name("a.example"), Ok(("a.example".to_owned(), None)));
         assert_eq!(name("a.example:7"), Ok(("a.example".to_owned(), Some(7))));
-        assert_eq!(name("[2001:db8::1]:7"), Ok(("2001:db8::1".to_owned(), Some(7))));
+        assert_eq!(
+            name("[2001:db8::1]:7"),
+            Ok(("2001:db8::1".to_owned(), Some(7)))
+        );
         assert_eq!(name("2001:db8::1"), Ok(("2001:db8::1".to_owned(), None)));
         for bad in ["", "a b", "a:b", "a:99999", "a:b:c", "ä.example"] {
             assert_eq!(name(bad), Err("name_invalid"), "{bad}");
@@ -256,7 +290,11 @@ mod tests {
             assert!(parse_listen(good).is_ok(), "{good}");
         }
         for bad in ["", "localhost", "1.2.3.4:x", ":"] {
-            assert_eq!(parse_listen(bad).unwrap_err().code, "listen_invalid", "{bad}");
+            assert_eq!(
+                parse_listen(bad).unwrap_err().code,
+                "listen_invalid",
+                "{bad}"
+            );
         }
     }
 }

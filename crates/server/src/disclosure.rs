@@ -45,10 +45,17 @@ impl Disclosure {
             if row.owner != Some(account) {
                 return;
             }
-            let fields = row.fields.iter().map(|(name, value)| field(name, value)).collect();
+            let fields = row
+                .fields
+                .iter()
+                .map(|(name, value)| field(name, value))
+                .collect();
             match tables.last_mut() {
                 Some(table) if table.table == row.table => table.rows.push(fields),
-                _ => tables.push(Table { table: row.table.to_owned(), rows: vec![fields] }),
+                _ => tables.push(Table {
+                    table: row.table.to_owned(),
+                    rows: vec![fields],
+                }),
             }
         };
         store.walk(&mut visit).await?;
@@ -72,5 +79,9 @@ fn field(name: &str, value: &DisclosedValue) -> Field {
         DisclosedValue::Absent => ("absent", Value::Null),
         other => ("text", Value::from(other.to_string())),
     };
-    Field { field: name.to_owned(), kind: kind.to_owned(), value }
+    Field {
+        field: name.to_owned(),
+        kind: kind.to_owned(),
+        value,
+    }
 }

@@ -75,7 +75,10 @@ impl Failure {
         let Some(data) = data else { return failure };
         for hint in &mut failure.next {
             let command = &mut hint.command;
-            if command.starts_with("waxwingd ") && !command.contains("--data") && !command.contains("--help") {
+            if command.starts_with("waxwingd ")
+                && !command.contains("--data")
+                && !command.contains("--help")
+            {
                 command.push_str(&format!(" --data {}", crate::text::quoted(data)));
             }
         }
@@ -99,9 +102,11 @@ impl Failure {
         for line in self.why.lines() {
             let _ = writeln!(text, "  {line}");
         }
-        let width = self.next.iter().map(|hint| hint.label.len()).max().unwrap_or(0);
+        let longest = self.next.iter().map(|hint| hint.label.len()).max();
+        let width = longest.unwrap_or(0).saturating_add(1);
         for hint in &self.next {
-            let _ = writeln!(text, "  {:width$}   {}", format!("{}:", hint.label), hint.command);
+            let label = format!("{}:", hint.label);
+            let _ = writeln!(text, "  {label:width$}   {}", hint.command);
         }
         text
     }

@@ -99,7 +99,10 @@ impl Folder {
             let name = entry.map_err(|error| self.failed(&error))?.file_name();
             let name = name.to_string_lossy();
             let ours = [CONFIG_FILE, KEY_FILE, LOCK_FILE, SOCKET_FILE, STORE_FOLDER];
-            if !ours.iter().any(|own| name.strip_suffix(".new").unwrap_or(&name) == *own) {
+            if !ours
+                .iter()
+                .any(|own| name.strip_suffix(".new").unwrap_or(&name) == *own)
+            {
                 return Err(text::folder_not_empty(&self.path));
             }
         }
@@ -146,7 +149,10 @@ impl Folder {
             retention_days: configuration.retention_days,
             ..ServerLimits::default()
         };
-        let options = ServerOptions { limits, new_name_key };
+        let options = ServerOptions {
+            limits,
+            new_name_key,
+        };
         open_server(&self.store_path(), options, FileOptions::default())
             .await
             .map_err(|error| text::store_failed(&self.path, &error))

@@ -68,7 +68,9 @@ impl Search {
             let read = Read::by_ref(&mut file)
                 .take(u64::try_from(CHUNK_SIZE).unwrap_or(u64::MAX))
                 .read_to_end(&mut window)?;
-            self.bytes = self.bytes.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+            self.bytes = self
+                .bytes
+                .saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
             let last = read < CHUNK_SIZE;
             // The end of a window is looked at again together with what follows, so that a match
             // across the border is found, and found once.
@@ -114,13 +116,21 @@ impl Patterns {
         let bytes = text.as_bytes();
         let mut patterns: Vec<(Vec<u8>, &'static str)> = Vec::new();
         let mut add = |pattern: Vec<u8>, form| {
-            if pattern.len() >= TEXT_LENGTH_MIN && patterns.iter().all(|(known, _)| *known != pattern) {
+            if pattern.len() >= TEXT_LENGTH_MIN
+                && patterns.iter().all(|(known, _)| *known != pattern)
+            {
                 patterns.push((pattern, form));
             }
         };
         add(bytes.to_vec(), "utf-8");
-        add(text.encode_utf16().flat_map(u16::to_le_bytes).collect(), "utf-16le");
-        add(text.encode_utf16().flat_map(u16::to_be_bytes).collect(), "utf-16be");
+        add(
+            text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            "utf-16le",
+        );
+        add(
+            text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+            "utf-16be",
+        );
         add(HEXLOWER.encode(bytes).into_bytes(), "hex");
         add(HEXUPPER.encode(bytes).into_bytes(), "hex");
         for encoding in [BASE64, BASE64URL] {
@@ -130,11 +140,18 @@ impl Patterns {
         }
         let mut first = [false; 256];
         for (pattern, _) in &patterns {
-            if let Some(flag) = pattern.first().and_then(|byte| first.get_mut(usize::from(*byte))) {
+            if let Some(flag) = pattern
+                .first()
+                .and_then(|byte| first.get_mut(usize::from(*byte)))
+            {
                 *flag = true;
             }
         }
-        let longest = patterns.iter().map(|(pattern, _)| pattern.len()).max().unwrap_or(0);
+        let longest = patterns
+            .iter()
+            .map(|(pattern, _)| pattern.len())
+            .max()
+            .unwrap_or(0);
         Self {
             patterns,
             first,
@@ -147,7 +164,10 @@ impl Patterns {
         if !*self.first.get(usize::from(*first))? {
             return None;
         }
-        let found = self.patterns.iter().find(|(pattern, _)| bytes.starts_with(pattern))?;
+        let found = self
+            .patterns
+            .iter()
+            .find(|(pattern, _)| bytes.starts_with(pattern))?;
         Some(found.1)
     }
 }
@@ -175,7 +195,10 @@ mod tests {
         let search = search(folder.path(), TEXT).unwrap();
         assert_eq!(search.files, 1);
         assert_eq!(search.bytes, u64::try_from(stored.len()).unwrap());
-        assert_eq!(search.matches, u64::try_from(search.findings.len()).unwrap());
+        assert_eq!(
+            search.matches,
+            u64::try_from(search.findings.len()).unwrap()
+        );
         search.findings.iter().map(|finding| finding.form).collect()
     }
 
@@ -187,10 +210,16 @@ mod tests {
         assert_eq!(forms_found(&stored), ["utf-8"]);
         let utf_16: Vec<u8> = TEXT.encode_utf16().flat_map(u16::to_le_bytes).collect();
         assert_eq!(forms_found(&utf_16), ["utf-16le"]);
-        assert_eq!(forms_found(HEXLOWER.encode(TEXT.as_bytes()).as_bytes()), ["hex"]);
+        assert_eq!(
+            forms_found(HEXLOWER.encode(TEXT.as_bytes()).as_bytes()),
+            ["hex"]
+        );
         for before in ["", "a", "ab", "abc"] {
             let whole = format!("{before}{TEXT} and more");
-            assert_eq!(forms_found(BASE64.encode(whole.as_bytes()).as_bytes()), ["base64"]);
+            assert_eq!(
+                forms_found(BASE64.encode(whole.as_bytes()).as_bytes()),
+                ["base64"]
+            );
         }
     }
 

@@ -81,7 +81,9 @@ pub(crate) fn is_id(text: &str) -> bool {
 
 /// Whether `text` begins this id.
 pub(crate) fn id_begins(id: &InviteId, text: &str) -> bool {
-    data_encoding::HEXLOWER.encode(&id.0).starts_with(&text.to_ascii_lowercase())
+    data_encoding::HEXLOWER
+        .encode(&id.0)
+        .starts_with(&text.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -94,7 +96,18 @@ mod tests {
         assert_eq!("7d".parse::<Lifetime>().unwrap(), Lifetime::Minutes(10_080));
         assert_eq!("2w".parse::<Lifetime>().unwrap(), Lifetime::Minutes(20_160));
         assert_eq!("never".parse::<Lifetime>().unwrap(), Lifetime::Unlimited);
-        for bad in ["", "7", "d", "0d", "-1d", "7x", "7 d", "99999999999d", "4294967295w", "7é"] {
+        for bad in [
+            "",
+            "7",
+            "d",
+            "0d",
+            "-1d",
+            "7x",
+            "7 d",
+            "99999999999d",
+            "4294967295w",
+            "7é",
+        ] {
             assert!(bad.parse::<Lifetime>().is_err(), "{bad}");
         }
     }

@@ -33,7 +33,10 @@ fn main() -> ExitCode {
     if cli.global.no_color {
         anstream::ColorChoice::Never.write_global();
     }
-    let output = Output { json: cli.global.json, quiet: cli.global.quiet };
+    let output = Output {
+        json: cli.global.json,
+        quiet: cli.global.quiet,
+    };
     let data = cli.global.data.clone();
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,

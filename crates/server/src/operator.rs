@@ -46,8 +46,15 @@ impl<S: Store> Operator<S> {
     /// Performs an order. Refusals are replies too.
     pub(crate) async fn perform(&self, order: &Order) -> Reply {
         let performed = match order {
-            Order::Status => self.store.account_count().await.map(|accounts| Reply::Status { accounts }),
-            Order::NewInvite { uses, lifetime_minutes } => {
+            Order::Status => self
+                .store
+                .account_count()
+                .await
+                .map(|accounts| Reply::Status { accounts }),
+            Order::NewInvite {
+                uses,
+                lifetime_minutes,
+            } => {
                 let lifetime = lifetime_minutes.map_or(Lifetime::Unlimited, Lifetime::Minutes);
                 self.new_invite(*uses, lifetime).await
             }
@@ -55,7 +62,9 @@ impl<S: Store> Operator<S> {
             Order::RevokeInvite { id } => self.revoke_invite(id).await,
             Order::Disclose { account } => self.disclose(account).await,
         };
-        performed.unwrap_or_else(|error| Reply::StoreFailed { code: error.code().to_owned() })
+        performed.unwrap_or_else(|error| Reply::StoreFailed {
+            code: error.code().to_owned(),
+        })
     }
 
     async fn new_invite(&self, uses: u32, lifetime: Lifetime) -> Result<Reply, StoreError> {
@@ -87,20 +96,29 @@ impl<S: Store> Operator<S> {
     }
 
     async fn revoke_invite(&self, text: &str) -> Result<Reply, StoreError> {
-        let unknown = || Reply::UnknownInvite { id: text.to_owned() };
+        let unknown = || Reply::UnknownInvite {
+            id: text.to_owned(),
+        };
         if !invite::is_id(text) {
             return Ok(unknown());
         }
         let invites = self.store.invites().await?;
-        let mut found = invites.iter().map(|invite| invite.id).filter(|id| invite::id_begins(id, text));
+        let mut found = invites
+            .iter()
+            .map(|invite| invite.id)
+            .filter(|id| invite::id_begins(id, text));
         let Some(id): Option<InviteId> = found.next() else {
             return Ok(unknown());
         };
         if found.next().is_some() {
-            return Ok(Reply::AmbiguousInvite { id: text.to_owned() });
+            return Ok(Reply::AmbiguousInvite {
+                id: text.to_owned(),
+            });
         }
         if self.store.revoke_invite(id).await? {
-            Ok(Reply::Revoked { id: invite::short_id(&id) })
+            Ok(Reply::Revoked {
+                id: invite::short_id(&id),
+            })
         } else {
             Ok(unknown())
         }
@@ -115,7 +133,9 @@ impl<S: Store> Operator<S> {
             (Err(_), Err(_)) => None,
         };
         match record {
-            None => Ok(Reply::UnknownAccount { account: text.to_owned() }),
+            None => Ok(Reply::UnknownAccount {
+                account: text.to_owned(),
+            }),
             Some(record) => {
                 let name = record.name.as_str();
                 let disclosure = Disclosure::of(&*self.store, record.account, name).await?;

@@ -4,7 +4,9 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 
 use waxwing_transport::Clock as _;
@@ -93,7 +95,11 @@ pub(crate) fn write_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&fresh)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&fresh, path)?;
@@ -146,9 +152,11 @@ pub(crate) fn peer_is_trusted(stream: &tokio::net::UnixStream) -> bool {
 pub(crate) fn survive_file_size_limit() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let number = rustix::process::Signal::XFSZ.as_raw();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     // The handler stays for the life of the process, also when the stream of signals is dropped.
-    runtime.block_on(async { signal(SignalKind::from_raw(number)) })?;
+    let _ = runtime.block_on(async { signal(SignalKind::from_raw(number)) })?;
     Ok(())
 }
 
@@ -197,7 +205,8 @@ pub(crate) fn udp_buffer_bytes_max() -> Option<(u64, u64)> {
 pub(crate) fn today() -> u32 {
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
     let days = SystemClock::new().wall_ms().checked_div(DAY_MS);
-    days.and_then(|days| u32::try_from(days).ok()).unwrap_or(u32::MAX)
+    days.and_then(|days| u32::try_from(days).ok())
+        .unwrap_or(u32::MAX)
 }
 
 /// Whether a UDP socket can be bound to `address` at this moment, and to which address.
@@ -228,7 +237,10 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(exposure(&path).unwrap(), None);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert_eq!(exposure(&path).unwrap(), Some(Exposure::Open { mode: 0o640 }));
+        assert_eq!(
+            exposure(&path).unwrap(),
+            Some(Exposure::Open { mode: 0o640 })
+        );
     }
 
     #[test]

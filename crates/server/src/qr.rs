@@ -30,7 +30,11 @@ mod tests {
         let width = lines[0].chars().count();
         assert!(lines.iter().all(|line| line.chars().count() == width));
         assert_eq!(lines.len(), width.div_ceil(2));
-        assert!(image.chars().all(|c| " \u{2580}\u{2584}\u{2588}\n".contains(c)));
+        assert!(
+            image
+                .chars()
+                .all(|c| " \u{2580}\u{2584}\u{2588}\n".contains(c))
+        );
         assert!(draw(&"x".repeat(8000)).is_none());
     }
 }

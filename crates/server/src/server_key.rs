@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use waxwing_proto::ServerAddress;
+use waxwing_transport::Entropy as _;
 use waxwing_transport::Listener;
 use waxwing_transport::platform::SystemEntropy;
 use waxwing_transport::quic::{ListenerSettings, QuicListener, ServerIdentity, StableKeys};
-use waxwing_transport::Entropy as _;
 use zeroize::Zeroizing;
 
 use crate::config::Configuration;
@@ -65,8 +65,9 @@ impl ServerKey {
     /// Takes connections. Needs a running tokio runtime.
     pub(crate) fn listen(&self, listen: SocketAddr) -> Result<Arc<dyn Listener>, Failure> {
         let keys = self.stable_keys();
-        let listener = QuicListener::bind(listen, &self.identity, &keys, ListenerSettings::default())
-            .map_err(|error| text::listener_failed(listen, &error))?;
+        let listener =
+            QuicListener::bind(listen, &self.identity, &keys, ListenerSettings::default())
+                .map_err(|error| text::listener_failed(listen, &error))?;
         Ok(Arc::new(listener))
     }
 
@@ -96,14 +97,23 @@ mod tests {
     fn a_key_is_made_once_and_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("server.key");
-        assert_eq!(ServerKey::load(&path).err().unwrap().code, "server_key_unreadable");
+        assert_eq!(
+            ServerKey::load(&path).err().unwrap().code,
+            "server_key_unreadable"
+        );
         ServerKey::create(&path).unwrap();
-        let (one, two) = (ServerKey::load(&path).unwrap(), ServerKey::load(&path).unwrap());
+        let (one, two) = (
+            ServerKey::load(&path).unwrap(),
+            ServerKey::load(&path).unwrap(),
+        );
         assert_eq!(one.pin_hex(), two.pin_hex());
         assert_eq!(one.stable_keys().reset, two.stable_keys().reset);
         assert_ne!(one.stable_keys().reset, one.stable_keys().token);
         assert_eq!(platform::exposure(&path).unwrap(), None);
         std::fs::write(&path, b"no key").unwrap();
-        assert_eq!(ServerKey::load(&path).err().unwrap().code, "server_key_unreadable");
+        assert_eq!(
+            ServerKey::load(&path).err().unwrap().code,
+            "server_key_unreadable"
+        );
     }
 }

@@ -17,6 +17,7 @@ pub(crate) const CONFIG_HEADER: &str = "\
 # name               the host name in links and in `alice@host`; clients keep it for ever
 # public_port        the port in links, where it is not the one above
 # open_registration  true: people register without an invite
+# rate_limits        false: nobody is limited in how often they call; for measurements only
 # retention_days     how long a message waits for a device that does not come (1 to 365)
 
 ";
@@ -43,7 +44,10 @@ pub(crate) fn date_and_time(minute: u32) -> String {
     const MINUTES_PER_DAY: u32 = 24 * 60;
     let within = minute % MINUTES_PER_DAY;
     let (hours, minutes) = (within / 60, within % 60);
-    format!("{} {hours:02}:{minutes:02} UTC", date(minute / MINUTES_PER_DAY))
+    format!(
+        "{} {hours:02}:{minutes:02} UTC",
+        date(minute / MINUTES_PER_DAY)
+    )
 }
 
 /// A number with a space between groups of three digits.

@@ -2,7 +2,9 @@
 //! An account comes, changes its devices, and goes.
 
 use waxwing_identity::authentication::close_account_signable;
-use waxwing_identity::{DeviceEntry, DeviceManifest, ManifestError, VerifyingKey as _, verify_successor};
+use waxwing_identity::{
+    DeviceEntry, DeviceManifest, ManifestError, VerifyingKey as _, verify_successor,
+};
 use waxwing_proto::v1::{self, ErrorCode};
 use waxwing_proto::{AccountName, DeliveryId, InviteToken};
 use waxwing_storage::server::{ManifestHead, ManifestVersion, Registration, Store};
@@ -43,7 +45,8 @@ pub(super) async fn register<S: Store>(
     };
     let public_delivery_id = DeliveryId::try_from(request.public_delivery_id.as_ref())?;
     let own_delivery_id = DeliveryId::try_from(request.own_delivery_id.as_ref())?;
-    let manifest = DeviceManifest::decode(&request.manifest).map_err(|_| ErrorCode::ManifestInvalid)?;
+    let manifest =
+        DeviceManifest::decode(&request.manifest).map_err(|_| ErrorCode::ManifestInvalid)?;
     if manifest.version() != 1 {
         return Err(ErrorCode::ManifestInvalid.into());
     }
@@ -80,7 +83,10 @@ pub(super) async fn replace_manifest<S: Store>(
             ManifestError::NotOnPrevious => Refusal::new(ErrorCode::ManifestConflict),
             _ => Refusal::new(ErrorCode::ManifestInvalid),
         })?;
-        let replaced = state.store.replace_manifest(account, record.head, version(&next)).await;
+        let replaced = state
+            .store
+            .replace_manifest(account, record.head, version(&next))
+            .await;
         state.stored(replaced)??;
     }
     for mailbox in state.live.connected(account) {
@@ -108,7 +114,10 @@ pub(super) async fn close<S: Store>(
         return Err(ErrorCode::Unauthenticated.into());
     }
     // A second call finds no listed device and never comes here: the first was the one that did it.
-    let closed = state.store.close_account(caller.account, state.today()).await;
+    let closed = state
+        .store
+        .close_account(caller.account, state.today())
+        .await;
     let _gone = state.stored(closed)?;
     for mailbox in state.live.connected(caller.account) {
         if mailbox != caller {

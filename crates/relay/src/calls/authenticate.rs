@@ -39,7 +39,10 @@ pub(super) async fn authenticate<S: Store>(
     let generation = known.ok_or(ErrorCode::DeviceNotListed)?.generation;
     caller.plane.authenticate(mailbox)?;
     caller.set_live(live);
-    let taken = state.store.take_expired_counts(mailbox.account, mailbox.device).await;
+    let taken = state
+        .store
+        .take_expired_counts(mailbox.account, mailbox.device)
+        .await;
     let expired = state.stored(taken)?;
     Ok(v1::AuthenticateResponse {
         manifest_version: manifest.version(),
@@ -49,7 +52,10 @@ pub(super) async fn authenticate<S: Store>(
         own_delivery_id: record.own_delivery_id.to_wire(),
         expired: expired
             .into_iter()
-            .map(|expired| v1::ExpiredCount { day: expired.day.0, count: expired.count })
+            .map(|expired| v1::ExpiredCount {
+                day: expired.day.0,
+                count: expired.count,
+            })
             .collect(),
     })
 }
@@ -67,9 +73,18 @@ pub(super) async fn advance_generation<S: Store>(
     let (_, entry) = context.listed_device(caller).await?;
     let (account, device) = (caller.account, caller.device);
     let generation = request.generation;
-    verify_generation(&account, &device, generation, &entry.signing_key(), &signature)
-        .map_err(|_| ErrorCode::Unauthenticated)?;
-    let advanced = state.store.advance_generation(account, device, generation).await;
+    verify_generation(
+        &account,
+        &device,
+        generation,
+        &entry.signing_key(),
+        &signature,
+    )
+    .map_err(|_| ErrorCode::Unauthenticated)?;
+    let advanced = state
+        .store
+        .advance_generation(account, device, generation)
+        .await;
     state.stored(advanced)??;
     Ok(v1::AdvanceGenerationResponse {})
 }

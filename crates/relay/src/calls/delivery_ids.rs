@@ -13,7 +13,9 @@ fn parse(ids: &[Bytes]) -> Result<Vec<DeliveryId>, Refusal> {
     if ids.is_empty() || ids.len() > limits::DELIVERY_IDS_PER_CALL_MAX {
         return Err(Refusal::MALFORMED);
     }
-    ids.iter().map(|id| Ok(DeliveryId::try_from(id.as_ref())?)).collect()
+    ids.iter()
+        .map(|id| Ok(DeliveryId::try_from(id.as_ref())?))
+        .collect()
 }
 
 /// Makes ids valid, all or none.

@@ -50,9 +50,16 @@ pub(super) async fn fetch_manifests<S: Store>(
     };
     let count = limits::MANIFESTS_PER_ANSWER_MAX;
     let asked = count.saturating_add(1);
-    let found = state.store.manifests(account, request.after_version, asked).await;
+    let found = state
+        .store
+        .manifests(account, request.after_version, asked)
+        .await;
     let mut manifests = state.stored(found)?;
     let more = manifests.len() > count;
     manifests.truncate(count);
-    Ok(v1::FetchManifestsResponse { manifests, more, proof: Bytes::new() })
+    Ok(v1::FetchManifestsResponse {
+        manifests,
+        more,
+        proof: Bytes::new(),
+    })
 }

@@ -25,7 +25,9 @@ pub(super) fn put<S: Store>(
     context.admit(Action::Rendezvous, 1)?;
     // The frame that the value lies in is larger than the value: it is copied to let go of the rest.
     let value = Bytes::copy_from_slice(&request.value);
-    state.rendezvous().put(locator, request.slot, value, state.now_ms())?;
+    state
+        .rendezvous()
+        .put(locator, request.slot, value, state.now_ms())?;
     state.rendezvous_written.notify_waiters();
     Ok(v1::PutRendezvousResponse {})
 }
@@ -44,7 +46,9 @@ pub(super) async fn fetch<S: Store>(
     }
     let find = || state.rendezvous().get(locator, slot, state.now_ms());
     let answer = |value: Option<Bytes>| {
-        Ok(v1::FetchRendezvousResponse { value: value.unwrap_or_default() })
+        Ok(v1::FetchRendezvousResponse {
+            value: value.unwrap_or_default(),
+        })
     };
     let wait_until_ms = state
         .now_ms()

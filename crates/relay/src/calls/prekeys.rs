@@ -32,20 +32,34 @@ pub(super) async fn publish<S: Store>(
         None
     } else {
         let pair = verified(&request.signed_pair, caller, &entry, false)?;
-        Some(SignedPair { id: pair.id(), bytes: pair.as_bytes().clone() })
+        Some(SignedPair {
+            id: pair.id(),
+            bytes: pair.as_bytes().clone(),
+        })
     };
     let one_time_pairs = request
         .one_time_pairs
         .iter()
         .map(|bytes| {
             let pair = verified(bytes, caller, &entry, true)?;
-            Ok(OneTimePair { id: pair.id(), bytes: pair.as_bytes().clone() })
+            Ok(OneTimePair {
+                id: pair.id(),
+                bytes: pair.as_bytes().clone(),
+            })
         })
         .collect::<Result<Vec<_>, Refusal>>()?;
-    let publication = Publication { signed_pair, one_time_pairs };
-    let published = state.store.publish_prekeys(caller.account, caller.device, publication).await;
+    let publication = Publication {
+        signed_pair,
+        one_time_pairs,
+    };
+    let published = state
+        .store
+        .publish_prekeys(caller.account, caller.device, publication)
+        .await;
     let status = state.stored(published)??;
-    Ok(v1::PublishPrekeysResponse { one_time_remaining: status.one_time_remaining })
+    Ok(v1::PublishPrekeysResponse {
+        one_time_remaining: status.one_time_remaining,
+    })
 }
 
 fn verified(
@@ -59,7 +73,8 @@ fn verified(
     if pair.is_one_time() != one_time {
         return Err(invalid);
     }
-    pair.verify(&entry.signing_key(), &caller.account, &caller.device).map_err(|_| invalid)?;
+    pair.verify(&entry.signing_key(), &caller.account, &caller.device)
+        .map_err(|_| invalid)?;
     Ok(pair)
 }
 
@@ -69,7 +84,12 @@ pub(super) async fn status<S: Store>(
     caller: Mailbox,
 ) -> Result<v1::PrekeyStatusResponse, Refusal> {
     let state = &context.state;
-    let status = state.stored(state.store.prekey_status(caller.account, caller.device).await)?;
+    let status = state.stored(
+        state
+            .store
+            .prekey_status(caller.account, caller.device)
+            .await,
+    )?;
     Ok(v1::PrekeyStatusResponse {
         one_time_remaining: status.one_time_remaining,
         signed_pair_id: status.signed_pair_id,
@@ -106,7 +126,9 @@ pub(super) async fn take<S: Store>(
     context.admit(Action::TakePrekeys, cost)?;
     let now_ms = state.now_ms();
     let account = record.account;
-    state.admission().to_account(Action::TakePrekeys, delivery_id, account, cost, now_ms)?;
+    state
+        .admission()
+        .to_account(Action::TakePrekeys, delivery_id, account, cost, now_ms)?;
     let taken = state.stored(state.store.take_prekeys(account, devices).await)??;
     Ok(v1::TakePrekeysResponse {
         manifest: taken.manifest,

@@ -29,7 +29,9 @@ pub(super) async fn send<S: Store>(
     let (record, kind) = found.ok_or(ErrorCode::DeliveryIdGone)?;
     let account = record.account;
     let now_ms = state.now_ms();
-    state.admission().to_account(Action::Send, delivery_id, account, 1, now_ms)?;
+    state
+        .admission()
+        .to_account(Action::Send, delivery_id, account, 1, now_ms)?;
     if record.head.version != request.manifest_version
         || !fits(context, &record, kind, &envelopes).await?
     {
@@ -37,7 +39,10 @@ pub(super) async fn send<S: Store>(
     }
     if request.ephemeral {
         for addressed in envelopes {
-            let mailbox = Mailbox { account, device: addressed.device };
+            let mailbox = Mailbox {
+                account,
+                device: addressed.device,
+            };
             let envelope = StoredEnvelope {
                 position: Position::START,
                 envelope_id: addressed.envelope_id,
@@ -57,7 +62,10 @@ pub(super) async fn send<S: Store>(
     match state.stored(state.store.append(append).await)? {
         Ok(appended) => {
             for (device, _) in appended.stored {
-                state.wake_bus.wake(Mailbox { account: appended.account, device });
+                state.wake_bus.wake(Mailbox {
+                    account: appended.account,
+                    device,
+                });
             }
             Ok(accepted())
         }
@@ -67,11 +75,15 @@ pub(super) async fn send<S: Store>(
 }
 
 const fn accepted() -> v1::SendResponse {
-    v1::SendResponse { outcome: Some(Outcome::Accepted(v1::Accepted {})) }
+    v1::SendResponse {
+        outcome: Some(Outcome::Accepted(v1::Accepted {})),
+    }
 }
 
 const fn stale(manifest: Bytes) -> v1::SendResponse {
-    v1::SendResponse { outcome: Some(Outcome::StaleDevices(v1::StaleDevices { manifest })) }
+    v1::SendResponse {
+        outcome: Some(Outcome::StaleDevices(v1::StaleDevices { manifest })),
+    }
 }
 
 /// Reads the list: one to eight envelopes, no device twice.
@@ -116,10 +128,16 @@ async fn fits<S: Store>(
     }
     let mut may_omit = usize::from(matches!(kind, DeliveryIdKind::Own));
     for known in &record.devices {
-        if envelopes.iter().any(|addressed| addressed.device == known.device) {
+        if envelopes
+            .iter()
+            .any(|addressed| addressed.device == known.device)
+        {
             continue;
         }
-        let status = state.store.prekey_status(record.account, known.device).await;
+        let status = state
+            .store
+            .prekey_status(record.account, known.device)
+            .await;
         if state.stored(status)?.signed_pair_id == 0 {
             continue;
         }

@@ -37,15 +37,30 @@ async fn registration_needs_a_good_invite() {
     let alice = Person::new("alice", 10);
     let refused = |answer: Result<Answer, ErrorCode>| answer.unwrap_err();
 
-    assert_eq!(refused(client.call(register(&alice, &[])).await), ErrorCode::InviteRequired);
-    assert_eq!(refused(client.call(register(&alice, &[9; 16])).await), ErrorCode::InviteUnknown);
-    assert_eq!(refused(client.call(register(&alice, &[2; 16])).await), ErrorCode::InviteExpired);
-    assert_eq!(refused(client.call(register(&alice, &[1; 5])).await), ErrorCode::Malformed);
+    assert_eq!(
+        refused(client.call(register(&alice, &[])).await),
+        ErrorCode::InviteRequired
+    );
+    assert_eq!(
+        refused(client.call(register(&alice, &[9; 16])).await),
+        ErrorCode::InviteUnknown
+    );
+    assert_eq!(
+        refused(client.call(register(&alice, &[2; 16])).await),
+        ErrorCode::InviteExpired
+    );
+    assert_eq!(
+        refused(client.call(register(&alice, &[1; 5])).await),
+        ErrorCode::Malformed
+    );
     client.call(register(&alice, &[1; 16])).await.unwrap();
     // A retry after a lost answer succeeds, and uses nothing.
     client.call(register(&alice, &[1; 16])).await.unwrap();
     let bob = Person::new("bob", 20);
-    assert_eq!(refused(client.call(register(&bob, &[1; 16])).await), ErrorCode::InviteUsed);
+    assert_eq!(
+        refused(client.call(register(&bob, &[1; 16])).await),
+        ErrorCode::InviteUsed
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,32 +68,50 @@ async fn registration_refuses_what_is_taken_or_forged() {
     let world = World::open().await;
     let client = world.connect("alice").await;
     let alice = Person::new("alice", 10);
-    client.call(Call::Register(alice.register_request())).await.unwrap();
+    client
+        .call(Call::Register(alice.register_request()))
+        .await
+        .unwrap();
 
     let mut twin = Person::new("alice", 20);
     let refused = client.call(Call::Register(twin.register_request())).await;
     assert_eq!(refused.unwrap_err(), ErrorCode::NameTaken);
     let mut again = alice.register_request();
     again.name = "alice2".to_owned();
-    assert_eq!(client.call(Call::Register(again)).await.unwrap_err(), ErrorCode::AccountExists);
+    assert_eq!(
+        client.call(Call::Register(again)).await.unwrap_err(),
+        ErrorCode::AccountExists
+    );
     let mut bad_name = twin.register_request();
     bad_name.name = "No Name".to_owned();
-    assert_eq!(client.call(Call::Register(bad_name)).await.unwrap_err(), ErrorCode::NameInvalid);
+    assert_eq!(
+        client.call(Call::Register(bad_name)).await.unwrap_err(),
+        ErrorCode::NameInvalid
+    );
     let mut forged = twin.register_request();
     forged.name = "mallory".to_owned();
     let mut bytes = forged.manifest.to_vec();
     *bytes.last_mut().unwrap() ^= 1;
     forged.manifest = bytes.into();
-    assert_eq!(client.call(Call::Register(forged)).await.unwrap_err(), ErrorCode::ManifestInvalid);
+    assert_eq!(
+        client.call(Call::Register(forged)).await.unwrap_err(),
+        ErrorCode::ManifestInvalid
+    );
     let mut same_ids = twin.register_request();
     same_ids.name = "carol".to_owned();
     same_ids.own_delivery_id = same_ids.public_delivery_id.clone();
-    assert_eq!(client.call(Call::Register(same_ids)).await.unwrap_err(), ErrorCode::Malformed);
+    assert_eq!(
+        client.call(Call::Register(same_ids)).await.unwrap_err(),
+        ErrorCode::Malformed
+    );
     // A later version cannot begin an account.
     twin.link_device(25);
     let mut later = twin.register_request();
     later.name = "dave".to_owned();
-    assert_eq!(client.call(Call::Register(later)).await.unwrap_err(), ErrorCode::ManifestInvalid);
+    assert_eq!(
+        client.call(Call::Register(later)).await.unwrap_err(),
+        ErrorCode::ManifestInvalid
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +152,9 @@ async fn a_manifest_is_replaced_by_its_direct_successor() {
     let second = alice.manifest.clone();
     alice.link_device(13);
     let replace = |manifest: &waxwing_identity::DeviceManifest| {
-        Call::ReplaceManifest(v1::ReplaceManifestRequest { manifest: manifest.as_bytes().clone() })
+        Call::ReplaceManifest(v1::ReplaceManifestRequest {
+            manifest: manifest.as_bytes().clone(),
+        })
     };
     let refused = client.call(replace(&alice.manifest)).await.unwrap_err();
     assert_eq!(refused, ErrorCode::ManifestConflict);
@@ -129,12 +164,23 @@ async fn a_manifest_is_replaced_by_its_direct_successor() {
     assert_eq!(refused, ErrorCode::ManifestConflict);
     client.call(replace(&alice.manifest)).await.unwrap();
     let nobody = Person::new("nobody", 40);
-    assert_eq!(client.call(replace(&nobody.manifest)).await.unwrap_err(), ErrorCode::NotFound);
-    let garbage = Call::ReplaceManifest(v1::ReplaceManifestRequest { manifest: Bytes::from_static(b"x") });
-    assert_eq!(client.call(garbage).await.unwrap_err(), ErrorCode::ManifestInvalid);
+    assert_eq!(
+        client.call(replace(&nobody.manifest)).await.unwrap_err(),
+        ErrorCode::NotFound
+    );
+    let garbage = Call::ReplaceManifest(v1::ReplaceManifestRequest {
+        manifest: Bytes::from_static(b"x"),
+    });
+    assert_eq!(
+        client.call(garbage).await.unwrap_err(),
+        ErrorCode::ManifestInvalid
+    );
 
     // The account key overrides from the first version on.
-    let draft = ManifestDraft::overriding(&first, 3).unwrap().revoke_all().unwrap();
+    let draft = ManifestDraft::overriding(&first, 3)
+        .unwrap()
+        .revoke_all()
+        .unwrap();
     let fresh = TestDevice::new(17);
     let entry = fresh.admitted(alice.account(), Signatory::Account, &alice.secret);
     let draft = draft.list(entry).unwrap();
@@ -149,12 +195,16 @@ async fn a_manifest_is_replaced_by_its_direct_successor() {
         })
     };
     let anonymous = world.connect("bob").await;
-    let Answer::FetchManifests(all) = anonymous.call(fetch(0)).await.unwrap() else { panic!() };
+    let Answer::FetchManifests(all) = anonymous.call(fetch(0)).await.unwrap() else {
+        panic!()
+    };
     assert_eq!(all.manifests.len(), 4);
     assert_eq!(all.manifests[0], *first.as_bytes());
     assert_eq!(all.manifests[3], *recovered.as_bytes());
     assert!(!all.more);
-    let Answer::FetchManifests(last) = anonymous.call(fetch(3)).await.unwrap() else { panic!() };
+    let Answer::FetchManifests(last) = anonymous.call(fetch(3)).await.unwrap() else {
+        panic!()
+    };
     assert_eq!(last.manifests, [recovered.as_bytes().clone()]);
 }
 
@@ -183,16 +233,37 @@ async fn long_chains_come_in_parts() {
         })
     };
     let anonymous = world.connect("bob").await;
-    let Answer::FetchManifests(part) = anonymous.call(fetch(0)).await.unwrap() else { panic!() };
-    assert_eq!((part.manifests.len(), part.more), (limits::MANIFESTS_PER_ANSWER_MAX, true));
-    let Answer::FetchManifests(rest) = anonymous.call(fetch(16)).await.unwrap() else { panic!() };
+    let Answer::FetchManifests(part) = anonymous.call(fetch(0)).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!(
+        (part.manifests.len(), part.more),
+        (limits::MANIFESTS_PER_ANSWER_MAX, true)
+    );
+    let Answer::FetchManifests(rest) = anonymous.call(fetch(16)).await.unwrap() else {
+        panic!()
+    };
     assert_eq!((rest.manifests.len(), rest.more), (3, false));
-    let missing = |account| Call::FetchManifests(v1::FetchManifestsRequest { account, after_version: 0 });
+    let missing = |account| {
+        Call::FetchManifests(v1::FetchManifestsRequest {
+            account,
+            after_version: 0,
+        })
+    };
     let unknown = Some(Account::DeliveryId(Bytes::from_static(&[0; 16])));
-    assert_eq!(anonymous.call(missing(unknown)).await.unwrap_err(), ErrorCode::DeliveryIdGone);
+    assert_eq!(
+        anonymous.call(missing(unknown)).await.unwrap_err(),
+        ErrorCode::DeliveryIdGone
+    );
     let unknown = Some(Account::AccountKey(Bytes::from_static(&[0; 32])));
-    assert_eq!(anonymous.call(missing(unknown)).await.unwrap_err(), ErrorCode::NotFound);
-    assert_eq!(anonymous.call(missing(None)).await.unwrap_err(), ErrorCode::Malformed);
+    assert_eq!(
+        anonymous.call(missing(unknown)).await.unwrap_err(),
+        ErrorCode::NotFound
+    );
+    assert_eq!(
+        anonymous.call(missing(None)).await.unwrap_err(),
+        ErrorCode::Malformed
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -211,7 +282,10 @@ async fn a_removed_device_is_cut_off() {
     let reason = second.0.link().closed().await;
     assert_eq!(
         reason,
-        waxwing_transport::CloseReason::Peer { code: CloseCode::Revoked, retry_after_ms: None }
+        waxwing_transport::CloseReason::Peer {
+            code: CloseCode::Revoked,
+            retry_after_ms: None
+        }
     );
     assert!(first.0.link().close_reason().is_none());
 }
@@ -235,9 +309,17 @@ async fn a_generation_never_goes_back() {
     assert_eq!(refused, ErrorCode::GenerationRolledBack);
     let mut forged = alice.generation_request(0, 6);
     forged.generation = 7;
-    let refused = client.call(Call::AdvanceGeneration(forged)).await.unwrap_err();
+    let refused = client
+        .call(Call::AdvanceGeneration(forged))
+        .await
+        .unwrap_err();
     assert_eq!(refused, ErrorCode::Unauthenticated);
-    let again = world.connect("alice").await.authenticate(&alice, 0).await.unwrap();
+    let again = world
+        .connect("alice")
+        .await
+        .authenticate(&alice, 0)
+        .await
+        .unwrap();
     assert_eq!(again.generation, 5);
 }
 
@@ -255,12 +337,24 @@ async fn delivery_ids_come_and_go() {
     client.call(create(vec![id.to_wire()])).await.unwrap();
     client.call(create(vec![id.to_wire()])).await.unwrap();
     let bobs = world.connect_as(&bob, 0).await;
-    assert_eq!(bobs.call(create(vec![id.to_wire()])).await.unwrap_err(), ErrorCode::Malformed);
-    assert_eq!(client.call(create(vec![])).await.unwrap_err(), ErrorCode::Malformed);
-    let many = vec![id.to_wire(); limits::DELIVERY_IDS_PER_CALL_MAX + 1];
-    assert_eq!(client.call(create(many)).await.unwrap_err(), ErrorCode::Malformed);
     assert_eq!(
-        client.call(create(vec![Bytes::from_static(b"short")])).await.unwrap_err(),
+        bobs.call(create(vec![id.to_wire()])).await.unwrap_err(),
+        ErrorCode::Malformed
+    );
+    assert_eq!(
+        client.call(create(vec![])).await.unwrap_err(),
+        ErrorCode::Malformed
+    );
+    let many = vec![id.to_wire(); limits::DELIVERY_IDS_PER_CALL_MAX + 1];
+    assert_eq!(
+        client.call(create(many)).await.unwrap_err(),
+        ErrorCode::Malformed
+    );
+    assert_eq!(
+        client
+            .call(create(vec![Bytes::from_static(b"short")]))
+            .await
+            .unwrap_err(),
         ErrorCode::Malformed
     );
 
@@ -272,7 +366,10 @@ async fn delivery_ids_come_and_go() {
     client.call(revoke).await.unwrap();
     let refused = sender.send(alice.send_request(id, 2)).await.unwrap_err();
     assert_eq!(refused, ErrorCode::DeliveryIdGone);
-    sender.send(alice.send_request(alice.public_id, 3)).await.unwrap();
+    sender
+        .send(alice.send_request(alice.public_id, 3))
+        .await
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -281,18 +378,36 @@ async fn names_are_resolved_at_a_bounded_rate() {
     let alice = Person::new("alice", 10);
     world.settle(&alice).await;
     let client = world.connect("bob").await;
-    let resolve = |name: &str| Call::ResolveName(v1::ResolveNameRequest { name: name.to_owned() });
-    let Answer::ResolveName(found) = client.call(resolve("alice")).await.unwrap() else { panic!() };
+    let resolve = |name: &str| {
+        Call::ResolveName(v1::ResolveNameRequest {
+            name: name.to_owned(),
+        })
+    };
+    let Answer::ResolveName(found) = client.call(resolve("alice")).await.unwrap() else {
+        panic!()
+    };
     assert_eq!(found.account_key, alice.account().to_wire());
     assert_eq!(found.public_delivery_id, alice.public_id.to_wire());
-    assert_eq!(client.call(resolve("carol")).await.unwrap_err(), ErrorCode::NotFound);
-    assert_eq!(client.call(resolve("N O")).await.unwrap_err(), ErrorCode::NameInvalid);
+    assert_eq!(
+        client.call(resolve("carol")).await.unwrap_err(),
+        ErrorCode::NotFound
+    );
+    assert_eq!(
+        client.call(resolve("N O")).await.unwrap_err(),
+        ErrorCode::NameInvalid
+    );
     for _ in 3..limits::NAME_LOOKUPS_PER_MINUTE_MAX {
         client.call(resolve("alice")).await.unwrap();
     }
     let error = client.call_within(resolve("alice"), 0).await.unwrap_err();
-    assert!(error.is_transient() && error.retry_after_ms().is_some(), "{error}");
-    assert_eq!(client.call(resolve("alice")).await.unwrap_err(), ErrorCode::RateLimited);
+    assert!(
+        error.is_transient() && error.retry_after_ms().is_some(),
+        "{error}"
+    );
+    assert_eq!(
+        client.call(resolve("alice")).await.unwrap_err(),
+        ErrorCode::RateLimited
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -301,15 +416,26 @@ async fn a_closed_account_is_gone_and_its_name_is_held() {
     let (alice, twin) = (Person::new("alice", 10), Person::new("alice", 20));
     world.settle(&alice).await;
     let client = world.connect_as(&alice, 0).await;
-    let forged = v1::CloseAccountRequest { signature: Bytes::from_static(&[1; 64]) };
+    let forged = v1::CloseAccountRequest {
+        signature: Bytes::from_static(&[1; 64]),
+    };
     let refused = client.call(Call::CloseAccount(forged)).await.unwrap_err();
     assert_eq!(refused, ErrorCode::Unauthenticated);
     let signable = close_account_signable(&client.exporter(), &alice.account());
     let signature = wire(&sign(&alice.devices[0].secret, &signable));
-    client.call(Call::CloseAccount(v1::CloseAccountRequest { signature })).await.unwrap();
+    client
+        .call(Call::CloseAccount(v1::CloseAccountRequest { signature }))
+        .await
+        .unwrap();
     let sender = world.connect("sender").await;
-    let refused = sender.send(alice.send_request(alice.public_id, 1)).await.unwrap_err();
+    let refused = sender
+        .send(alice.send_request(alice.public_id, 1))
+        .await
+        .unwrap_err();
     assert_eq!(refused, ErrorCode::DeliveryIdGone);
-    let refused = client.call(Call::Register(twin.register_request())).await.unwrap_err();
+    let refused = client
+        .call(Call::Register(twin.register_request()))
+        .await
+        .unwrap_err();
     assert_eq!(refused, ErrorCode::NameHeld);
 }

@@ -10,7 +10,10 @@ use super::world::{Client, World};
 
 async fn send_many(sender: &Client, to: &Person, numbers: core::ops::Range<u64>) {
     for number in numbers {
-        sender.send(to.send_request(to.own_id, number)).await.unwrap();
+        sender
+            .send(to.send_request(to.own_id, number))
+            .await
+            .unwrap();
     }
 }
 
@@ -31,7 +34,9 @@ async fn what_was_not_acknowledged_comes_again_in_order() {
     }
     subscription.drained().await;
     assert!(positions.is_sorted());
-    subscription.acknowledge(vec![positions[1], positions[3]]).await;
+    subscription
+        .acknowledge(vec![positions[1], positions[3]])
+        .await;
     world.network.kill_links("alice0", "server");
 
     let client = world.connect_as(&alice, 0).await;
@@ -73,7 +78,11 @@ async fn the_window_bounds_what_is_under_way() {
         positions.push(subscription.envelope().await.position);
     }
     assert!(subscription.is_silent().await);
-    subscription.sink.send(&v1::Acknowledge { positions }).await.unwrap();
+    subscription
+        .sink
+        .send(&v1::Acknowledge { positions })
+        .await
+        .unwrap();
     let (mut envelopes, mut acknowledged, mut drained) = (0, 0, 0);
     while envelopes + acknowledged + drained < 12 {
         match subscription.next().await.unwrap().unwrap() {
@@ -103,7 +112,11 @@ async fn the_window_counts_bytes_too() {
         positions.push(subscription.envelope().await.position);
     }
     assert!(subscription.is_silent().await);
-    subscription.sink.send(&v1::Acknowledge { positions }).await.unwrap();
+    subscription
+        .sink
+        .send(&v1::Acknowledge { positions })
+        .await
+        .unwrap();
     let mut envelopes = 0;
     while envelopes < 2 {
         if let Event::Envelope(_) = subscription.next().await.unwrap().unwrap() {
@@ -123,7 +136,10 @@ async fn a_new_stream_of_a_device_supersedes_the_old_one() {
     let other = world.connect_as(&alice, 0).await;
     let mut new = other.subscribe().await;
     new.drained().await;
-    assert!(old.next().await.unwrap().is_none(), "the old stream ends in order");
+    assert!(
+        old.next().await.unwrap().is_none(),
+        "the old stream ends in order"
+    );
     let sender = world.connect("bob").await;
     send_many(&sender, &alice, 0..1).await;
     new.envelope().await;
@@ -148,7 +164,10 @@ async fn an_acknowledgement_is_durable_when_it_is_confirmed() {
     let client = world.connect_as(&alice, 0).await;
     let mut subscription = client.subscribe().await;
     for number in 1..3 {
-        assert_eq!(subscription.envelope().await.envelope, format!("sealed {number}").as_bytes());
+        assert_eq!(
+            subscription.envelope().await.envelope,
+            format!("sealed {number}").as_bytes()
+        );
     }
     subscription.drained().await;
 }
@@ -162,7 +181,11 @@ async fn too_many_positions_end_the_stream() {
     let mut subscription = client.subscribe().await;
     subscription.drained().await;
     let positions = (0..5000).collect();
-    subscription.sink.send(&v1::Acknowledge { positions }).await.unwrap();
+    subscription
+        .sink
+        .send(&v1::Acknowledge { positions })
+        .await
+        .unwrap();
     assert!(subscription.next().await.is_err());
     // The connection is not lost with it.
     client.subscribe().await.drained().await;

@@ -25,20 +25,27 @@ async fn a_drain_finishes_what_was_accepted() {
             slot: 0,
             wait_ms: 50_000,
         };
-        waiting.call_within(Call::FetchRendezvous(request), 60_000).await
+        waiting
+            .call_within(Call::FetchRendezvous(request), 60_000)
+            .await
     });
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let before = world.network.now_ms();
     world.relay.drain();
     // The long poll is answered, the delivery stream ends in order.
-    let Answer::FetchRendezvous(answer) = fetch.await.unwrap().unwrap() else { panic!() };
+    let Answer::FetchRendezvous(answer) = fetch.await.unwrap().unwrap() else {
+        panic!()
+    };
     assert!(answer.value.is_empty());
     assert!(subscription.next().await.unwrap().is_none());
     world.serving.await.unwrap().unwrap();
     assert!(world.network.now_ms() - before < 5000);
     for client in [waiter, subscriber] {
         match client.0.link().closed().await {
-            CloseReason::Peer { code: CloseCode::ShuttingDown, retry_after_ms } => {
+            CloseReason::Peer {
+                code: CloseCode::ShuttingDown,
+                retry_after_ms,
+            } => {
                 assert!(retry_after_ms.is_some());
             }
             other => panic!("{other}"),

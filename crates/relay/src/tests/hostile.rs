@@ -6,15 +6,15 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
-use waxwing_proto::v1::request::Call;
-use waxwing_proto::v1;
 use waxwing_proto::limits;
+use waxwing_proto::v1;
+use waxwing_proto::v1::request::Call;
 
 use waxwing_storage::embedded::ServerLimits;
 
 use super::people::Person;
 use super::world::World;
-use crate::{Rate, Rates, Settings};
+use crate::{Rates, Settings};
 
 fn field() -> impl Strategy<Value = Bytes> {
     let lengths = prop_oneof![Just(0), Just(16), Just(32), Just(64), 0..200_usize];
@@ -36,21 +36,35 @@ fn call() -> impl Strategy<Value = Call> {
             })
         }),
         (field(), field(), field()).prop_map(|(account_key, device_id, signature)| {
-            Call::Authenticate(v1::AuthenticateRequest { account_key, device_id, signature })
+            Call::Authenticate(v1::AuthenticateRequest {
+                account_key,
+                device_id,
+                signature,
+            })
         }),
         field().prop_map(|manifest| Call::ReplaceManifest(v1::ReplaceManifestRequest { manifest })),
         (field(), fields()).prop_map(|(signed_pair, one_time_pairs)| {
-            Call::PublishPrekeys(v1::PublishPrekeysRequest { signed_pair, one_time_pairs })
+            Call::PublishPrekeys(v1::PublishPrekeysRequest {
+                signed_pair,
+                one_time_pairs,
+            })
         }),
         fields().prop_map(|delivery_ids| {
             Call::CreateDeliveryIds(v1::CreateDeliveryIdsRequest { delivery_ids })
         }),
         (any::<u64>(), field()).prop_map(|(generation, signature)| {
-            Call::AdvanceGeneration(v1::AdvanceGenerationRequest { generation, signature })
+            Call::AdvanceGeneration(v1::AdvanceGenerationRequest {
+                generation,
+                signature,
+            })
         }),
         (field(), fields()).prop_map(|(delivery_id, device_ids)| {
             let admission = Bytes::new();
-            Call::TakePrekeys(v1::TakePrekeysRequest { delivery_id, device_ids, admission })
+            Call::TakePrekeys(v1::TakePrekeysRequest {
+                delivery_id,
+                device_ids,
+                admission,
+            })
         }),
         (field(), any::<u32>(), fields(), any::<bool>()).prop_map(
             |(delivery_id, manifest_version, fields, ephemeral)| {
@@ -69,10 +83,18 @@ fn call() -> impl Strategy<Value = Call> {
             }
         ),
         (field(), any::<u32>(), field()).prop_map(|(locator, slot, value)| {
-            Call::PutRendezvous(v1::PutRendezvousRequest { locator, slot, value })
+            Call::PutRendezvous(v1::PutRendezvousRequest {
+                locator,
+                slot,
+                value,
+            })
         }),
         (field(), any::<u32>()).prop_map(|(locator, slot)| {
-            Call::FetchRendezvous(v1::FetchRendezvousRequest { locator, slot, wait_ms: 0 })
+            Call::FetchRendezvous(v1::FetchRendezvousRequest {
+                locator,
+                slot,
+                wait_ms: 0,
+            })
         }),
     ]
 }
@@ -80,10 +102,10 @@ fn call() -> impl Strategy<Value = Call> {
 #[tokio::test(start_paused = true)]
 async fn hostile_calls_are_answered_and_hurt_nobody() {
     // Limits that are never reached: every call gets to where its fields are read.
-    let plenty = Rate { count: u32::MAX, period_ms: 60_000 };
-    let mut rates = Rates::default();
-    (rates.registrations, rates.name_lookups, rates.rendezvous) = (plenty, plenty, plenty);
-    let settings = Settings { open_registration: true, rates };
+    let settings = Settings {
+        open_registration: true,
+        rates: Rates::unlimited(),
+    };
     let world = World::new(settings, ServerLimits::default()).await;
     let alice = Person::new("alice", 10);
     world.settle(&alice).await;
@@ -106,8 +128,14 @@ async fn hostile_calls_are_answered_and_hurt_nobody() {
         }
     }
     let sender = world.connect("bob").await;
-    sender.send(alice.send_request(alice.own_id, 1)).await.unwrap();
-    assert_eq!(owner.subscribe().await.envelope().await.envelope, "sealed 1".as_bytes());
+    sender
+        .send(alice.send_request(alice.own_id, 1))
+        .await
+        .unwrap();
+    assert_eq!(
+        owner.subscribe().await.envelope().await.envelope,
+        "sealed 1".as_bytes()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,12 +156,17 @@ async fn raw_bytes_on_streams_are_survived() {
     for bytes in junk {
         let (mut send, mut recv) = link.open().await.unwrap();
         // A raw message is a frame of its own: its payload is the junk.
-        let _ = send.send(&Raw(Bytes::from_static(bytes)), limits::FRAME_SIZE_MAX).await;
+        let _ = send
+            .send(&Raw(Bytes::from_static(bytes)), limits::FRAME_SIZE_MAX)
+            .await;
         let _ = send.finish().await;
         let _ = recv.receive_frame(limits::FRAME_SIZE_MAX).await;
     }
     let sender = world.connect("bob").await;
-    sender.send(alice.send_request(alice.own_id, 1)).await.unwrap();
+    sender
+        .send(alice.send_request(alice.own_id, 1))
+        .await
+        .unwrap();
 }
 
 /// A message whose encoding is arbitrary bytes.

@@ -38,7 +38,12 @@ impl TestDevice {
         self.keys.id
     }
 
-    pub(super) fn admitted(&self, account: AccountKey, by: Signatory, signer: &SigningKey) -> DeviceEntry {
+    pub(super) fn admitted(
+        &self,
+        account: AccountKey,
+        by: Signatory,
+        signer: &SigningKey,
+    ) -> DeviceEntry {
         let membership = sign(&self.secret, &self.keys.membership_signable(&account));
         let candidate = self.keys.countersigned(&account, membership).unwrap();
         let admission = sign(signer, &candidate.admission_signable(TODAY, &by));
@@ -95,7 +100,10 @@ impl Person {
         let first = &self.devices[0];
         let by = first.keys.signatory();
         let entry = device.admitted(self.account(), by, &first.secret);
-        let draft = ManifestDraft::after(&self.manifest, by).unwrap().list(entry).unwrap();
+        let draft = ManifestDraft::after(&self.manifest, by)
+            .unwrap()
+            .list(entry)
+            .unwrap();
         let signature = sign(&first.secret, &draft.signable().unwrap());
         self.manifest = draft.finish(signature).unwrap();
         self.devices.push(device);
@@ -113,7 +121,11 @@ impl Person {
         device
     }
 
-    pub(super) fn authenticate_request(&self, device: usize, exporter: [u8; 32]) -> v1::AuthenticateRequest {
+    pub(super) fn authenticate_request(
+        &self,
+        device: usize,
+        exporter: [u8; 32],
+    ) -> v1::AuthenticateRequest {
         let device = &self.devices[device];
         let signable = authentication_signable(&exporter, &self.account(), &device.id());
         v1::AuthenticateRequest {
@@ -123,7 +135,11 @@ impl Person {
         }
     }
 
-    pub(super) fn generation_request(&self, device: usize, generation: u64) -> v1::AdvanceGenerationRequest {
+    pub(super) fn generation_request(
+        &self,
+        device: usize,
+        generation: u64,
+    ) -> v1::AdvanceGenerationRequest {
         let device = &self.devices[device];
         let signable = generation_signable(&self.account(), &device.id(), generation);
         v1::AdvanceGenerationRequest {
@@ -145,15 +161,28 @@ impl Person {
             kem_key: Box::new([id.to_be_bytes()[3]; 1568]),
         };
         let signature = sign(&device.secret, &unsigned.signable());
-        unsigned.finish(&device.keys.signing_key, signature).unwrap()
+        unsigned
+            .finish(&device.keys.signing_key, signature)
+            .unwrap()
     }
 
-    pub(super) fn publication(&self, device: usize, one_time: core::ops::RangeInclusive<u32>) -> v1::PublishPrekeysRequest {
+    pub(super) fn publication(
+        &self,
+        device: usize,
+        one_time: core::ops::RangeInclusive<u32>,
+    ) -> v1::PublishPrekeysRequest {
         let head = self.manifest.head();
         v1::PublishPrekeysRequest {
-            signed_pair: self.prekey(device, PrekeyKind::Signed { head }, 1).as_bytes().clone(),
+            signed_pair: self
+                .prekey(device, PrekeyKind::Signed { head }, 1)
+                .as_bytes()
+                .clone(),
             one_time_pairs: one_time
-                .map(|id| self.prekey(device, PrekeyKind::OneTime, id).as_bytes().clone())
+                .map(|id| {
+                    self.prekey(device, PrekeyKind::OneTime, id)
+                        .as_bytes()
+                        .clone()
+                })
                 .collect(),
         }
     }

@@ -27,7 +27,9 @@ fn account_calls() -> Vec<Call> {
         Call::CreateDeliveryIds(v1::CreateDeliveryIdsRequest::default()),
         Call::RevokeDeliveryIds(v1::RevokeDeliveryIdsRequest::default()),
         Call::AdvanceGeneration(v1::AdvanceGenerationRequest::default()),
-        Call::CloseAccount(v1::CloseAccountRequest { signature: Bytes::new() }),
+        Call::CloseAccount(v1::CloseAccountRequest {
+            signature: Bytes::new(),
+        }),
     ]
 }
 
@@ -42,7 +44,10 @@ async fn an_authenticated_connection_names_nobody_else() {
         assert_eq!(refused, ErrorCode::WrongPlane, "{call:?}");
     }
     // It is still an account connection.
-    client.call(Call::PrekeyStatus(v1::PrekeyStatusRequest {})).await.unwrap();
+    client
+        .call(Call::PrekeyStatus(v1::PrekeyStatusRequest {}))
+        .await
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,9 +70,14 @@ async fn a_connection_that_named_somebody_never_authenticates() {
     let alice = Person::new("alice", 10);
     world.settle(&alice).await;
     let client = world.connect("alice").await;
-    let resolve = Call::ResolveName(v1::ResolveNameRequest { name: "alice".to_owned() });
+    let resolve = Call::ResolveName(v1::ResolveNameRequest {
+        name: "alice".to_owned(),
+    });
     client.call(resolve).await.unwrap();
-    assert_eq!(client.authenticate(&alice, 0).await.unwrap_err(), ErrorCode::WrongPlane);
+    assert_eq!(
+        client.authenticate(&alice, 0).await.unwrap_err(),
+        ErrorCode::WrongPlane
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,5 +88,8 @@ async fn two_devices_do_not_share_a_connection() {
     world.settle(&bob).await;
     let client = world.connect_as(&alice, 0).await;
     client.authenticate(&alice, 0).await.unwrap();
-    assert_eq!(client.authenticate(&bob, 0).await.unwrap_err(), ErrorCode::WrongPlane);
+    assert_eq!(
+        client.authenticate(&bob, 0).await.unwrap_err(),
+        ErrorCode::WrongPlane
+    );
 }

@@ -12,7 +12,10 @@ use super::people::Person;
 use super::world::{Client, World};
 
 async fn take(client: &Client, id: DeliveryId) -> Result<v1::TakePrekeysResponse, ErrorCode> {
-    let request = v1::TakePrekeysRequest { delivery_id: id.to_wire(), ..Default::default() };
+    let request = v1::TakePrekeysRequest {
+        delivery_id: id.to_wire(),
+        ..Default::default()
+    };
     match client.call(Call::TakePrekeys(request)).await? {
         Answer::TakePrekeys(taken) => Ok(taken),
         other => panic!("{other:?}"),
@@ -29,7 +32,9 @@ async fn one_time_pairs_are_handed_out_once_then_the_last_resort() {
     for _ in 0..2 {
         let taken = take(&client, alice.public_id).await.unwrap();
         assert_eq!(taken.manifest, *alice.manifest.as_bytes());
-        let [bundle] = taken.bundles.as_slice() else { panic!("{taken:?}") };
+        let [bundle] = taken.bundles.as_slice() else {
+            panic!("{taken:?}")
+        };
         assert_eq!(bundle.device_id, alice.devices[0].id().to_wire());
         assert!(!bundle.one_time_pair.is_empty() && !seen.contains(&bundle.one_time_pair));
         seen.push(bundle.one_time_pair.clone());
@@ -39,8 +44,10 @@ async fn one_time_pairs_are_handed_out_once_then_the_last_resort() {
     assert!(!last.bundles[0].signed_pair.is_empty());
 
     let owner = world.connect_as(&alice, 0).await;
-    let Answer::PrekeyStatus(status) =
-        owner.call(Call::PrekeyStatus(v1::PrekeyStatusRequest {})).await.unwrap()
+    let Answer::PrekeyStatus(status) = owner
+        .call(Call::PrekeyStatus(v1::PrekeyStatusRequest {}))
+        .await
+        .unwrap()
     else {
         panic!()
     };
@@ -57,25 +64,43 @@ async fn only_pairs_of_the_calling_device_are_stored() {
     world.settle(&bob).await;
     let client = world.connect_as(&alice, 0).await;
     let publish = |signed_pair: Bytes, one_time_pairs: Vec<Bytes>| {
-        Call::PublishPrekeys(v1::PublishPrekeysRequest { signed_pair, one_time_pairs })
+        Call::PublishPrekeys(v1::PublishPrekeysRequest {
+            signed_pair,
+            one_time_pairs,
+        })
     };
-    let one_time = |person: &Person, id| person.prekey(0, PrekeyKind::OneTime, id).as_bytes().clone();
+    let one_time =
+        |person: &Person, id| person.prekey(0, PrekeyKind::OneTime, id).as_bytes().clone();
     let invalid = |answer: Result<Answer, ErrorCode>| answer.unwrap_err();
 
     let foreign = publish(Bytes::new(), vec![one_time(&bob, 9)]);
-    assert_eq!(invalid(client.call(foreign).await), ErrorCode::PrekeyInvalid);
+    assert_eq!(
+        invalid(client.call(foreign).await),
+        ErrorCode::PrekeyInvalid
+    );
     let wrong_kind = publish(one_time(&alice, 9), vec![]);
-    assert_eq!(invalid(client.call(wrong_kind).await), ErrorCode::PrekeyInvalid);
+    assert_eq!(
+        invalid(client.call(wrong_kind).await),
+        ErrorCode::PrekeyInvalid
+    );
     let mut forged = one_time(&alice, 9).to_vec();
     forged[100] ^= 1;
     let forged = publish(Bytes::new(), vec![forged.into()]);
     assert_eq!(invalid(client.call(forged).await), ErrorCode::PrekeyInvalid);
-    assert_eq!(invalid(client.call(publish(Bytes::new(), vec![])).await), ErrorCode::Malformed);
+    assert_eq!(
+        invalid(client.call(publish(Bytes::new(), vec![])).await),
+        ErrorCode::Malformed
+    );
     let many = vec![one_time(&alice, 9); limits::PREKEYS_PER_PUBLICATION_MAX + 1];
-    assert_eq!(invalid(client.call(publish(Bytes::new(), many)).await), ErrorCode::TooLarge);
+    assert_eq!(
+        invalid(client.call(publish(Bytes::new(), many)).await),
+        ErrorCode::TooLarge
+    );
 
-    let Answer::PublishPrekeys(published) =
-        client.call(publish(Bytes::new(), vec![one_time(&alice, 9)])).await.unwrap()
+    let Answer::PublishPrekeys(published) = client
+        .call(publish(Bytes::new(), vec![one_time(&alice, 9)]))
+        .await
+        .unwrap()
     else {
         panic!()
     };
@@ -88,7 +113,10 @@ async fn only_pairs_of_the_calling_device_are_stored() {
         next += 25;
     }
     let over = (next..next + 25).map(|id| one_time(&alice, id)).collect();
-    assert_eq!(invalid(client.call(publish(Bytes::new(), over)).await), ErrorCode::LimitReached);
+    assert_eq!(
+        invalid(client.call(publish(Bytes::new(), over)).await),
+        ErrorCode::LimitReached
+    );
 }
 
 #[tokio::test(start_paused = true)]

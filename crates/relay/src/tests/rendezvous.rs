@@ -22,7 +22,11 @@ async fn fetch(client: &Client, slot: u32, wait_ms: u32, deadline_ms: u32) -> By
         slot,
         wait_ms,
     };
-    match client.call_within(Call::FetchRendezvous(request), deadline_ms).await.unwrap() {
+    match client
+        .call_within(Call::FetchRendezvous(request), deadline_ms)
+        .await
+        .unwrap()
+    {
         Answer::FetchRendezvous(answer) => answer.value,
         other => panic!("{other:?}"),
     }
@@ -43,7 +47,10 @@ async fn a_waiting_device_gets_the_value_when_it_is_written() {
     assert_eq!(fetch(&one, 0, 0, 0).await, "offer".as_bytes());
     let refused = two.call(put(0, b"another")).await.unwrap_err();
     assert_eq!(refused, ErrorCode::RendezvousTaken);
-    assert_eq!(two.call(put(9, b"x")).await.unwrap_err(), ErrorCode::Malformed);
+    assert_eq!(
+        two.call(put(9, b"x")).await.unwrap_err(),
+        ErrorCode::Malformed
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,9 +2,9 @@
 //! Sending: all devices or none, once, and refused before it is accepted.
 
 use bytes::Bytes;
+use waxwing_proto::limits;
 use waxwing_proto::v1::request::Call;
 use waxwing_proto::v1::{self, ErrorCode};
-use waxwing_proto::limits;
 use waxwing_storage::embedded::ServerLimits;
 use waxwing_storage::embedded::memory::Fault;
 
@@ -44,7 +44,9 @@ async fn a_list_that_does_not_fit_stores_nothing() {
     let before = alice.send_request(alice.public_id, 1);
     alice.link_device(12);
     let manifest = alice.manifest.as_bytes().clone();
-    let replace = v1::ReplaceManifestRequest { manifest: manifest.clone() };
+    let replace = v1::ReplaceManifestRequest {
+        manifest: manifest.clone(),
+    };
     owner.call(Call::ReplaceManifest(replace)).await.unwrap();
     let sender = world.connect("bob").await;
     let stale = Sent::Stale(manifest);
@@ -59,14 +61,23 @@ async fn a_list_that_does_not_fit_stores_nothing() {
     one.envelopes.pop();
     assert_eq!(sender.send(one).await.unwrap(), Sent::Accepted);
     let second = world.connect_as(&alice, 1).await;
-    second.call(Call::PublishPrekeys(alice.publication(1, 1..=1))).await.unwrap();
+    second
+        .call(Call::PublishPrekeys(alice.publication(1, 1..=1)))
+        .await
+        .unwrap();
     let mut one = alice.send_request(alice.public_id, 4);
     one.envelopes.pop();
     assert_eq!(sender.send(one.clone()).await.unwrap(), stale);
     // Under the own id the sending device is missing.
     one.delivery_id = alice.own_id.to_wire();
     assert_eq!(sender.send(one).await.unwrap(), Sent::Accepted);
-    assert_eq!(sender.send(alice.send_request(alice.public_id, 5)).await.unwrap(), Sent::Accepted);
+    assert_eq!(
+        sender
+            .send(alice.send_request(alice.public_id, 5))
+            .await
+            .unwrap(),
+        Sent::Accepted
+    );
 
     let mut subscription = owner.subscribe().await;
     for number in [3, 4, 5] {
@@ -75,7 +86,10 @@ async fn a_list_that_does_not_fit_stores_nothing() {
     }
     subscription.drained().await;
     let mut subscription = second.subscribe().await;
-    assert_eq!(subscription.envelope().await.envelope, "sealed 5".as_bytes());
+    assert_eq!(
+        subscription.envelope().await.envelope,
+        "sealed 5".as_bytes()
+    );
     subscription.drained().await;
 }
 
@@ -88,18 +102,29 @@ async fn the_own_id_may_omit_one_device_and_no_more() {
     for seed in [12, 13] {
         alice.link_device(seed);
         let manifest = alice.manifest.as_bytes().clone();
-        owner.call(Call::ReplaceManifest(v1::ReplaceManifestRequest { manifest })).await.unwrap();
+        owner
+            .call(Call::ReplaceManifest(v1::ReplaceManifestRequest {
+                manifest,
+            }))
+            .await
+            .unwrap();
     }
     for device in [1, 2] {
         let client = world.connect_as(&alice, device).await;
-        client.call(Call::PublishPrekeys(alice.publication(device, 1..=1))).await.unwrap();
+        client
+            .call(Call::PublishPrekeys(alice.publication(device, 1..=1)))
+            .await
+            .unwrap();
     }
     let sender = world.connect("alice").await;
     let mut request = alice.send_request(alice.own_id, 1);
     request.envelopes.remove(0);
     assert_eq!(sender.send(request.clone()).await.unwrap(), Sent::Accepted);
     request.envelopes.remove(0);
-    assert!(matches!(sender.send(request).await.unwrap(), Sent::Stale(_)));
+    assert!(matches!(
+        sender.send(request).await.unwrap(),
+        Sent::Stale(_)
+    ));
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,17 +141,35 @@ async fn malformed_sendings_are_refused() {
     };
     let cases = [
         (with(&|r| r.envelopes.clear()), ErrorCode::Malformed),
-        (with(&|r| r.envelopes.push(r.envelopes[0].clone())), ErrorCode::Malformed),
-        (with(&|r| r.envelopes = vec![r.envelopes[0].clone(); 9]), ErrorCode::Malformed),
-        (with(&|r| r.envelopes[0].envelope.clear()), ErrorCode::Malformed),
-        (with(&|r| r.envelopes[0].envelope_id.clear()), ErrorCode::Malformed),
-        (with(&|r| r.envelopes[0].device_id.clear()), ErrorCode::Malformed),
+        (
+            with(&|r| r.envelopes.push(r.envelopes[0].clone())),
+            ErrorCode::Malformed,
+        ),
+        (
+            with(&|r| r.envelopes = vec![r.envelopes[0].clone(); 9]),
+            ErrorCode::Malformed,
+        ),
+        (
+            with(&|r| r.envelopes[0].envelope.clear()),
+            ErrorCode::Malformed,
+        ),
+        (
+            with(&|r| r.envelopes[0].envelope_id.clear()),
+            ErrorCode::Malformed,
+        ),
+        (
+            with(&|r| r.envelopes[0].device_id.clear()),
+            ErrorCode::Malformed,
+        ),
         (with(&|r| r.delivery_id.clear()), ErrorCode::Malformed),
         (
             with(&|r| r.envelopes[0].envelope = vec![0; limits::ENVELOPE_SIZE_MAX + 1].into()),
             ErrorCode::TooLarge,
         ),
-        (with(&|r| r.delivery_id = Bytes::from_static(&[250; 16])), ErrorCode::DeliveryIdGone),
+        (
+            with(&|r| r.delivery_id = Bytes::from_static(&[250; 16])),
+            ErrorCode::DeliveryIdGone,
+        ),
     ];
     for (request, code) in cases {
         assert_eq!(sender.send(request).await.unwrap_err(), code);
@@ -135,25 +178,48 @@ async fn malformed_sendings_are_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_mailbox_refuses_and_forgets_nothing() {
-    let limits = ServerLimits { mailbox_stranger_envelopes_max: 2, ..ServerLimits::default() };
-    let settings = Settings { open_registration: true, ..Settings::default() };
+    let limits = ServerLimits {
+        mailbox_stranger_envelopes_max: 2,
+        ..ServerLimits::default()
+    };
+    let settings = Settings {
+        open_registration: true,
+        ..Settings::default()
+    };
     let world = World::new(settings, limits).await;
     let alice = Person::new("alice", 10);
     world.settle(&alice).await;
     let sender = world.connect("bob").await;
     for number in 1..=2 {
-        sender.send(alice.send_request(alice.public_id, number)).await.unwrap();
+        sender
+            .send(alice.send_request(alice.public_id, number))
+            .await
+            .unwrap();
     }
-    let refused = sender.send(alice.send_request(alice.public_id, 3)).await.unwrap_err();
+    let refused = sender
+        .send(alice.send_request(alice.public_id, 3))
+        .await
+        .unwrap_err();
     assert_eq!(refused, ErrorCode::MailboxFull);
     let client = world.connect_as(&alice, 0).await;
     let mut subscription = client.subscribe().await;
     let (one, two) = (subscription.envelope().await, subscription.envelope().await);
-    assert_eq!((one.envelope, two.envelope), ("sealed 1".into(), "sealed 2".into()));
+    assert_eq!(
+        (one.envelope, two.envelope),
+        ("sealed 1".into(), "sealed 2".into())
+    );
     subscription.drained().await;
-    subscription.acknowledge(vec![one.position, two.position]).await;
-    sender.send(alice.send_request(alice.public_id, 3)).await.unwrap();
-    assert_eq!(subscription.envelope().await.envelope, "sealed 3".as_bytes());
+    subscription
+        .acknowledge(vec![one.position, two.position])
+        .await;
+    sender
+        .send(alice.send_request(alice.public_id, 3))
+        .await
+        .unwrap();
+    assert_eq!(
+        subscription.envelope().await.envelope,
+        "sealed 3".as_bytes()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -171,7 +237,10 @@ async fn an_ephemeral_envelope_reaches_only_who_is_there() {
     assert!(subscription.is_silent().await);
     sender.send(request).await.unwrap();
     let envelope = subscription.envelope().await;
-    assert_eq!((envelope.position, envelope.envelope), (0, "sealed 1".into()));
+    assert_eq!(
+        (envelope.position, envelope.envelope),
+        (0, "sealed 1".into())
+    );
     assert!(!world.disk.contains(b"sealed 1"));
 }
 
@@ -192,17 +261,29 @@ async fn a_store_that_fails_acknowledges_nothing_and_ends_the_relay() {
 async fn sendings_to_one_delivery_id_are_limited() {
     let mut rates = crate::Rates::default();
     rates.sends_per_delivery_id.count = 3;
-    let settings = Settings { open_registration: true, rates };
+    let settings = Settings {
+        open_registration: true,
+        rates,
+    };
     let world = World::new(settings, ServerLimits::default()).await;
     let alice = Person::new("alice", 10);
     world.settle(&alice).await;
     for number in 0..3 {
         // Another address does not help.
         let sender = world.connect(&format!("sender{number}")).await;
-        sender.send(alice.send_request(alice.public_id, number)).await.unwrap();
+        sender
+            .send(alice.send_request(alice.public_id, number))
+            .await
+            .unwrap();
     }
     let sender = world.connect("sender").await;
-    let refused = sender.send(alice.send_request(alice.public_id, 9)).await.unwrap_err();
+    let refused = sender
+        .send(alice.send_request(alice.public_id, 9))
+        .await
+        .unwrap_err();
     assert_eq!(refused, ErrorCode::RateLimited);
-    sender.send(alice.send_request(alice.own_id, 9)).await.unwrap();
+    sender
+        .send(alice.send_request(alice.own_id, 9))
+        .await
+        .unwrap();
 }

@@ -40,7 +40,10 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn open() -> Self {
-        let settings = Settings { open_registration: true, ..Settings::default() };
+        let settings = Settings {
+            open_registration: true,
+            ..Settings::default()
+        };
         Self::new(settings, ServerLimits::default()).await
     }
 
@@ -50,7 +53,16 @@ impl World {
         let disk = MemoryDisk::new();
         let (relay, serving) = start(&network, &disk, &clock, settings.clone(), limits).await;
         let server = SimNetwork::server_address("server", 1, vec![KeyPin([1; 32])]).unwrap();
-        Self { network, disk, clock, relay, serving, server, limits, settings }
+        Self {
+            network,
+            disk,
+            clock,
+            relay,
+            serving,
+            server,
+            limits,
+            settings,
+        }
     }
 
     /// The server's process is killed; what was not durable is lost; a new one starts.
@@ -60,7 +72,14 @@ impl World {
         let _ = (&mut self.serving).await;
         self.disk.crash(0);
         let settings = self.settings.clone();
-        let started = start(&self.network, &self.disk, &self.clock, settings, self.limits).await;
+        let started = start(
+            &self.network,
+            &self.disk,
+            &self.clock,
+            settings,
+            self.limits,
+        )
+        .await;
         (self.relay, self.serving) = started;
     }
 
@@ -81,10 +100,16 @@ impl World {
     /// Registers the person and publishes a signed pair for the first device.
     pub(super) async fn settle(&self, person: &Person) {
         let client = self.connect(person.name).await;
-        client.call(Call::Register(person.register_request())).await.unwrap();
+        client
+            .call(Call::Register(person.register_request()))
+            .await
+            .unwrap();
         client.authenticate(person, 0).await.unwrap();
         let publication = person.publication(0, 1..=2);
-        client.call(Call::PublishPrekeys(publication)).await.unwrap();
+        client
+            .call(Call::PublishPrekeys(publication))
+            .await
+            .unwrap();
     }
 }
 
@@ -95,8 +120,13 @@ async fn start(
     settings: Settings,
     limits: ServerLimits,
 ) -> (Relay<TestStore>, JoinHandle<Result<(), StoreError>>) {
-    let options = ServerOptions { limits, new_name_key: [3; 32] };
-    let store = EmbeddedStore::open(disk.open(Arc::new(Immediate)).unwrap(), options).await.unwrap();
+    let options = ServerOptions {
+        limits,
+        new_name_key: [3; 32],
+    };
+    let store = EmbeddedStore::open(disk.open(Arc::new(Immediate)).unwrap(), options)
+        .await
+        .unwrap();
     let seams = Seams {
         clock: Arc::new(clock.clone()),
         entropy: Arc::new(SimEntropy::new(1, "server")),
@@ -105,7 +135,10 @@ async fn start(
     let relay = Relay::new(Arc::new(store), seams, settings);
     let listener: Arc<dyn Listener> = Arc::new(network.listen("server", 1, KeyPin([1; 32])));
     let serving = relay.clone();
-    (relay, tokio::spawn(async move { serving.serve(listener).await }))
+    (
+        relay,
+        tokio::spawn(async move { serving.serve(listener).await }),
+    )
 }
 
 #[derive(Clone)]
@@ -113,14 +146,23 @@ pub(super) struct Client(pub(super) Connection);
 
 impl Client {
     pub(super) async fn call(&self, call: Call) -> Result<Answer, ErrorCode> {
-        self.call_within(call, 0).await.map_err(|error| match error {
-            CallError::Refused { code, .. } => code,
-            other => panic!("the call failed: {other}"),
-        })
+        self.call_within(call, 0)
+            .await
+            .map_err(|error| match error {
+                CallError::Refused { code, .. } => code,
+                other => panic!("the call failed: {other}"),
+            })
     }
 
-    pub(super) async fn call_within(&self, call: Call, deadline_ms: u32) -> Result<Answer, CallError> {
-        let request = v1::Request { deadline_ms: 0, call: Some(call) };
+    pub(super) async fn call_within(
+        &self,
+        call: Call,
+        deadline_ms: u32,
+    ) -> Result<Answer, CallError> {
+        let request = v1::Request {
+            deadline_ms: 0,
+            call: Some(call),
+        };
         let response = self.0.call(request, deadline_ms).await?;
         Ok(response.result.unwrap())
     }
@@ -171,7 +213,11 @@ pub(super) struct Subscription {
 
 impl Subscription {
     pub(super) async fn next(&mut self) -> Result<Option<Event>, StreamError> {
-        Ok(self.stream.receive().await?.map(|delivery| delivery.event.unwrap()))
+        Ok(self
+            .stream
+            .receive()
+            .await?
+            .map(|delivery| delivery.event.unwrap()))
     }
 
     pub(super) async fn envelope(&mut self) -> v1::StoredEnvelope {
@@ -187,13 +233,20 @@ impl Subscription {
     }
 
     pub(super) async fn acknowledge(&mut self, positions: Vec<u64>) {
-        self.sink.send(&v1::Acknowledge { positions: positions.clone() }).await.unwrap();
+        self.sink
+            .send(&v1::Acknowledge {
+                positions: positions.clone(),
+            })
+            .await
+            .unwrap();
         let event = self.next().await.unwrap().unwrap();
         assert_eq!(event, Event::Acknowledged(v1::Acknowledged { positions }));
     }
 
     /// Whether nothing comes for a while.
     pub(super) async fn is_silent(&mut self) -> bool {
-        tokio::time::timeout(Duration::from_secs(5), self.stream.receive()).await.is_err()
+        tokio::time::timeout(Duration::from_secs(5), self.stream.receive())
+            .await
+            .is_err()
     }
 }

@@ -34,7 +34,8 @@ fn disclose(scene: &Scene, account: String) -> Result<(), Failure> {
         "tables": disclosure.tables,
         "not_stored": answers::NOT_STORED,
     });
-    scene.output.result(&answers::disclosure(&disclosure), &value)
+    let text = answers::disclosure(&disclosure, &scene.data_option);
+    scene.output.result(&text, &value)
 }
 
 fn search(scene: &Scene, text: &str) -> Result<(), Failure> {

@@ -34,7 +34,11 @@ struct Check {
 impl Check {
     fn new(name: &'static str, result: Result<String, Failure>) -> Self {
         match result {
-            Ok(finding) => Self { name, finding, verdict: Verdict::Good },
+            Ok(finding) => Self {
+                name,
+                finding,
+                verdict: Verdict::Good,
+            },
             Err(failure) => Self {
                 name,
                 finding: failure.what.clone(),
@@ -77,17 +81,24 @@ pub(super) fn run(scene: &Scene) -> Result<(), Failure> {
     }
     let value: Value = json!({ "v": 1, "type": "doctor", "failed": bad, "checks": values });
     scene.output.result(&lines, &value)?;
-    if bad == 0 { Ok(()) } else { Err(text::doctor_found(bad)) }
+    if bad == 0 {
+        Ok(())
+    } else {
+        Err(text::doctor_found(bad))
+    }
 }
 
 async fn examine(scene: &Scene) -> Vec<Check> {
     let folder = &scene.folder;
     let mut checks = Vec::new();
     let configuration = folder.configuration();
-    checks.push(Check::new("configuration", match &configuration {
-        Ok(_) => Ok(folder.config_path().display().to_string()),
-        Err(failure) => Err(failure.clone()),
-    }));
+    checks.push(Check::new(
+        "configuration",
+        match &configuration {
+            Ok(_) => Ok(folder.config_path().display().to_string()),
+            Err(failure) => Err(failure.clone()),
+        },
+    ));
     checks.push(clock());
     checks.push(udp_buffers());
     let Ok(configuration) = configuration else {
@@ -95,9 +106,14 @@ async fn examine(scene: &Scene) -> Vec<Check> {
     };
     checks.push(Check::new(
         "permissions",
-        folder.check_private().map(|()| folder.path().display().to_string()),
+        folder
+            .check_private()
+            .map(|()| folder.path().display().to_string()),
     ));
-    checks.push(Check::new("server key", ServerKey::load(&folder.key_path()).map(|key| key.pin_hex())));
+    checks.push(Check::new(
+        "server key",
+        ServerKey::load(&folder.key_path()).map(|key| key.pin_hex()),
+    ));
     checks.push(disk(scene));
     checks.push(name(&configuration));
     checks.extend(server(scene, &configuration).await);
@@ -116,9 +132,9 @@ fn clock() -> Check {
 
 fn udp_buffers() -> Check {
     let result = match platform::udp_buffer_bytes_max() {
-        Some((receive, send)) if receive.min(send) < UDP_BUFFER_BYTES_MIN => {
-            Err(words::udp_buffers_small(receive.min(send), UDP_BUFFER_BYTES_MIN))
-        }
+        Some((receive, send)) if receive.min(send) < UDP_BUFFER_BYTES_MIN => Err(
+            words::udp_buffers_small(receive.min(send), UDP_BUFFER_BYTES_MIN),
+        ),
         Some((receive, send)) => Ok(text::byte_count(receive.min(send))),
         None => Ok(words::UNKNOWN.to_owned()),
     };
@@ -140,7 +156,10 @@ fn name(configuration: &Configuration) -> Check {
         if configuration.is_local() {
             Err(words::local_only(host.as_str()))
         } else {
-            Ok(words::reached_at(host.as_str(), configuration.public_port()))
+            Ok(words::reached_at(
+                host.as_str(),
+                configuration.public_port(),
+            ))
         }
     });
     Check::new("name", result).doubtful_instead()
@@ -162,14 +181,22 @@ async fn server(scene: &Scene, configuration: &Configuration) -> Vec<Check> {
     }
     let _lock = match folder.lock() {
         Ok(Some(lock)) => lock,
-        Ok(None) => return vec![Check::new("server", Err(text::server_silent(folder.path())))],
+        Ok(None) => {
+            return vec![Check::new(
+                "server",
+                Err(text::server_silent(folder.path())),
+            )];
+        }
         Err(failure) => return vec![Check::new("server", Err(failure))],
     };
     let listen = configuration.listen;
     let port = platform::probe_udp(listen)
         .map(|_| words::port_free(&listen.to_string()))
         .map_err(|error| text::bind_failed(listen, &error));
-    let store = folder.open_store(configuration).await.map(|_| words::STORE_OPENS.to_owned());
+    let store = folder
+        .open_store(configuration)
+        .await
+        .map(|_| words::STORE_OPENS.to_owned());
     vec![
         Check::new("server", Ok(words::DOES_NOT_RUN.to_owned())),
         Check::new("port", port),

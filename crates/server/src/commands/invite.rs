@@ -34,7 +34,9 @@ pub(super) fn run(scene: &Scene, command: InviteCommand) -> Result<(), Failure> 
         Reply::NewInvite(invite) => show_new(scene, &invite),
         Reply::Invites(invites) => {
             let value = json!({ "v": 1, "type": "invites", "invites": invites });
-            scene.output.result(&answers::invites(&invites), &value)
+            scene
+                .output
+                .result(&answers::invites(&invites, &scene.data_option), &value)
         }
         Reply::Revoked { id } => {
             let value = json!({ "v": 1, "type": "revoked", "id": id });
@@ -53,6 +55,12 @@ fn show_new(scene: &Scene, invite: &NewInvite) -> Result<(), Failure> {
         "uses": invite.uses,
         "expires": invite.expires_minute.map(text::date_and_time),
     });
-    let image = if scene.output.is_terminal() { qr::draw(&invite.link) } else { None };
-    scene.output.result(&answers::new_invite(invite, image.as_deref()), &value)
+    let image = if scene.output.is_terminal() {
+        qr::draw(&invite.link)
+    } else {
+        None
+    };
+    scene
+        .output
+        .result(&answers::new_invite(invite, image.as_deref()), &value)
 }

@@ -35,7 +35,11 @@ pub(super) fn man(scene: &Scene, name: Option<&str>) -> Result<(), Failure> {
 
 pub(super) fn version(scene: &Scene) -> Result<(), Failure> {
     let version = env!("CARGO_PKG_VERSION");
-    let Greeting { protocol_min, protocol_max, .. } = Greeting::CURRENT;
+    let Greeting {
+        protocol_min,
+        protocol_max,
+        ..
+    } = Greeting::CURRENT;
     let protocol = if protocol_min == protocol_max {
         protocol_max.to_string()
     } else {
@@ -48,5 +52,7 @@ pub(super) fn version(scene: &Scene) -> Result<(), Failure> {
         "protocol_min": protocol_min,
         "protocol_max": protocol_max,
     });
-    scene.output.result(&text::answers::version(version, &protocol), &value)
+    scene
+        .output
+        .result(&text::answers::version(version, &protocol), &value)
 }

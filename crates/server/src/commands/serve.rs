@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
-use waxwing_relay::{InProcessWakeBus, Relay, Seams, Settings};
+use waxwing_relay::{InProcessWakeBus, Rates, Relay, Seams, Settings};
 use waxwing_storage::StoreError;
 use waxwing_transport::Listener;
 use waxwing_transport::platform::{SystemClock, SystemEntropy};
@@ -49,6 +49,7 @@ pub(super) fn init(scene: &Scene, place: &PlaceArgs) -> Result<(), Failure> {
     let server = key.address(&configuration)?;
     let facts = answers::ServerFacts {
         folder: folder.path().display().to_string(),
+        data_option: &scene.data_option,
         configuration: &configuration,
         key_pin: key.pin_hex(),
         server_link: server_link(&server)?,
@@ -68,7 +69,12 @@ pub(super) fn up(scene: &Scene, args: UpArgs) -> Result<(), Failure> {
     } else {
         folder.initialise(&args.serve.place)?
     };
-    run(scene, configuration, args.serve.allow_memory_inspection, Some(&args.invite))
+    run(
+        scene,
+        configuration,
+        args.serve.allow_memory_inspection,
+        Some(&args.invite),
+    )
 }
 
 pub(super) fn serve(scene: &Scene, args: &ServeArgs) -> Result<(), Failure> {
@@ -157,7 +163,11 @@ fn seams() -> Seams {
 fn settings(configuration: &Configuration) -> Settings {
     Settings {
         open_registration: configuration.open_registration,
-        ..Settings::default()
+        rates: if configuration.rate_limits {
+            Rates::default()
+        } else {
+            Rates::unlimited()
+        },
     }
 }
 
@@ -183,6 +193,7 @@ async fn announce(
     };
     let facts = answers::ServerFacts {
         folder: scene.folder.path().display().to_string(),
+        data_option: &scene.data_option,
         configuration,
         key_pin: key.pin_hex(),
         server_link: server_link(operator.server())?,
@@ -191,11 +202,20 @@ async fn announce(
     if let Some(object) = value.as_object_mut() {
         object.insert("type".to_owned(), "ready".into());
         object.insert("pid".to_owned(), std::process::id().into());
-        object.insert("invite".to_owned(), invite.as_ref().map(|invite| invite.link.as_str()).into());
+        object.insert(
+            "invite".to_owned(),
+            invite.as_ref().map(|invite| invite.link.as_str()).into(),
+        );
     }
     let terminal = scene.output.is_terminal();
-    let image = invite.as_ref().filter(|_| terminal).and_then(|invite| qr::draw(&invite.link));
-    scene.output.result(&answers::ready(&facts, invite.as_ref(), image.as_deref()), &value)
+    let image = invite
+        .as_ref()
+        .filter(|_| terminal)
+        .and_then(|invite| qr::draw(&invite.link));
+    scene.output.result(
+        &answers::ready(&facts, invite.as_ref(), image.as_deref()),
+        &value,
+    )
 }
 
 async fn new_invite(
@@ -203,11 +223,17 @@ async fn new_invite(
     operator: &Operator<ServerStore>,
     args: &InviteArgs,
 ) -> Result<NewInvite, Failure> {
-    match operator.perform(&super::invite::order(args, USES_OF_UP)).await {
+    match operator
+        .perform(&super::invite::order(args, USES_OF_UP))
+        .await
+    {
         Reply::NewInvite(invite) => Ok(invite),
         Reply::StoreFailed { code } => {
             tracing::error!(code, "no invite could be stored");
-            Err(text::store_failed(scene.folder.path(), &StoreError::Stopped))
+            Err(text::store_failed(
+                scene.folder.path(),
+                &StoreError::Stopped,
+            ))
         }
         _ => Err(text::bug("the reply does not fit the order")),
     }

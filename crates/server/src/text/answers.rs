@@ -16,7 +16,7 @@ pub(crate) const MEMORY_WARNING: &str =
     "warning: --allow-memory-inspection: other processes of this user can read the server's memory";
 pub(crate) const STOPPED: &str = "stopped; everything that was acknowledged is kept";
 pub(crate) const NOT_STORED: &str = "message text, senders, contacts, groups, IP addresses, phone numbers, \
-     e-mail addresses, read state, any time finer than a day";
+     e-mail addresses, read state, any time finer than a day beside an account or an envelope";
 
 /// Bytes of a stored value that the text for people shows.
 const SHOWN_DIGITS_MAX: usize = 64;
@@ -24,6 +24,8 @@ const SHOWN_DIGITS_MAX: usize = 64;
 /// What a server says about itself.
 pub(crate) struct ServerFacts<'a> {
     pub(crate) folder: String,
+    /// What hints carry so that they reach this folder.
+    pub(crate) data_option: &'a str,
     pub(crate) configuration: &'a Configuration,
     pub(crate) key_pin: String,
     pub(crate) server_link: String,
@@ -45,9 +47,15 @@ fn pin_lines(pin: &str) -> String {
 
 fn facts_lines(facts: &ServerFacts<'_>) -> String {
     let configuration = facts.configuration;
-    let host = configuration.public_host().map_or_else(|_| String::new(), |host| host.to_string());
+    let host = configuration
+        .public_host()
+        .map_or_else(|_| String::new(), |host| host.to_string());
     let mut text = String::new();
-    let _ = writeln!(text, "  name          {host}, port {} (UDP)", configuration.public_port());
+    let _ = writeln!(
+        text,
+        "  name          {host}, port {} (UDP)",
+        configuration.public_port()
+    );
     let _ = writeln!(text, "  listens on    {}", configuration.listen);
     let _ = writeln!(text, "  data folder   {}", facts.folder);
     let _ = writeln!(text, "  key pin       {}", pin_lines(&facts.key_pin));
@@ -58,28 +66,44 @@ fn facts_lines(facts: &ServerFacts<'_>) -> String {
     text
 }
 
-pub(crate) fn ready(facts: &ServerFacts<'_>, invite: Option<&NewInvite>, image: Option<&str>) -> String {
+pub(crate) fn ready(
+    facts: &ServerFacts<'_>,
+    invite: Option<&NewInvite>,
+    image: Option<&str>,
+) -> String {
     let mut text = format!("waxwingd serves.\n\n{}\n", facts_lines(facts));
     if let Some(invite) = invite {
         text.push_str(&new_invite(invite, image));
         text.push('\n');
     }
-    text.push_str("  more invites           waxwingd invite new\n");
-    text.push_str("  what is stored         waxwingd disclose NAME\n");
+    let data = facts.data_option;
+    let _ = writeln!(text, "  more invites           waxwingd invite new{data}");
+    let _ = writeln!(
+        text,
+        "  what is stored         waxwingd disclose NAME{data}"
+    );
     text.push_str("  stop                   Ctrl-C\n");
     text
 }
 
 pub(crate) fn initialised(facts: &ServerFacts<'_>) -> String {
-    format!("A server was made.\n\n{}\n  run it: waxwingd serve\n", facts_lines(facts))
+    let (lines, data) = (facts_lines(facts), facts.data_option);
+    format!("A server was made.\n\n{lines}\n  run it: waxwingd serve{data}\n")
 }
 
 fn until(expires_minute: Option<u32>) -> String {
-    expires_minute.map_or_else(|| "for ever".to_owned(), |minute| format!("until {}", date_and_time(minute)))
+    expires_minute.map_or_else(
+        || "for ever".to_owned(),
+        |minute| format!("until {}", date_and_time(minute)),
+    )
 }
 
 fn uses(count: u32) -> String {
-    if count == 1 { "1 registration".to_owned() } else { format!("{count} registrations") }
+    if count == 1 {
+        "1 registration".to_owned()
+    } else {
+        format!("{count} registrations")
+    }
 }
 
 pub(crate) fn new_invite(invite: &NewInvite, image: Option<&str>) -> String {
@@ -94,18 +118,25 @@ pub(crate) fn new_invite(invite: &NewInvite, image: Option<&str>) -> String {
         text.push_str(image);
         text.push_str("\n\n");
     }
-    let _ = writeln!(text, "  register: waxwing register {} --name NAME", invite.link);
+    let _ = writeln!(
+        text,
+        "  register: waxwing register {} --name NAME",
+        invite.link
+    );
     text
 }
 
-pub(crate) fn invites(invites: &[ListedInvite]) -> String {
+pub(crate) fn invites(invites: &[ListedInvite], data_option: &str) -> String {
     if invites.is_empty() {
-        return "There are no invites. Make one: waxwingd invite new\n".to_owned();
+        return format!("There are no invites. Make one: waxwingd invite new{data_option}\n");
     }
     let mut text = String::from("ID             USES LEFT   GOOD\n");
     for invite in invites {
         let good = if invite.expired {
-            format!("expired {}", date_and_time(invite.expires_minute.unwrap_or_default()))
+            format!(
+                "expired {}",
+                date_and_time(invite.expires_minute.unwrap_or_default())
+            )
         } else if invite.uses_left == 0 {
             "used up".to_owned()
         } else {
@@ -124,7 +155,7 @@ pub(crate) fn version(version: &str, protocol: &str) -> String {
     format!("waxwingd {version} (protocol {protocol})\n")
 }
 
-pub(crate) fn disclosure(disclosure: &Disclosure) -> String {
+pub(crate) fn disclosure(disclosure: &Disclosure, data_option: &str) -> String {
     let rows: usize = disclosure.tables.iter().map(|table| table.rows.len()).sum();
     let mut text = format!(
         "Everything this server stores that is tied to account \"{}\"   ({} tables, {rows} rows)\n",
@@ -148,7 +179,7 @@ pub(crate) fn disclosure(disclosure: &Disclosure) -> String {
         text,
         "\nNot stored: {NOT_STORED}.\n\
          Envelopes are ciphertext; this server has no key to them.\n\
-         Long values are cut here; all bytes: waxwingd disclose {} --json\n",
+         Long values are cut here; all bytes: waxwingd disclose {} --json{data_option}\n",
         disclosure.name
     );
     text
@@ -171,14 +202,24 @@ pub(crate) fn search(search: &Search) -> String {
     let mut text = format!(
         "{} {} in {} {}, {} ({} bytes) searched, as UTF-8, UTF-16, hex and base64\n",
         grouped(search.matches),
-        if search.matches == 1 { "match" } else { "matches" },
+        if search.matches == 1 {
+            "match"
+        } else {
+            "matches"
+        },
         grouped(search.files),
         if search.files == 1 { "file" } else { "files" },
         byte_count(search.bytes),
         grouped(search.bytes),
     );
     for finding in &search.findings {
-        let _ = writeln!(text, "  {}: byte {} ({})", finding.file.display(), finding.offset, finding.form);
+        let _ = writeln!(
+            text,
+            "  {}: byte {} ({})",
+            finding.file.display(),
+            finding.offset,
+            finding.form
+        );
     }
     if search.matches > u64::try_from(FINDINGS_LISTED_MAX).unwrap_or(u64::MAX) {
         text.push_str("  …\n");
@@ -203,7 +244,11 @@ pub(crate) fn check(mark: &str, name: &str, finding: &str, cure: Option<&Failure
             let _ = writeln!(text, "                     {line}");
         }
         for hint in &cure.next {
-            let _ = writeln!(text, "                     {}:   {}", hint.label, hint.command);
+            let _ = writeln!(
+                text,
+                "                     {}:   {}",
+                hint.label, hint.command
+            );
         }
     }
     text

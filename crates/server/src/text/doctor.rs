@@ -34,12 +34,15 @@ pub(crate) fn clock_wrong(date: &str) -> Failure {
 }
 
 pub(crate) fn udp_buffers_small(bytes: u64, wanted: u64) -> Failure {
-    Failure::finding("udp_buffers_small", format!("the kernel grants {}", byte_count(bytes)))
-        .why("Under load packets are lost and sent again. Everything works, slower.")
-        .next(
-            "raise it",
-            format!("sysctl -w net.core.rmem_max={wanted} net.core.wmem_max={wanted}"),
-        )
+    Failure::finding(
+        "udp_buffers_small",
+        format!("the kernel grants {}", byte_count(bytes)),
+    )
+    .why("Under load packets are lost and sent again. Everything works, slower.")
+    .next(
+        "raise it",
+        format!("sysctl -w net.core.rmem_max={wanted} net.core.wmem_max={wanted}"),
+    )
 }
 
 pub(crate) fn disk_small(path: &Path, free: u64) -> Failure {
@@ -49,7 +52,10 @@ pub(crate) fn disk_small(path: &Path, free: u64) -> Failure {
 }
 
 pub(crate) fn local_only(host: &str) -> Failure {
-    Failure::finding("local_only", format!("{host}: links are good on this machine only"))
-        .why("That is right for a trial.")
-        .next("for others, set name and listen in", "waxwingd.toml")
+    Failure::finding(
+        "local_only",
+        format!("{host}: links are good on this machine only"),
+    )
+    .why("That is right for a trial.")
+    .next("for others, set name and listen in", "waxwingd.toml")
 }

@@ -23,13 +23,21 @@ pub(crate) fn quoted(path: &Path) -> String {
 }
 
 pub(crate) fn bug(detail: &str) -> Failure {
-    Failure::new("bug", Exit::Fault, format!("waxwingd did something wrong: {detail}"))
-        .why("This is a fault of the program. Nothing that was acknowledged is lost.")
+    Failure::new(
+        "bug",
+        Exit::Fault,
+        format!("waxwingd did something wrong: {detail}"),
+    )
+    .why("This is a fault of the program. Nothing that was acknowledged is lost.")
 }
 
 pub(crate) fn output_failed(error: &io::Error) -> Failure {
-    Failure::new("output_failed", Exit::Fault, format!("the output could not be written: {error}"))
-        .why("What was printed is not complete.")
+    Failure::new(
+        "output_failed",
+        Exit::Fault,
+        format!("the output could not be written: {error}"),
+    )
+    .why("What was printed is not complete.")
 }
 
 pub(crate) fn config_syntax(line: Option<usize>, message: &str) -> Failure {
@@ -57,16 +65,24 @@ pub(crate) fn with_config_hint(failure: Failure, path: &Path) -> Failure {
 }
 
 pub(crate) fn listen_syntax(text: &str) -> Failure {
-    Failure::new("listen_invalid", Exit::User, format!("`{}` is no address to listen on", text.escape_debug()))
-        .why("An IP address and a port are needed; a host name belongs to --name.")
-        .next("this machine only", "waxwingd up --listen 127.0.0.1:4747")
-        .next("every network", "waxwingd up --listen :4747 --name HOST")
+    Failure::new(
+        "listen_invalid",
+        Exit::User,
+        format!("`{}` is no address to listen on", text.escape_debug()),
+    )
+    .why("An IP address and a port are needed; a host name belongs to --name.")
+    .next("this machine only", "waxwingd up --listen 127.0.0.1:4747")
+    .next("every network", "waxwingd up --listen :4747 --name HOST")
 }
 
 pub(crate) fn name_syntax(text: &str) -> Failure {
-    Failure::new("name_invalid", Exit::User, format!("`{}` is no host name", text.escape_debug()))
-        .why("Clients keep the name in every link and every `alice@host`.")
-        .next("for example", "waxwingd up --name home.example")
+    Failure::new(
+        "name_invalid",
+        Exit::User,
+        format!("`{}` is no host name", text.escape_debug()),
+    )
+    .why("Clients keep the name in every link and every `alice@host`.")
+    .next("for example", "waxwingd up --name home.example")
 }
 
 pub(crate) fn bind_failed(listen: SocketAddr, error: &io::Error) -> Failure {
@@ -106,8 +122,12 @@ fn host_of(address: SocketAddr) -> String {
 pub(crate) fn listener_failed(listen: SocketAddr, error: &LinkError) -> Failure {
     match error {
         LinkError::Socket(kind) => address_unusable(listen, &kind.to_string(), *kind),
-        other => Failure::new("transport", Exit::Fault, format!("the server cannot take connections: {other}"))
-            .next("find out more", "waxwingd doctor"),
+        other => Failure::new(
+            "transport",
+            Exit::Fault,
+            format!("the server cannot take connections: {other}"),
+        )
+        .next("find out more", "waxwingd doctor"),
     }
 }
 
@@ -131,26 +151,43 @@ pub(crate) fn folder_exposed(path: &Path, exposure: Exposure) -> Failure {
         Exposure::ForeignOwner => ("belongs to another user", "chown \"$(id -un)\""),
         Exposure::Open { mode: _ } => ("can be read by other users", "chmod go="),
     };
-    Failure::new("permissions", Exit::User, format!("{} {what}", path.display()))
-        .why("Whoever has the server's key can pretend to be the server.")
-        .next("close it", format!("{command} {}", quoted(path)))
+    Failure::new(
+        "permissions",
+        Exit::User,
+        format!("{} {what}", path.display()),
+    )
+    .why("Whoever has the server's key can pretend to be the server.")
+    .next("close it", format!("{command} {}", quoted(path)))
 }
 
 pub(crate) fn socket_path_too_long(path: &Path) -> Failure {
     Failure::new(
         "path_too_long",
         Exit::User,
-        format!("the path {} is longer than {SOCKET_PATH_LENGTH_MAX} bytes", path.display()),
+        format!(
+            "the path {} is longer than {SOCKET_PATH_LENGTH_MAX} bytes",
+            path.display()
+        ),
     )
     .why("Operating systems limit the path of the admin socket.")
     .next("a shorter one", "waxwingd up --data DIR")
 }
 
 pub(crate) fn not_initialised(path: &Path) -> Failure {
-    Failure::new("not_initialised", Exit::User, format!("{} holds no server", path.display()))
-        .why("There is no configuration and no key.")
-        .next("make one and serve", format!("waxwingd up --data {}", quoted(path)))
-        .next("make one only", format!("waxwingd init --data {}", quoted(path)))
+    Failure::new(
+        "not_initialised",
+        Exit::User,
+        format!("{} holds no server", path.display()),
+    )
+    .why("There is no configuration and no key.")
+    .next(
+        "make one and serve",
+        format!("waxwingd up --data {}", quoted(path)),
+    )
+    .next(
+        "make one only",
+        format!("waxwingd init --data {}", quoted(path)),
+    )
 }
 
 pub(crate) fn folder_not_empty(path: &Path) -> Failure {
@@ -164,22 +201,40 @@ pub(crate) fn folder_not_empty(path: &Path) -> Failure {
 }
 
 pub(crate) fn already_initialised(path: &Path) -> Failure {
-    Failure::new("already_initialised", Exit::User, format!("{} holds a server already", path.display()))
-        .why("A new key would lock out everybody who has a link to the old one. Nothing was changed.")
-        .next("run it", format!("waxwingd serve --data {}", quoted(path)))
+    Failure::new(
+        "already_initialised",
+        Exit::User,
+        format!("{} holds a server already", path.display()),
+    )
+    .why("A new key would lock out everybody who has a link to the old one. Nothing was changed.")
+    .next("run it", format!("waxwingd serve --data {}", quoted(path)))
 }
 
 pub(crate) fn folder_in_use(path: &Path) -> Failure {
-    Failure::new("data_folder_in_use", Exit::Store, format!("another waxwingd uses {}", path.display()))
-        .why("Two servers on one data folder would destroy it. Nothing was changed.")
-        .next("ask the running one", format!("waxwingd doctor --data {}", quoted(path)))
-        .next("another folder", "waxwingd up --data DIR")
+    Failure::new(
+        "data_folder_in_use",
+        Exit::Store,
+        format!("another waxwingd uses {}", path.display()),
+    )
+    .why("Two servers on one data folder would destroy it. Nothing was changed.")
+    .next(
+        "ask the running one",
+        format!("waxwingd doctor --data {}", quoted(path)),
+    )
+    .next("another folder", "waxwingd up --data DIR")
 }
 
 pub(crate) fn server_silent(path: &Path) -> Failure {
-    Failure::new("server_silent", Exit::Network, "the running server does not answer on its admin socket")
-        .why("It may be starting or ending, or it hangs.")
-        .next("try again, or see", format!("waxwingd doctor --data {}", quoted(path)))
+    Failure::new(
+        "server_silent",
+        Exit::Network,
+        "the running server does not answer on its admin socket",
+    )
+    .why("It may be starting or ending, or it hangs.")
+    .next(
+        "try again, or see",
+        format!("waxwingd doctor --data {}", quoted(path)),
+    )
 }
 
 pub(crate) fn key_unreadable(path: &Path, detail: &str) -> Failure {
@@ -212,53 +267,95 @@ pub(crate) fn store_failed(path: &Path, error: &StoreError) -> Failure {
 
 /// The same after a report of the running server, which names the code only.
 pub(crate) fn store_failed_there(code: &str) -> Failure {
-    Failure::new("store_failed", Exit::Store, format!("the running server's store failed ({code})"))
-        .why("Nothing is acknowledged that is not durable. What was acknowledged is kept.")
-        .next("find out more", "waxwingd doctor")
+    Failure::new(
+        "store_failed",
+        Exit::Store,
+        format!("the running server's store failed ({code})"),
+    )
+    .why("Nothing is acknowledged that is not durable. What was acknowledged is kept.")
+    .next("find out more", "waxwingd doctor")
 }
 
 pub(crate) fn unknown_account(account: &str) -> Failure {
-    Failure::new("account_unknown", Exit::NotFound, format!("there is no account `{}` on this server", account.escape_debug()))
-        .why("A closed account leaves nothing but a keyed hash of its name, for 90 days.")
-        .next("what is stored at all", "waxwingd disclose --fields")
+    Failure::new(
+        "account_unknown",
+        Exit::NotFound,
+        format!(
+            "there is no account `{}` on this server",
+            account.escape_debug()
+        ),
+    )
+    .why("A closed account leaves nothing but a keyed hash of its name, for 90 days.")
+    .next("what is stored at all", "waxwingd disclose --fields")
 }
 
 pub(crate) fn unknown_invite(id: &str) -> Failure {
-    Failure::new("invite_unknown", Exit::NotFound, format!("there is no invite `{}`", id.escape_debug()))
-        .why("Nothing was revoked.")
-        .next("see them", "waxwingd invite list")
+    Failure::new(
+        "invite_unknown",
+        Exit::NotFound,
+        format!("there is no invite `{}`", id.escape_debug()),
+    )
+    .why("Nothing was revoked.")
+    .next("see them", "waxwingd invite list")
 }
 
 pub(crate) fn ambiguous_invite(id: &str) -> Failure {
-    Failure::new("invite_ambiguous", Exit::User, format!("several invites begin with `{}`", id.escape_debug()))
-        .why("Nothing was revoked.")
-        .next("see them", "waxwingd invite list")
+    Failure::new(
+        "invite_ambiguous",
+        Exit::User,
+        format!("several invites begin with `{}`", id.escape_debug()),
+    )
+    .why("Nothing was revoked.")
+    .next("see them", "waxwingd invite list")
 }
 
 pub(crate) fn grep_too_short(length_min: usize) -> Failure {
-    Failure::new("text_too_short", Exit::User, format!("a text of {length_min} bytes or more is needed"))
-        .why("Shorter ones are found everywhere by chance.")
-        .next("for example", "waxwingd disclose --grep 'lunch at one?'")
+    Failure::new(
+        "text_too_short",
+        Exit::User,
+        format!("a text of {length_min} bytes or more is needed"),
+    )
+    .why("Shorter ones are found everywhere by chance.")
+    .next("for example", "waxwingd disclose --grep 'lunch at one?'")
 }
 
 pub(crate) fn no_such_page(command: &str) -> Failure {
-    Failure::new("command_unknown", Exit::NotFound, format!("there is no command `{}`", command.escape_debug()))
-        .next("see them", "waxwingd --help")
+    Failure::new(
+        "command_unknown",
+        Exit::NotFound,
+        format!("there is no command `{}`", command.escape_debug()),
+    )
+    .next("see them", "waxwingd --help")
 }
 
 pub(crate) fn dumps_not_forbidden(error: &io::Error) -> Failure {
-    Failure::new("memory_exposed", Exit::Fault, format!("the server's memory cannot be closed to other processes: {error}"))
-        .why("The server's key is in it, and clients' addresses as long as they are connected.")
-        .next("serve nevertheless", "waxwingd serve --allow-memory-inspection")
+    Failure::new(
+        "memory_exposed",
+        Exit::Fault,
+        format!("the server's memory cannot be closed to other processes: {error}"),
+    )
+    .why("The server's key is in it, and clients' addresses as long as they are connected.")
+    .next(
+        "serve nevertheless",
+        "waxwingd serve --allow-memory-inspection",
+    )
 }
 
 pub(crate) fn runtime_failed(error: &io::Error) -> Failure {
-    Failure::new("machine", Exit::Fault, format!("the operating system refused what a server needs: {error}"))
-        .next("find out more", "waxwingd doctor")
+    Failure::new(
+        "machine",
+        Exit::Fault,
+        format!("the operating system refused what a server needs: {error}"),
+    )
+    .next("find out more", "waxwingd doctor")
 }
 
 pub(crate) fn doctor_found(problems: usize) -> Failure {
-    Failure::new("doctor_found_problems", Exit::User, format!("{problems} of the checks failed"))
-        .why("Each says above what to do.")
-        .next("check again", "waxwingd doctor")
+    Failure::new(
+        "doctor_found_problems",
+        Exit::User,
+        format!("{problems} of the checks failed"),
+    )
+    .why("Each says above what to do.")
+    .next("check again", "waxwingd doctor")
 }

@@ -10,14 +10,14 @@ Examples:
   waxwingd disclose alice                everything that is stored about alice
   waxwingd disclose --grep 'some text'   whether a text lies anywhere in the data folder";
 
-pub(crate) const DATA: &str =
-    "The data folder [default: $WAXWINGD_DATA, then ~/.local/share/waxwingd, for root /var/lib/waxwingd]";
+pub(crate) const DATA: &str = "The data folder [default: $WAXWINGD_DATA, then ~/.local/share/waxwingd, for root /var/lib/waxwingd]";
 pub(crate) const JSON: &str = "Print one JSON object a line";
 pub(crate) const NO_COLOR: &str = "Print no colours";
 pub(crate) const QUIET: &str = "Print results and errors only";
 pub(crate) const VERBOSE: &str = "Log more; never anything that identifies a user";
 
-pub(crate) const UP: &str = "Make keys and configuration where there are none, serve, print an invite";
+pub(crate) const UP: &str =
+    "Make keys and configuration where there are none, serve, print an invite";
 pub(crate) const UP_EXAMPLES: &str = "\
 Examples:
   waxwingd up --name home.example

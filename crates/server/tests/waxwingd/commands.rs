@@ -24,7 +24,11 @@ fn every_command_has_help() {
         for help in ["--help", "-h"] {
             let said = say(command(&[arguments, &[help]].concat()));
             assert_eq!(said.code, 0, "{arguments:?}");
-            assert!(said.out.contains("Usage: waxwingd"), "{arguments:?}: {}", said.out);
+            assert!(
+                said.out.contains("Usage: waxwingd"),
+                "{arguments:?}: {}",
+                said.out
+            );
             assert!(said.err.is_empty(), "{arguments:?}: {}", said.err);
         }
     }
@@ -38,7 +42,11 @@ fn wrong_usage_has_its_own_exit_code_and_a_suggestion() {
     let near = say(command(&["disclos"]));
     assert_eq!(near.code, 2);
     assert!(near.err.contains("disclose"), "{near:?}");
-    for wrong in [&["up", "--nonsense"][..], &["invite", "new", "--uses", "0"], &["invite", "new", "--expires", "soon"]] {
+    for wrong in [
+        &["up", "--nonsense"][..],
+        &["invite", "new", "--uses", "0"],
+        &["invite", "new", "--expires", "soon"],
+    ] {
         assert_eq!(say(command(wrong)).code, 2, "{wrong:?}");
     }
 }
@@ -72,7 +80,15 @@ fn doctor_examines_a_server_that_runs_and_one_that_does_not() {
         check.unwrap_or_else(|| panic!("{name} in {report}"))["verdict"].clone()
     };
     let report = place.run(&["doctor", "--json"]).json();
-    for name in ["configuration", "permissions", "server key", "clock", "disk", "port", "store"] {
+    for name in [
+        "configuration",
+        "permissions",
+        "server key",
+        "clock",
+        "disk",
+        "port",
+        "store",
+    ] {
         assert_eq!(verdict(&report, name), "ok", "{report}");
     }
     let server = place.up();

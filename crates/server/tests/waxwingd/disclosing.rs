@@ -13,7 +13,9 @@ fn disclose_shows_what_is_stored_and_nothing_of_others() {
     let place = Place::new();
     let server = place.up();
     let invite: InviteLink = server.text("invite").parse().unwrap();
-    place.run(&["disclose", "alice", "--json"]).failed_with(7, "account_unknown");
+    place
+        .run(&["disclose", "alice", "--json"])
+        .failed_with(7, "account_unknown");
     let empty = place.run(&["disclose", "--json", "--grep", CANARY]).json();
     assert_eq!(empty["matches"], 0);
     assert!(empty["files"].as_u64().unwrap() > 3 && empty["bytes"].as_u64().unwrap() > 100);
@@ -32,13 +34,21 @@ fn disclose_shows_what_is_stored_and_nothing_of_others() {
     assert_eq!(running["name"], "alice");
     let text = running.to_string();
     assert!(text.contains(&hex(CANARY)), "{text}");
-    assert!(!text.contains(&hex("for bob alone")) && !text.contains("bob"), "{text}");
-    let by_key = place.run(&["disclose", running["account"].as_str().unwrap(), "--json"]).json();
+    assert!(
+        !text.contains(&hex("for bob alone")) && !text.contains("bob"),
+        "{text}"
+    );
+    let by_key = place
+        .run(&["disclose", running["account"].as_str().unwrap(), "--json"])
+        .json();
     assert_eq!(by_key["name"], "alice");
     let by_address = place.run(&["disclose", "alice@127.0.0.1", "--json"]).json();
     assert_eq!(by_address["account"], running["account"]);
     let people = place.run(&["disclose", "alice"]);
-    assert!(people.out.contains("Not stored: message text"), "{people:?}");
+    assert!(
+        people.out.contains("Not stored: message text"),
+        "{people:?}"
+    );
     assert!(people.err.is_empty(), "{people:?}");
     // The planted leak: an "envelope" that is no ciphertext is found.
     let found = place.run(&["disclose", "--json", "--grep", CANARY]).json();
@@ -62,13 +72,26 @@ fn every_stored_field_is_in_the_reviewed_list() {
         alice.send_to(&network, b"sealed", 1).await;
     });
     let listed = place.run(&["disclose", "--fields", "--json"]).json();
-    let fields: Vec<&str> =
-        listed["fields"].as_array().unwrap().iter().map(|field| field["field"].as_str().unwrap()).collect();
+    let fields: Vec<&str> = listed["fields"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|field| field["field"].as_str().unwrap())
+        .collect();
     let disclosed = place.run(&["disclose", "alice", "--json"]).json();
     let mut count = 0;
     for table in disclosed["tables"].as_array().unwrap() {
-        for field in table["rows"].as_array().unwrap().iter().flat_map(|row| row.as_array().unwrap()) {
-            let name = format!("{}.{}", table["table"].as_str().unwrap(), field["field"].as_str().unwrap());
+        for field in table["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|row| row.as_array().unwrap())
+        {
+            let name = format!(
+                "{}.{}",
+                table["table"].as_str().unwrap(),
+                field["field"].as_str().unwrap()
+            );
             assert!(fields.contains(&name.as_str()), "{name} is not in the list");
             count += 1;
         }
@@ -84,5 +107,7 @@ fn what_to_disclose_must_be_said_once() {
     place.init();
     assert_eq!(place.run(&["disclose"]).code, 2);
     assert_eq!(place.run(&["disclose", "alice", "--fields"]).code, 2);
-    place.run(&["disclose", "--json", "--grep", "abc"]).failed_with(1, "text_too_short");
+    place
+        .run(&["disclose", "--json", "--grep", "abc"])
+        .failed_with(1, "text_too_short");
 }

@@ -72,7 +72,9 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -87,7 +89,8 @@ impl Place {
     }
 
     pub(crate) fn init(&self) -> Value {
-        self.run(&["init", "--json", "--listen", "127.0.0.1:0"]).json()
+        self.run(&["init", "--json", "--listen", "127.0.0.1:0"])
+            .json()
     }
 
     pub(crate) fn up(&self) -> Server {
@@ -106,8 +109,20 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_as(command(arguments), data)
+    }
+
+    /// A server that can write files of at most so many blocks of 512 bytes.
+    pub(crate) fn start_limited(data: &Path, blocks: u32) -> Self {
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, PROGRAM, "serve"]);
+        Self::start_as(shell, data)
+    }
+
+    fn start_as(mut command: Command, data: &Path) -> Self {
         let errors = data.with_extension("stderr");
-        let mut child = command(arguments)
+        let mut child = command
             .arg("--json")
             .arg("--data")
             .arg(data)
@@ -122,7 +137,12 @@ impl Server {
             let status = child.wait();
             panic!("it did not start: {status:?} {line:?} {}", read(&errors));
         });
-        Self { child, _out: out, errors, ready }
+        Self {
+            child,
+            _out: out,
+            errors,
+            ready,
+        }
     }
 
     pub(crate) fn text(&self, field: &str) -> &str {
@@ -142,9 +162,14 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    /// Sends a signal and waits for the end. The bound is generous: it finds hangs, no slowness.
-    pub(crate) fn end_by(mut self, signal: Signal) -> (ExitStatus, String) {
+    /// Sends a signal and waits for the end.
+    pub(crate) fn end_by(self, signal: Signal) -> (ExitStatus, String) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+        self.end()
+    }
+
+    /// Waits for the end. The bound is generous: it finds hangs, no slowness.
+    pub(crate) fn end(mut self) -> (ExitStatus, String) {
         let limit = Instant::now() + Duration::from_secs(60);
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -83,8 +83,10 @@ fn a_restarted_server_resets_the_connections_that_it_forgot() {
         QuicListener::bind(at, &identity(1), &keys(), ListenerSettings::default()).unwrap()
     });
     let reason = clients.block_on(async {
-        let (mut send, _recv) = ours.open().await.unwrap();
-        send.send(&status(), limits::FRAME_SIZE_MAX).await.unwrap();
+        // Any packet will do; one of the client's own may have told it before.
+        if let Ok((mut send, _recv)) = ours.open().await {
+            let _ = send.send(&status(), limits::FRAME_SIZE_MAX).await;
+        }
         ours.closed().await
     });
     assert_eq!(reason, CloseReason::Reset);

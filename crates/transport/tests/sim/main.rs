@@ -15,6 +15,7 @@ mod faults;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
 use waxwing_proto::{KeyPin, ServerAddress, limits, v1};
 use waxwing_transport::rpc::{Greeting, ServerConnection};
 use waxwing_transport::sim::{
