@@ -39,7 +39,7 @@ pub(crate) enum Call {
     /// Answer: [`objects::Registered`].
     #[serde(rename = "account.recover")]
     Recover { server: String, words: Words },
-    /// Answer: [`objects::Devices`].
+    /// Answer: a list of [`objects::Device`].
     #[serde(rename = "devices.list")]
     Devices {},
     /// Answer: [`objects::LinkCode`].
@@ -181,7 +181,10 @@ pub(crate) enum Notice {
     /// Something that the user must look at.
     Alarm {
         code: crate::fault::Code,
+        /// The contact; this account's address where it is about the account itself.
         contact: String,
+        /// Whether it is about the account itself.
+        own: bool,
         blocks_sending: bool,
     },
     /// The account's connection is up, or not.
@@ -200,8 +203,10 @@ pub(crate) enum Notice {
     ClockSkew { skew_s: i64 },
     /// The watcher was too slow and has missed some: ask for what matters.
     Missed,
-    /// The host ends.
+    /// The host ends; another process may take its place.
     Ending,
+    /// The host ends, because somebody asked for `lock`.
+    Locked,
     /// A notice of a later version.
     #[serde(other)]
     Unknown,

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The whole life of the process `waxwing`: from arguments to an exit code.
 
+use core::task::Poll;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::{Cli, Global};
 use crate::commands;
@@ -48,12 +49,14 @@ fn block_on(command: crate::cli::Command, global: &Global, console: Console) -> 
         // A file-size limit is to come as an error of the write, which the store understands, not
         // as a signal that kills.
         let _limit = signal(platform::file_size_signal());
+        // Before anybody can know that this process is there.
+        let mut interrupts = Interrupts::new();
         let mut context = Context::new(console, global)?;
         tokio::select! {
             biased;
             outcome = commands::run(command, &mut context) => outcome,
             // The background process ends in its own order.
-            () = interrupted(), if !in_background => Err(Code::Interrupted.into()),
+            () = interrupts.next(), if !in_background => Err(Code::Interrupted.into()),
         }
     });
     // A thread that waits for the keyboard must not keep the process.
@@ -61,21 +64,40 @@ fn block_on(command: crate::cli::Command, global: &Global, console: Console) -> 
     outcome
 }
 
-/// Completes when the process is asked to end. From then on such requests no longer kill it.
-pub(crate) async fn interrupted() {
-    let wait = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => {
-                signal.recv().await;
+/// Requests to end: an interrupt, a termination, a terminal that is gone. From the moment that this
+/// is made they no longer kill the process.
+pub(crate) struct Interrupts(Vec<Signal>);
+
+impl Interrupts {
+    pub(crate) fn new() -> Self {
+        let kinds = [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+        ];
+        // One that cannot be listened for kills the process, which loses nothing either.
+        Self(
+            kinds
+                .into_iter()
+                .filter_map(|kind| signal(kind).ok())
+                .collect(),
+        )
+    }
+
+    /// Completes at the next request.
+    pub(crate) async fn next(&mut self) {
+        core::future::poll_fn(|context| {
+            let asked = self
+                .0
+                .iter_mut()
+                .any(|signal| signal.poll_recv(context).is_ready());
+            if asked {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
             }
-            // Then the signal kills the process, which loses nothing either.
-            Err(_) => core::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::hangup()) => {}
+        })
+        .await;
     }
 }
 
@@ -86,6 +108,8 @@ fn conclude(outcome: Outcome, console: &Console) -> Exit {
         Err(fault) if fault.code == Code::Output && fault.cause.as_deref() == Some(BROKEN_PIPE) => {
             Exit::Ok
         }
+        // Whoever interrupts knows that; the exit code says it to programs.
+        Err(fault) if fault.code == Code::Interrupted && !console.json => Exit::Interrupted,
         Err(fault) => {
             console.fail(&fault);
             fault.code.exit()

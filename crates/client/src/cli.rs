@@ -26,7 +26,8 @@ Examples:
   waxwing send bob 'lunch at 1?'                   send a message
   waxwing receive --follow                         read what arrives
 
-Every command has --help. Folders: see `waxwing doctor`."
+Every command has --help. Folders are $XDG_CONFIG_HOME/waxwing and $XDG_DATA_HOME/waxwing, or
+config and data under $WAXWING_HOME where that is set; see `waxwing doctor`."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::cli::Global;
 use crate::fault::{Code, Fault, Outcome};
+use crate::text::faults::Explanation;
 use crate::{platform, text};
 
 /// How this invocation talks.
@@ -129,9 +130,17 @@ impl Console {
 
     /// Says why a command failed.
     pub(crate) fn fail(&self, fault: &Fault) {
-        let explanation = text::faults::explain(fault, &self.program);
+        self.explain("error", fault, &text::faults::explain(fault, &self.program));
+    }
+
+    /// Says something that the user must look at, while the command goes on.
+    pub(crate) fn alarm(&self, fault: &Fault) {
+        self.explain("alarm", fault, &text::faults::alarm(fault, &self.program));
+    }
+
+    fn explain(&self, kind: &'static str, fault: &Fault, explanation: &Explanation) {
         if self.json {
-            let error = text::faults::ErrorLine::new(fault, &explanation);
+            let error = text::faults::ErrorLine::new(kind, fault, explanation);
             if let Ok(line) = serde_json::to_string(&error) {
                 self.say(&line);
             }
@@ -140,7 +149,7 @@ impl Console {
         let head = paint(
             self.colour_errors,
             Tone::Bad,
-            &format!("error[{}]:", fault.code.as_str()),
+            &format!("{kind}[{}]:", fault.code.as_str()),
         );
         self.say(&format!("{head} {}", explanation.what));
         if !explanation.why.is_empty() {

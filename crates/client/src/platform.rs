@@ -163,7 +163,8 @@ impl LockFile {
     }
 }
 
-/// The terminal's settings, to be put back when a prompt is interrupted.
+/// The terminal's settings, put back when this is dropped: a prompt that hides what is typed may be
+/// interrupted at any moment.
 #[derive(Debug)]
 pub(crate) struct TerminalSettings(Option<Termios>);
 
@@ -172,9 +173,10 @@ impl TerminalSettings {
     pub(crate) fn keep() -> Self {
         Self(rustix::termios::tcgetattr(io::stdin()).ok())
     }
+}
 
-    /// Puts them back.
-    pub(crate) fn restore(&self) {
+impl Drop for TerminalSettings {
+    fn drop(&mut self) {
         if let Some(settings) = &self.0 {
             let _ = rustix::termios::tcsetattr(io::stdin(), OptionalActions::Now, settings);
         }

@@ -126,8 +126,14 @@ impl Session {
                 // Somebody made or removed the profile meanwhile: look again.
                 Some(lock) if context.profile.exists() == is_new => drop(lock),
                 Some(lock) => {
-                    let (hosting, client) =
-                        Hosting::begin(&context.profile, lock, passphrase, is_new, mode).await?;
+                    let (hosting, client) = Hosting::begin(
+                        &context.profile,
+                        lock,
+                        (passphrase, is_new),
+                        mode,
+                        context.timeout,
+                    )
+                    .await?;
                     return Ok(Self {
                         client,
                         hosting: Some(hosting),
@@ -216,8 +222,16 @@ async fn ended(hosting: Option<&Hosting>) -> Fault {
 
 /// Connects to the host of a profile, if there is one that answers.
 pub(crate) async fn attach(profile: &Profile) -> Outcome<Option<Client>> {
+    match connect(profile).await? {
+        Some(client) => Ok(client.greet().await?.map(|(client, _)| client)),
+        None => Ok(None),
+    }
+}
+
+/// Connects to the host of a profile, whatever its version is.
+pub(crate) async fn connect(profile: &Profile) -> Outcome<Option<Client>> {
     match profile.host_socket() {
-        Some(path) => Ok(Client::connect(&path).await?.map(|(client, _)| client)),
+        Some(path) => Client::connect(&path).await,
         None => Ok(None),
     }
 }

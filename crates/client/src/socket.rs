@@ -2,6 +2,7 @@
 //! The profile's private socket: how the process that hosts the engine serves the others.
 
 pub(crate) mod client;
+mod contacts;
 mod notices;
 pub(crate) mod resolve;
 pub(crate) mod server;

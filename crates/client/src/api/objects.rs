@@ -176,6 +176,8 @@ pub(crate) struct Chat {
     pub(crate) kind: String,
     pub(crate) name: String,
     pub(crate) account: String,
+    /// Whether the contact asked to write, and the user has not decided.
+    pub(crate) request: bool,
 }
 
 /// Who wrote a message.
@@ -252,12 +254,13 @@ impl Verification {
 
 impl Message {
     /// A message in a conversation with `contact`, read by the account `own`.
-    pub(crate) fn of(message: notice::Message, contact: &str, own: &str) -> Self {
+    pub(crate) fn of(message: notice::Message, contact: &str, request: bool, own: &str) -> Self {
         let outgoing = message.direction == Direction::Outgoing;
         let chat = Chat {
             kind: "direct".to_owned(),
             name: contact.to_owned(),
             account: message.contact.to_hex(),
+            request,
         };
         let from = From {
             name: if outgoing { own } else { contact }.to_owned(),

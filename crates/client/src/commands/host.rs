@@ -10,12 +10,12 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
-use crate::api::objects::Host;
-use crate::api::{Call, VERSION};
+use crate::api::Call;
+use crate::app::Interrupts;
 use crate::cli::{HostArgs, Unlock};
 use crate::fault::{Code, Fault, Outcome};
 use crate::platform;
-use crate::session::{Context, Session, attach};
+use crate::session::{Context, Session, connect};
 
 /// How long the background process may take to open the store.
 const START: Duration = Duration::from_secs(30);
@@ -39,8 +39,9 @@ struct Changed {
 
 pub(super) async fn unlock(arguments: Unlock, context: &mut Context) -> Outcome {
     context.profile.must_exist()?;
-    if let Some(mut client) = attach(&context.profile).await? {
-        let host: Host = client.call(&Call::Hello { version: VERSION }).await?;
+    if let Some(client) = connect(&context.profile).await?
+        && let Some((_, host)) = client.greet().await?
+    {
         if host.mode != "background" {
             return Err(Fault::new(Code::HostFailed).because("a running command holds the profile"));
         }
@@ -90,7 +91,7 @@ pub(super) async fn unlock(arguments: Unlock, context: &mut Context) -> Outcome 
 
 pub(super) async fn lock(context: &Context) -> Outcome {
     context.profile.must_exist()?;
-    let Some(mut client) = attach(&context.profile).await? else {
+    let Some(mut client) = connect(&context.profile).await? else {
         return say(context, "locked", false, "already locked");
     };
     client.call::<()>(&Call::Lock {}).await?;
@@ -119,6 +120,7 @@ fn say(context: &Context, kind: &'static str, changed: bool, text: &str) -> Outc
 /// The background process. What it has to say it says once, to the `unlock` that started it.
 pub(super) async fn host(arguments: &HostArgs, context: &mut Context) -> Outcome {
     platform::detach();
+    let mut interrupts = Interrupts::new();
     let opened = Session::open_background(context).await.and_then(|session| {
         if session.is_host() {
             Ok(session)
@@ -149,7 +151,7 @@ pub(super) async fn host(arguments: &HostArgs, context: &mut Context) -> Outcome
     let fault = tokio::select! {
         biased;
         fault = session.ended() => Some(fault),
-        () = crate::app::interrupted() => None,
+        () = interrupts.next() => None,
         () = lifetime => None,
     };
     session.close().await;

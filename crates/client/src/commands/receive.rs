@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `receive`: prints what has not been shown yet, and marks it as shown after it was printed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -49,14 +50,17 @@ async fn rounds(
     session.watch().await?;
     loop {
         print_unread(session, printed_up_to, console).await?;
+        let status: Status = session.call(&Call::Status {}).await?;
+        match status.link_error {
+            _ if status.account.is_none() => return Err(Code::NotRegistered.into()),
+            // What waiting does not mend.
+            Some(code @ (Code::DeviceRemoved | Code::RestoredStore)) => return Err(code.into()),
+            _ => {}
+        }
         let Some(until) = until else {
             wait_for_more(session, console).await?;
             continue;
         };
-        let status: Status = session.call(&Call::Status {}).await?;
-        if status.account.is_none() {
-            return Err(Code::NotRegistered.into());
-        }
         if status.drained {
             // What came between the last look and the drain.
             return print_unread(session, printed_up_to, console).await;
@@ -97,6 +101,16 @@ async fn print_unread(
             console.show(message, |console| results::message(message, console))?;
             *printed_up_to = (*printed_up_to).max(message.position());
         }
+        let requests: BTreeSet<&str> = messages
+            .iter()
+            .filter(|message| message.chat.request && !message.from.own)
+            .map(|message| message.chat.name.as_str())
+            .collect();
+        if !console.json {
+            requests
+                .iter()
+                .try_for_each(|name| console.note(&results::request(name, console)))?;
+        }
         if messages.is_empty() {
             return Ok(());
         }
@@ -115,7 +129,8 @@ async fn wait_for_more(session: &mut Session, console: &Console) -> Outcome {
             Notice::Arrived | Notice::Missed | Notice::Drained | Notice::Online { .. } => {
                 return Ok(());
             }
-            Notice::Alarm { code, contact, .. } => console.fail(&Fault::new(code).about(contact)),
+            Notice::Alarm { own: true, .. } => return Ok(()),
+            Notice::Alarm { code, contact, .. } => console.alarm(&Fault::new(code).about(contact)),
             Notice::Expired { day, count } => console.say(&faults::expired(&day, count)),
             Notice::ClockSkew { skew_s } => console.say(&faults::clock_skew(skew_s)),
             Notice::Contacts => {}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use waxwing_proto::limits::TEXT_SIZE_MAX;
 
-use crate::api::objects::{Message, Queued, Sent, State};
+use crate::api::objects::{Contact, Message, Queued, Sent, State};
 use crate::api::{Call, Notice};
 use crate::cli::Send;
 use crate::fault::{Code, Fault, Outcome};
@@ -70,17 +70,30 @@ async fn follow(
                 return Ok(state);
             }
             Ok(Notice::Alarm {
+                own: true,
                 code,
                 contact,
-                blocks_sending: true,
+                ..
+            }) => {
+                return Err(Fault::new(code).about(contact));
+            }
+            Ok(Notice::Alarm {
+                code,
+                contact,
+                blocks_sending,
+                ..
             }) => {
                 let call = Call::FindContact {
                     contact: queued.contact.clone(),
                 };
-                let about: crate::api::objects::Contact = session.call(&call).await?;
-                if about.name == contact {
-                    return Err(Fault::new(code).about(contact));
+                let about: Contact = session.call(&call).await?;
+                let fault = Fault::new(code).about(contact.as_str());
+                match (about.name == contact, blocks_sending) {
+                    (true, true) => return Err(fault),
+                    (true, false) => context.console.alarm(&fault),
+                    (false, _) => {}
                 }
+                continue;
             }
             Ok(Notice::Missed) => {}
             Err(fault) if fault.code == Code::HostLost => {

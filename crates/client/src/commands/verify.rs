@@ -39,7 +39,12 @@ async fn with(session: &mut Session, arguments: Verify, context: &Context) -> Ou
                 return Ok(());
             }
             if !console.confirm(prompts::SAME_NUMBER).await? {
-                return Err(Code::NotConfirmed.into());
+                // Whoever only wanted to see the number has seen it.
+                return if words {
+                    Err(Code::NotConfirmed.into())
+                } else {
+                    Ok(())
+                };
             }
             Evidence::Words
         }

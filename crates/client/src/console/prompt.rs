@@ -47,7 +47,7 @@ impl Console {
         }
         let mut errors = io::stderr();
         let _ = write!(errors, "{question} ").and_then(|()| errors.flush());
-        let settings = TerminalSettings::keep();
+        let _settings = TerminalSettings::keep();
         let answer = tokio::task::spawn_blocking(read);
         tokio::select! {
             biased;
@@ -56,11 +56,14 @@ impl Console {
                 Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     Err(Fault::new(otherwise))
                 }
-                Ok(Err(error)) => Err(Fault::new(Code::Input).because(error)),
+                // The terminal was reading without its own signals.
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                    Err(Code::Interrupted.into())
+                }
+                Ok(Err(error)) => Err(Fault::new(Code::Input).about("-").because(error)),
                 Err(_) => Err(Fault::bug("a prompt")),
             },
             _ = tokio::signal::ctrl_c() => {
-                settings.restore();
                 let _ = writeln!(errors);
                 // The reading thread still waits for a line: the process ends without it.
                 Err(Code::Interrupted.into())

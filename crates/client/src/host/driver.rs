@@ -5,27 +5,23 @@
 //! that several become durable together; everything behind them waits until the batch that it names
 //! is durable. That is the host's half of "write before send".
 
+mod exchange;
+
 use core::future::Future;
 use core::pin::Pin;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
-use waxwing_engine::{
-    Answer, Batch, BatchId, CommandError, CommandId, Effect, Engine, Event, LinkFailure, Now,
-    Plane, RequestFailure, RequestId,
-};
-use waxwing_identity::authentication::EXPORTER_LABEL;
-use waxwing_proto::{ServerAddress, v1};
+use waxwing_engine::{Answer, Batch, BatchId, CommandError, CommandId, Effect, Engine, Event, Now};
 use waxwing_storage::StoreError;
 use waxwing_storage::client::ClientStore;
-use waxwing_transport::{Clock, Connection, Dialer, Entropy, EntropyRng};
+use waxwing_transport::{Clock, Dialer, Entropy, EntropyRng};
 
 use super::account_link::AccountLink;
-use super::anonymous::{AnonymousPlane, Job};
-use super::connect;
+use super::anonymous::AnonymousPlane;
 use super::error::HostError;
-use super::handle::{Asked, Desk, Handle, LinkState};
+use super::handle::{Asked, Desk, Handle};
 use super::inbound::{self, Generation, Inbound};
 use crate::sealed_store::{SealedStore, SealedStoreError};
 
@@ -213,6 +209,8 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
             while let Some(effect) = self.engine.poll_effect() {
                 match effect {
                     Effect::Commit(batch) => self.commit(&batch)?,
+                    // A read shows what is on its way to the disk, so it waits for nothing.
+                    load @ Effect::Load { .. } => self.carry_out(load)?,
                     effect => self.held.push_back(effect),
                 }
             }
@@ -243,155 +241,6 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
         outcome.map_err(SealedStoreError::from)?;
         self.durable = batch;
         self.tell(Event::Committed(batch));
-        Ok(())
-    }
-
-    fn carry_out(&mut self, effect: Effect) -> Result<(), HostError> {
-        match effect {
-            Effect::Commit(batch) => self.commit(&batch)?,
-            Effect::Load { query, range } => {
-                let rows = self.store.load(&range)?;
-                self.tell(Event::Loaded { query, rows });
-            }
-            Effect::Connect(server) => self.connect(server),
-            Effect::Disconnect => {
-                self.account = None;
-                self.desk.link.send_replace(LinkState::Idle);
-            }
-            Effect::Request {
-                id,
-                plane,
-                server,
-                call,
-                deadline_ms,
-                ..
-            } => match plane {
-                Plane::Anonymous => self.anonymous.call(
-                    server,
-                    Job {
-                        id,
-                        call,
-                        deadline_ms,
-                    },
-                ),
-                Plane::Account => self.call(id, call, deadline_ms),
-            },
-            Effect::Subscribe => {
-                if let Some(account) = &mut self.account {
-                    account.subscribe();
-                }
-            }
-            Effect::Acknowledge { positions, .. } => {
-                let count = positions.len();
-                if self
-                    .account
-                    .as_ref()
-                    .is_some_and(|account| account.acknowledge(positions))
-                {
-                    self.unconfirmed = self.unconfirmed.saturating_add(count);
-                }
-            }
-            Effect::Answer {
-                command, result, ..
-            } => {
-                if let Some(reply) = self.replies.remove(&command) {
-                    // Whoever asked may have gone away; the answer is in the store too.
-                    let _ = reply.send(result);
-                }
-            }
-            Effect::Notify { notice, .. } => {
-                // Nobody may be watching.
-                let _ = self.desk.notices.send(notice);
-            }
-            _ => return Err(HostError::Bug("an effect that this host does not know")),
-        }
-        Ok(())
-    }
-
-    fn connect(&mut self, server: ServerAddress) {
-        // The old one first: its end must not be taken for the new one's.
-        self.account = None;
-        self.last_generation = Generation(self.last_generation.0.saturating_add(1));
-        self.account = Some(AccountLink::keep(
-            self.last_generation,
-            server,
-            (
-                Arc::clone(&self.dialer),
-                Arc::clone(&self.clock) as Arc<dyn Clock>,
-                Arc::clone(&self.entropy),
-            ),
-            self.inbound_sender.clone(),
-        ));
-    }
-
-    fn call(&mut self, id: RequestId, call: v1::request::Call, deadline_ms: u32) {
-        let connection = self
-            .account
-            .as_ref()
-            .and_then(|account| account.connection.clone());
-        let Some(connection) = connection else {
-            let outcome = Err(RequestFailure::Link(LinkFailure::Unreachable));
-            return self.tell(Event::Response { id, outcome });
-        };
-        let inbound = self.inbound_sender.clone();
-        self.calls.spawn(async move {
-            let outcome = connect::call(&connection, call, deadline_ms).await;
-            // The receiver is gone when the host has ended.
-            let _ = inbound.send(Inbound::Response { id, outcome }).await;
-        });
-    }
-
-    fn ask(&mut self, asked: Asked) {
-        self.last_command = CommandId(self.last_command.0.saturating_add(1));
-        let id = self.last_command;
-        self.replies.insert(id, asked.reply);
-        self.tell(Event::Command {
-            id,
-            command: *asked.command,
-        });
-    }
-
-    fn take(&mut self, inbound: Inbound) -> Result<(), HostError> {
-        let current = self.account.as_ref().map(|account| account.generation);
-        match inbound {
-            Inbound::Response { id, outcome } => self.tell(Event::Response { id, outcome }),
-            Inbound::LinkUp(generation, connection) if Some(generation) == current => {
-                self.link_up(*connection)?;
-            }
-            Inbound::LinkDown(generation, failure) if Some(generation) == current => {
-                self.unconfirmed = 0;
-                self.desk.link.send_replace(LinkState::Down(failure));
-                if let Some(account) = &mut self.account {
-                    account.down();
-                }
-                self.tell(Event::LinkDown(failure));
-            }
-            Inbound::Delivery(generation, event) if Some(generation) == current => {
-                if let v1::delivery::Event::Acknowledged(done) = &event {
-                    self.unconfirmed = self.unconfirmed.saturating_sub(done.positions.len());
-                }
-                self.tell(Event::Delivery(event));
-            }
-            // From a connection that was given up.
-            Inbound::LinkUp(..) | Inbound::LinkDown(..) | Inbound::Delivery(..) => {}
-        }
-        Ok(())
-    }
-
-    fn link_up(&mut self, connection: Connection) -> Result<(), HostError> {
-        // Fails only when the connection is gone already; then its end follows.
-        let Ok(exporter) = connection.link().exporter(EXPORTER_LABEL, b"") else {
-            return Ok(());
-        };
-        let server_time_ms = connection.server_time_ms();
-        if let Some(account) = &mut self.account {
-            account.up(connection);
-        }
-        self.desk.link.send_replace(LinkState::Up);
-        self.tell(Event::LinkUp {
-            exporter,
-            server_time_ms,
-        });
         Ok(())
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct Client {
     line: Vec<u8>,
     last_id: u64,
     notices: VecDeque<Notice>,
+    /// Whether the host has said that it was locked.
+    locked: bool,
 }
 
 impl Client {
@@ -37,11 +39,12 @@ impl Client {
             line: Vec::new(),
             last_id: 0,
             notices: VecDeque::new(),
+            locked: false,
         }
     }
 
-    /// Connects to a host's socket and greets; `None` when nobody listens there.
-    pub(crate) async fn connect(path: &Path) -> Outcome<Option<(Self, objects::Host)>> {
+    /// Connects to a host's socket; `None` when nobody listens there.
+    pub(crate) async fn connect(path: &Path) -> Outcome<Option<Self>> {
         let Ok(stream) = UnixStream::connect(path).await else {
             return Ok(None);
         };
@@ -52,16 +55,19 @@ impl Client {
         {
             return Err(Fault::new(Code::FolderUnusable).about(path.display().to_string()));
         }
-        let mut client = Self::over(Box::new(stream));
-        match client
+        Ok(Some(Self::over(Box::new(stream))))
+    }
+
+    /// Makes sure that the host is of this version; `None` when it ends just now.
+    pub(crate) async fn greet(mut self) -> Outcome<Option<(Self, objects::Host)>> {
+        match self
             .call(&Call::Hello {
                 version: api::VERSION,
             })
             .await
         {
-            Ok(host) => Ok(Some((client, host))),
-            // It ends just now.
-            Err(fault) if fault.code == Code::HostLost => Ok(None),
+            Ok(host) => Ok(Some((self, host))),
+            Err(fault) if matches!(fault.code, Code::HostLost | Code::Locked) => Ok(None),
             Err(fault) => Err(fault),
         }
     }
@@ -77,7 +83,7 @@ impl Client {
         }
         wire::write_line(&mut self.writer, &request)
             .await
-            .map_err(|_| lost())?;
+            .map_err(|_| self.lost())?;
         loop {
             let outgoing = self.read().await?;
             if outgoing.id.as_ref() != Some(&Value::from(id)) {
@@ -103,7 +109,7 @@ impl Client {
     pub(crate) async fn notice(&mut self) -> Outcome<Notice> {
         loop {
             match self.notices.pop_front() {
-                Some(Notice::Ending) => return Err(lost()),
+                Some(Notice::Ending | Notice::Locked) => return Err(self.lost()),
                 Some(notice) => return Ok(notice),
                 None => {
                     let outgoing = self.read().await?;
@@ -116,7 +122,7 @@ impl Client {
     async fn read(&mut self) -> Outcome<Outgoing> {
         match wire::read_line(&mut self.reader, &mut self.line).await {
             Ok(Some(())) => {}
-            _ => return Err(lost()),
+            _ => return Err(self.lost()),
         }
         let line = core::mem::take(&mut self.line);
         serde_json::from_slice(&line).map_err(|_| Fault::bug("a line of the host"))
@@ -127,11 +133,17 @@ impl Client {
             .params
             .and_then(|params| serde_json::from_value(params).ok());
         if let (Some("notice"), Some(notice)) = (outgoing.method.as_deref(), notice) {
+            self.locked |= notice == Notice::Locked;
             self.notices.push_back(notice);
         }
     }
-}
 
-fn lost() -> Fault {
-    Code::HostLost.into()
+    /// What the end of the connection means.
+    fn lost(&self) -> Fault {
+        if self.locked {
+            Code::Locked.into()
+        } else {
+            Code::HostLost.into()
+        }
+    }
 }

@@ -38,11 +38,22 @@ async fn put(notice: EngineNotice, service: &Service) -> Notice {
             state: state.into(),
         },
         EngineNotice::ContactChanged(_) => Notice::Contacts,
-        EngineNotice::Alarm(alarm) => Notice::Alarm {
-            code: alarm.kind.into(),
-            contact: service.label(alarm.account).await,
-            blocks_sending: alarm.blocks_sending,
-        },
+        EngineNotice::Alarm(alarm) => {
+            let status = service.engine_status().await.ok();
+            let own = status
+                .as_ref()
+                .is_some_and(|status| status.account == Some(alarm.account));
+            let contact = match status {
+                Some(status) if own => status.address,
+                _ => service.label(alarm.account).await,
+            };
+            Notice::Alarm {
+                code: alarm.kind.into(),
+                contact,
+                own,
+                blocks_sending: alarm.blocks_sending,
+            }
+        }
         EngineNotice::DevicesChanged => Notice::Devices,
         EngineNotice::Online(online) => Notice::Online { online },
         EngineNotice::Drained => Notice::Drained,

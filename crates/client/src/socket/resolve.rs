@@ -88,11 +88,14 @@ impl Service {
             let name = parse(name, Code::NameInvalid).map_err(|fault| fault.about(who.as_str()))?;
             Command::AddContactByName { name, label }
         };
-        match self
-            .command(command)
-            .await
-            .map_err(|fault| fault.about_default(&who))?
-        {
+        let by_name = matches!(command, Command::AddContactByName { .. });
+        let answer = self.command(command).await.map_err(|mut fault| {
+            if by_name && fault.code == Code::ContactUnknown {
+                fault.code = Code::NameUnknown;
+            }
+            fault.about_default(&who)
+        })?;
+        match answer {
             Answer::Contact(contact) => json(&objects::Contact::from(contact)),
             _ => Err(unexpected()),
         }
@@ -114,19 +117,20 @@ impl Service {
             return Err(unexpected());
         };
         let own = self.engine_status().await?.address;
-        let labels: BTreeMap<AccountKey, String> = self
+        let contacts: BTreeMap<AccountKey, ContactSummary> = self
             .contacts()
             .await?
             .into_iter()
-            .map(|contact| (contact.account, contact.label))
+            .map(|contact| (contact.account, contact))
             .collect();
         let objects: Vec<objects::Message> = messages
             .into_iter()
             .map(|message| {
-                let account = message.contact;
-                let key = account.to_hex();
-                let label = labels.get(&account).map_or(key.as_str(), String::as_str);
-                objects::Message::of(message, label, &own)
+                let key = message.contact.to_hex();
+                let contact = contacts.get(&message.contact);
+                let label = contact.map_or(key.as_str(), |contact| contact.label.as_str());
+                let request = contact.is_some_and(|contact| contact.request);
+                objects::Message::of(message, label, request, &own)
             })
             .collect();
         json(&objects)

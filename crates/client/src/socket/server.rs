@@ -160,6 +160,11 @@ async fn serve(
             return;
         }
     }
+    let goodbye = if service.is_locked() {
+        Notice::Locked
+    } else {
+        Notice::Ending
+    };
     // Whoever asked before the end gets an answer if there is one soon.
     let last = async {
         while let Some(done) = calls.join_next().await {
@@ -167,7 +172,7 @@ async fn serve(
                 wire::write_line(&mut writer, &outgoing).await?;
             }
         }
-        wire::write_line(&mut writer, &notification(&Notice::Ending)).await
+        wire::write_line(&mut writer, &notification(&goodbye)).await
     };
     let _ = tokio::time::timeout(std::time::Duration::from_millis(LAST_CALLS_MS), last).await;
 }
@@ -222,7 +227,7 @@ mod tests {
     #[test]
     fn each_mistake_has_the_code_of_json_rpc() {
         assert_eq!(code("{"), wire::PARSE_ERROR);
-        assert_eq!(code("[]"), wire::PARSE_ERROR);
+        assert_eq!(code("1"), wire::PARSE_ERROR);
         assert_eq!(code("{}"), wire::INVALID_REQUEST);
         assert_eq!(
             code(r#"{"jsonrpc":"1.0","id":1,"method":"status"}"#),

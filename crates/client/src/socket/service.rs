@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{Mutex, OwnedMutexGuard, broadcast, watch};
-use waxwing_engine::command::{Evidence, Status};
+use waxwing_engine::command::Status;
 use waxwing_engine::{Answer, Command, CommandError};
 use waxwing_identity::links::{LinkCode, ServerLink};
 use waxwing_proto::DeviceId;
@@ -18,9 +18,6 @@ use crate::api::{self, Call, objects};
 use crate::fault::{Code, Fault, Outcome};
 use crate::host::{CommandFailure, Handle, HostError, LinkState};
 use crate::sealed_store::SealedStoreError;
-
-/// Messages in one answer: their bodies stay far below the length of a line.
-const MESSAGES_MAX: usize = 50;
 
 /// Who holds the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +54,11 @@ impl Service {
         }
     }
 
+    /// Whether somebody has asked for `lock`.
+    pub(super) fn is_locked(&self) -> bool {
+        *self.locked.borrow()
+    }
+
     /// Completes when somebody has asked for `lock`.
     pub(crate) async fn locked(&self) {
         let mut locked = self.locked.subscribe();
@@ -78,8 +80,7 @@ impl Service {
     }
 
     /// Keeps in mind what `status` says about the mailbox. Runs as long as the host.
-    pub(crate) async fn follow(&self) {
-        let mut notices = self.handle.notices();
+    pub(crate) async fn follow(&self, mut notices: broadcast::Receiver<waxwing_engine::Notice>) {
         loop {
             match notices.recv().await {
                 Ok(waxwing_engine::Notice::Drained) => self.drained.store(true, Ordering::Relaxed),
@@ -150,109 +151,6 @@ impl Service {
         }
     }
 
-    async fn answer_about_contacts(&self, call: Call) -> Outcome<Value> {
-        match call {
-            Call::AddContact { who, label } => self.add_contact(who, label).await,
-            Call::Contacts {} => {
-                let contacts = self.contacts().await?;
-                json(
-                    &contacts
-                        .into_iter()
-                        .map(objects::Contact::from)
-                        .collect::<Vec<_>>(),
-                )
-            }
-            Call::FindContact { contact } => {
-                json(&objects::Contact::from(self.find(&contact).await?))
-            }
-            Call::AcceptContact { contact } => {
-                let contact = self.find(&contact).await?.account;
-                self.changed(contact, Command::AcceptContact { contact })
-                    .await
-            }
-            Call::BlockContact { contact, blocked } => {
-                let contact = self.find(&contact).await?.account;
-                self.changed(contact, Command::BlockContact { contact, blocked })
-                    .await
-            }
-            Call::RenameContact { contact, label } => {
-                let contact = self.find(&contact).await?.account;
-                self.changed(contact, Command::RenameContact { contact, label })
-                    .await
-            }
-            Call::OwnLink {} => match self.command(Command::OwnContactLink).await? {
-                Answer::ContactLink(link) => json(&objects::OwnLink::new(link.to_string())),
-                _ => Err(unexpected()),
-            },
-            Call::Send { contact, body } => {
-                let found = self.find(&contact).await?;
-                let command = Command::Send {
-                    contact: found.account,
-                    body,
-                };
-                match self
-                    .command(command)
-                    .await
-                    .map_err(|fault| fault.about(found.label))?
-                {
-                    Answer::Queued { message_id, cursor } => json(&objects::Queued::new(
-                        message_id.to_hex(),
-                        cursor.to_string(),
-                        found.account.to_hex(),
-                    )),
-                    _ => Err(unexpected()),
-                }
-            }
-            Call::History {
-                contact,
-                before,
-                limit,
-            } => {
-                let contact = self.find(&contact).await?.account;
-                let limit = limit.min(MESSAGES_MAX);
-                self.messages(Command::History {
-                    contact,
-                    before,
-                    limit,
-                })
-                .await
-            }
-            Call::Unread { after, limit } => {
-                let limit = limit.min(MESSAGES_MAX);
-                self.messages(Command::Unread { after, limit }).await
-            }
-            Call::MarkShown { up_to } => self.done(Command::MarkShown { up_to }).await,
-            Call::Verification { contact } => {
-                let contact = self.find(&contact).await?;
-                let command = Command::Verification {
-                    contact: contact.account,
-                };
-                match self.command(command).await? {
-                    Answer::Verification(verification) => {
-                        json(&objects::Verification::of(contact.label, verification))
-                    }
-                    _ => Err(unexpected()),
-                }
-            }
-            Call::Verify { contact, evidence } => {
-                let contact = self.find(&contact).await?;
-                let evidence = match evidence {
-                    api::Evidence::Qr { payload } => Evidence::QrPayload(payload),
-                    api::Evidence::Fingerprint { hex } => Evidence::Fingerprint(hex),
-                    api::Evidence::Words => Evidence::SafetyNumberCompared,
-                };
-                let command = Command::Verify {
-                    contact: contact.account,
-                    evidence,
-                };
-                self.changed(contact.account, command)
-                    .await
-                    .map_err(|fault| fault.about(contact.label))
-            }
-            _ => Err(Fault::bug("a method without an answer")),
-        }
-    }
-
     fn hello(&self, version: u32) -> Outcome<Value> {
         if version != api::VERSION {
             return Err(Code::HostVersion.into());
@@ -275,12 +173,17 @@ impl Service {
 
     async fn status(&self) -> Outcome<objects::Status> {
         let status = self.engine_status().await?;
-        let server_link = match self.command(Command::OwnContactLink).await {
+        let own_link = self.command(Command::OwnContactLink).await;
+        let server_link = match &own_link {
             Ok(Answer::ContactLink(link)) => ServerLink::new(link.server().clone()).ok(),
             _ => None,
         };
-        let link_error = match *self.handle.link().borrow() {
-            LinkState::Down(failure) => Some(Code::from(failure)),
+        let link_error = match (own_link, *self.handle.link().borrow()) {
+            // A device that may not connect any more.
+            (Err(fault), _) if matches!(fault.code, Code::DeviceRemoved | Code::RestoredStore) => {
+                Some(fault.code)
+            }
+            (_, LinkState::Down(failure)) => Some(Code::from(failure)),
             _ => None,
         };
         Ok(objects::Status::new(
@@ -337,7 +240,7 @@ impl Service {
         }
     }
 
-    async fn done(&self, command: Command) -> Outcome<Value> {
+    pub(super) async fn done(&self, command: Command) -> Outcome<Value> {
         match self.command(command).await? {
             Answer::Done => json(&()),
             _ => Err(unexpected()),

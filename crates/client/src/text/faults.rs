@@ -3,6 +3,9 @@
 //!
 //! Printed commands work as they are printed; the tests run them.
 
+mod hints;
+mod local;
+
 use serde::Serialize;
 
 use crate::display;
@@ -38,10 +41,10 @@ pub(crate) struct ErrorLine<'a> {
 }
 
 impl<'a> ErrorLine<'a> {
-    pub(crate) fn new(fault: &'a Fault, explanation: &'a Explanation) -> Self {
+    pub(crate) fn new(kind: &'static str, fault: &'a Fault, explanation: &'a Explanation) -> Self {
         Self {
             v: 1,
-            kind: "error",
+            kind,
             code: fault.code.as_str(),
             exit: fault.code.exit().code(),
             message: &explanation.what,
@@ -63,7 +66,7 @@ pub(crate) fn explain(fault: &Fault, program: &[String]) -> Explanation {
         subject => display::line(subject),
     };
     let (what, why) = parts(fault, &shown);
-    let hints = hints(fault)
+    let hints = hints::of(fault)
         .into_iter()
         .map(|(label, words)| Hint {
             label,
@@ -76,6 +79,18 @@ pub(crate) fn explain(fault: &Fault, program: &[String]) -> Explanation {
     };
     Explanation { what, why, hints }
 }
+
+/// The three parts of something that happened while nothing was being sent.
+pub(crate) fn alarm(fault: &Fault, program: &[String]) -> Explanation {
+    let mut explanation = explain(fault, program);
+    if let Some(rest) = explanation.what.strip_prefix(NOT_SENT) {
+        explanation.what = rest.to_owned();
+    }
+    explanation
+}
+
+/// What the explanation of a refused sending begins with.
+const NOT_SENT: &str = "not sent: ";
 
 const KEYS_WHY: &str = "\
 Your contact may have done this, or somebody may be in between. Nothing was encrypted to the new keys.";
@@ -233,12 +248,12 @@ fn parts(fault: &Fault, it: &str) -> (String, String) {
             KEYS_WHY,
         ),
         Code::ClonedDevice => (
-            format!("not sent: a device of {it} seems to exist twice"),
-            "It was copied, or restored from an old state. Nothing was encrypted to it.",
+            format!("a device of {it} seems to exist twice"),
+            "It was copied, or restored from an old state. Ask your contact about it.",
         ),
         Code::AccountRecovered => (
-            format!("not sent: {it} recovered the account, and all devices are new"),
-            KEYS_WHY,
+            format!("{it} was recovered from its words: all its devices are new"),
+            "The account's own key is the one you know. Ask your contact whether that is right.",
         ),
         Code::RestoredStore => (
             own("this device's store is older than what the server has seen of it"),
@@ -279,7 +294,7 @@ fn parts(fault: &Fault, it: &str) -> (String, String) {
         ),
         Code::LimitReached => (own("a limit of the server is reached"), ""),
         Code::Refused => (own("the server refused"), ""),
-        code => return local_parts(code, it),
+        code => return local::parts(code, it),
     };
     let why = match fault.retry_after_s {
         Some(seconds) => format!("{why} Try again in {seconds} s.")
@@ -288,148 +303,6 @@ fn parts(fault: &Fault, it: &str) -> (String, String) {
         None => why.to_owned(),
     };
     (what, why)
-}
-
-/// The faults of this machine and of its user.
-fn local_parts(code: Code, it: &str) -> (String, String) {
-    let own = |text: &str| text.to_owned();
-    let (what, why): (String, &str) = match code {
-        Code::ProfileMissing => (
-            format!("there is no profile called {it} on this machine"),
-            "",
-        ),
-        Code::ProfileExists => (format!("there is a profile called {it} already"), ""),
-        Code::ProfileNameInvalid => (
-            format!("{it} cannot be the name of a profile"),
-            "It has 1 to 64 characters of A-Z, a-z, 0-9, dot, underscore and hyphen, no dot first.",
-        ),
-        Code::ProfileBusy => (
-            format!("another process holds the profile {it} and does not answer"),
-            "It is starting or ending, or it is stuck. Nothing was changed.",
-        ),
-        Code::ProtectionDiffers => (
-            format!("the profile {it} exists and is protected in another way"),
-            "Leave --unprotected away, or use it, as when the profile was made.",
-        ),
-        Code::PassphraseMissing => (
-            own("the store is locked, and there is nobody to ask for the passphrase"),
-            "It can come from --passphrase-file, --passphrase-fd, passphrase_command in config.toml, or a terminal.",
-        ),
-        Code::PassphraseWrong => (
-            own("the passphrase is wrong"),
-            "Nothing was changed. There is no way around it; a forgotten one costs this device, not the account.",
-        ),
-        Code::PassphraseSource => (format!("the passphrase cannot be read from {it}"), ""),
-        Code::StoreCorrupt => (
-            own("the store is damaged"),
-            "Nothing was changed. The account is not lost: link this device anew, or recover with your words.",
-        ),
-        Code::StoreTooNew => (
-            own("the store was written by another version of this program"),
-            "Nothing was changed. Use the newest version.",
-        ),
-        Code::StoreFailed => (
-            own("the store could not be written or read"),
-            "The disk may be full or broken. What was not stored was not sent, and what was accepted is kept.",
-        ),
-        Code::Locked => (
-            own("the profile was locked"),
-            "The key is gone from memory.",
-        ),
-        Code::HostLost => (
-            own("the process that held the profile has ended"),
-            "What it had accepted is stored. Whether it took the last request is not known.",
-        ),
-        Code::HostVersion => (
-            own("the process that holds the profile is of another version"),
-            "End it and try again.",
-        ),
-        Code::HostFailed => (own("the background process could not be started"), ""),
-        Code::ConfigInvalid => (format!("the configuration file {it} cannot be used"), ""),
-        Code::FolderUnusable => (format!("a file or folder cannot be used: {it}"), ""),
-        Code::InputNeeded => (
-            own("an answer is needed, and there is nobody to ask"),
-            "Run it on a terminal, or give the answer as an option (see --help).",
-        ),
-        Code::NotConfirmed => (own("not confirmed, so nothing was done"), ""),
-        Code::Input => (format!("the input cannot be read: {it}"), ""),
-        Code::Output => (
-            own("the output cannot be written"),
-            "What was not printed counts as not shown.",
-        ),
-        Code::ReaderBusy => (
-            own("another receive of this profile prints what arrives"),
-            "So that nothing is printed twice, one at a time does. It is all in the history.",
-        ),
-        Code::ProblemsFound => (own("something is not as it should be"), "See above."),
-        Code::Interrupted => (own("interrupted"), "Nothing that was accepted is lost."),
-        _ => (
-            own("this is a defect of the program"),
-            "Nothing that was accepted is lost. Please report it with the words in brackets.",
-        ),
-    };
-    (what, why.to_owned())
-}
-
-/// What to type next, most useful first.
-fn hints(fault: &Fault) -> Vec<(&'static str, Vec<String>)> {
-    let subject = fault.subject.clone();
-    let about = |label: &'static str, before: &[&str]| {
-        subject
-            .clone()
-            .map(|subject| (label, words(before, Some(subject))))
-    };
-    let plain = |label: &'static str, command: &[&str]| Some((label, words(command, None)));
-    let hints = match fault.code {
-        Code::ContactUnknown | Code::ContactAmbiguous => {
-            vec![plain("see who there is", &["contacts", "list"])]
-        }
-        Code::ContactBlocked => vec![about("write again", &["contacts", "unblock"])],
-        Code::RequestPending => vec![
-            about("read it", &["history"]),
-            about("accept", &["contacts", "accept"]),
-            about("refuse", &["contacts", "block"]),
-        ],
-        Code::KeyChanged
-        | Code::Equivocation
-        | Code::Rollback
-        | Code::SuspiciousRemoval
-        | Code::ClonedDevice
-        | Code::AccountRecovered
-        | Code::EvidenceMismatch
-        | Code::EvidenceMalformed => vec![about("compare keys", &["verify"])],
-        Code::TextEmpty | Code::TextNotUtf8 => vec![plain("how to send", &["send", "--help"])],
-        Code::AlreadyRegistered | Code::NotStoredInTime | Code::TimedOut | Code::DeviceRemoved => {
-            vec![plain("see how it is", &["status"])]
-        }
-        Code::NotRegistered | Code::ProfileMissing => vec![
-            plain("make an account", &["register", "--help"]),
-            plain("take one over", &["recover", "--help"]),
-        ],
-        Code::DeviceUnknown | Code::DeviceAmbiguous | Code::TooManyDevices => {
-            vec![plain("see which there are", &["devices", "list"])]
-        }
-        Code::PassphraseMissing => vec![plain("unlock it", &["unlock"])],
-        Code::HostVersion | Code::ProfileBusy => vec![plain("end it", &["lock"])],
-        Code::WrongServerKey
-        | Code::Unreachable
-        | Code::StoreFailed
-        | Code::StoreCorrupt
-        | Code::ConfigInvalid
-        | Code::FolderUnusable
-        | Code::RestoredStore
-        | Code::Bug => vec![plain("look for the cause", &["doctor"])],
-        _ => Vec::new(),
-    };
-    hints.into_iter().flatten().collect()
-}
-
-fn words(before: &[&str], subject: Option<String>) -> Vec<String> {
-    before
-        .iter()
-        .map(|word| (*word).to_owned())
-        .chain(subject)
-        .collect()
 }
 
 /// What a server deleted because it had waited too long.
@@ -482,7 +355,7 @@ mod tests {
         let fault = Fault::new(Code::KeyChanged).about("b\u{1b}[2Job");
         let explanation = explain(&fault, &program());
         assert!(!explanation.what.contains('\u{1b}'));
-        let json = serde_json::to_string(&ErrorLine::new(&fault, &explanation)).unwrap();
+        let json = serde_json::to_string(&ErrorLine::new("error", &fault, &explanation)).unwrap();
         assert!(
             json.starts_with(r#"{"v":1,"type":"error","code":"key_changed","exit":4,"#),
             "{json}"

@@ -44,6 +44,8 @@ pub(crate) fn message(message: &Message, console: &Console) -> String {
     };
     let mark = if message.from.own {
         format!(" [{}]", state(message.state))
+    } else if message.chat.request {
+        " (request)".to_owned()
     } else if message.from.verified {
         String::new()
     } else {
@@ -57,6 +59,17 @@ pub(crate) fn message(message: &Message, console: &Console) -> String {
     let head = console.tint(Tone::Strong, &format!("{writer}{conversation}"));
     let time = console.tint(Tone::Faint, &time);
     format!("{time}  {head}{mark}: {body}")
+}
+
+/// That somebody asked to write, and what can be done about it.
+pub(crate) fn request(name: &str, console: &Console) -> String {
+    let command = |what: &str| text::shell(&console.command(&["contacts", what, name]));
+    format!(
+        "note: {} asks to write to you.  accept: {}  refuse: {}",
+        display::line(name),
+        command("accept"),
+        command("block"),
+    )
 }
 
 const NEEDS_NEWER_VERSION: &str = "[this needs a newer version of waxwing to be shown; it is kept]";

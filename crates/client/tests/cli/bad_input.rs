@@ -87,7 +87,11 @@ fn a_server_that_is_away_or_another_one_is_told_apart() {
     let invite = other.invite.clone();
     other.kill();
     let person = Person::new();
-    register(&person, &invite, "alice").fails("unreachable", 3);
+    let arguments = ["register", &invite, "--name", "alice", "--unprotected"];
+    let more = ["--json", "--no-input", "--timeout", "400ms"];
+    person
+        .run(&[&arguments[..], &more].concat())
+        .fails("unreachable", 3);
 
     // Somebody else answers at the address: the key of one server, the port of the other.
     let alice = Person::registered(&server, "alice");
@@ -233,7 +237,7 @@ fn a_damaged_store_is_refused_and_doctor_says_so() {
     let alice = Person::registered(&server, "alice");
     alice.run(&["doctor", "--json"]).ok();
     let profile = alice.home.path().join("data/profiles/default");
-    std::fs::write(profile.join("key"), b"WXMKgarbage").unwrap();
+    std::fs::write(profile.join("key"), b"garbage").unwrap();
     let error = alice.run(&["status", "--json"]).fails("store_corrupt", 6);
     assert_eq!(error["hint"][1], "doctor");
     let report = hint(&alice, &error);

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::{Person, Server, bodies};
 
 /// A second device of somebody, linked without a person to ask.
-fn linked(server: &Server, first: &Person) -> Person {
+pub(crate) fn linked(server: &Server, first: &Person) -> Person {
     let second = Person::new();
     let mut link = second.start(&[
         "devices",

@@ -108,7 +108,13 @@ fn the_background_process_shows_no_secret() {
         .unwrap();
     assert!(core.split_whitespace().nth(4) == Some("0"), "{core}");
     alice.run(&["lock"]).ok();
-    assert!(rustix::process::test_kill_process(Pid::from_raw(id as i32).unwrap()).is_err());
+    // Gone, or waiting for somebody to take note of its end.
+    let mut tries = 0;
+    while std::fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|text| !text.is_empty()) {
+        crate::support::pause();
+        tries += 1;
+        assert!(tries < 500, "still running");
+    }
 }
 
 #[test]
@@ -139,6 +145,19 @@ fn lock_ends_a_foreground_host_and_an_interrupt_ends_with_130() {
     assert_eq!(alice.run(&["lock"]).ok(), "locked\n");
     drop(follows);
     alice.run(&["status"]).ok();
+}
+
+/// A follower must not undo a `lock` by taking the host's place.
+#[test]
+fn lock_ends_those_who_are_attached() {
+    let server = Server::start();
+    let (alice, bob) = Person::pair(&server);
+    alice.run(&["unlock"]).ok();
+    let mut follows = alice.follow();
+    bob.run(&["send", "alice", "attached"]).ok();
+    follows.expect("attached");
+    assert_eq!(alice.run(&["lock"]).ok(), "locked\n");
+    assert_eq!(follows.ends(), 6);
 }
 
 #[test]
@@ -192,6 +211,6 @@ fn the_socket_is_private_and_speaks_json_rpc() {
     let error = ask(&mut stream, nobody);
     assert_eq!(error["error"]["data"]["code"], "contact_unknown");
     assert_eq!(error["error"]["data"]["nearest"], "bob");
-    assert_eq!(bodies(&bob.run(&["receive", "--json"]).ok()), ["by socket"]);
+    bob.follow().expect("by socket");
     drop(follows);
 }

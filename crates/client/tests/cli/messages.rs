@@ -21,10 +21,7 @@ fn a_message_in_json_has_its_shape() {
     assert_eq!(message["chat"]["kind"], "direct");
     assert_eq!(message["chat"]["name"], "alice");
     assert_eq!(message["from"]["name"], "alice");
-    assert_eq!(
-        message["from"]["verified"], true,
-        "bob has the contact link of alice"
-    );
+    assert_eq!(message["from"]["verified"], false);
     assert_eq!(message["from"]["own"], false);
     assert_eq!(message["content"], "text");
     assert_eq!(message["body"], "lunch at 1?");
@@ -45,13 +42,11 @@ fn what_could_act_on_a_terminal_is_shown_and_kept_exactly() {
     let (alice, bob) = Person::pair(&server);
     let hostile = "a\u{1b}[2Jb\u{9b}31m\u{202e}c\u{200b}d\r\n2026-01-01 00:00  bob: forged\u{7}";
     alice.run(&["send", "bob", hostile]).ok();
-    bob.run(&[
-        "contacts",
-        "rename",
-        "alice",
-        "al\u{1b}]0;x\u{7}\u{202e}ice",
-    ])
-    .ok();
+    let label = "al\u{1b}]0;x\u{7}ice";
+    bob.run(&["contacts", "rename", "alice", label, "--json"])
+        .fails("label_invalid", 1);
+    bob.run(&["contacts", "rename", "alice", "al\u{202e}ice\u{200b}"])
+        .ok();
     for arguments in [
         &["receive"][..],
         &["history", "alice@127.0.0.1", "--plain"],

@@ -334,10 +334,6 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Waits for a line that holds `text`.
     #[track_caller]
     pub(crate) fn expect(&mut self, text: &str) -> String {
@@ -368,12 +364,6 @@ impl Running {
         }
     }
 
-    /// All lines so far.
-    pub(crate) fn seen(&mut self) -> Vec<String> {
-        self.seen.extend(self.lines.try_iter());
-        self.seen.clone()
-    }
-
     /// SIGKILL.
     pub(crate) fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
@@ -385,15 +375,17 @@ impl Running {
         core::mem::take(&mut self.seen)
     }
 
+    /// Waits for the end.
+    pub(crate) fn ends(mut self) -> i32 {
+        self.child.wait().unwrap().code().unwrap()
+    }
+
     /// Sends a signal and waits for the end.
     pub(crate) fn signal(mut self, signal: rustix::process::Signal) -> i32 {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, signal).unwrap();
-        self.child
-            .wait()
-            .unwrap()
-            .code()
-            .expect("an exit code, not a signal")
+        let status = self.child.wait().unwrap();
+        status.code().unwrap_or_else(|| panic!("{status}"))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::devices::linked;
 use crate::support::{Person, Server, bodies};
 
 fn verification(person: &Person, name: &str) -> Value {
@@ -42,41 +43,81 @@ fn keys_are_compared_by_code_and_by_fingerprint() {
         .fails("input_needed", 1);
 }
 
-/// Bob recovers his account: all his devices are new. Nothing goes to them before Alice has looked.
+fn hint(error: &Value) -> Vec<&str> {
+    let words = error["hint"].as_array().unwrap();
+    words[1..]
+        .iter()
+        .map(|word| word.as_str().unwrap())
+        .collect()
+}
+
+/// A device that was added later removes an older one: a thief's device would do that. Nothing goes
+/// to the account before Alice has looked.
 #[test]
-fn changed_keys_block_sending_until_verified() {
+fn a_suspicious_change_blocks_sending_until_verified() {
+    let server = Server::start();
+    let (alice, bob) = Person::pair(&server);
+    alice.run(&["send", "bob", "to the first device"]).ok();
+    let second = linked(&server, &bob);
+    let devices = second.run(&["devices", "list", "--json"]).ok();
+    let older = devices
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .find(|device| device["this_device"] == false)
+        .unwrap();
+    second
+        .run(&["devices", "remove", older["id"].as_str().unwrap(), "--yes"])
+        .ok();
+
+    // The attempt learns of the change from the server.
+    let send = |text: &str| alice.run(&["send", "bob", text, "--json", "--wait"]);
+    send("before looking").fails("suspicious_removal", 4);
+    let error = send("still before looking").fails("suspicious_removal", 4);
+    assert_eq!(hint(&error), ["verify", "bob"]);
+    assert!(
+        !bodies(&second.run(&["receive", "--json"]).ok()).contains(&"before looking".to_owned())
+    );
+
+    let mut verify = hint(&error);
+    let shown = verification(&alice, "bob");
+    verify.extend(["--fingerprint", shown["fingerprint"].as_str().unwrap()]);
+    alice.run(&verify).ok();
+    send("after looking").ok();
+    let arrived = bodies(&second.run(&["receive", "--json"]).ok());
+    assert_eq!(arrived.last().unwrap(), "after looking");
+    assert!(
+        arrived.contains(&"before looking".to_owned()),
+        "the outbox kept it: {arrived:?}"
+    );
+}
+
+/// Bob recovers his account: the account key is the same, all devices are new, and Alice sees it.
+#[test]
+fn a_recovered_account_is_seen() {
     let server = Server::start();
     let (alice, bob) = Person::pair(&server);
     alice.run(&["send", "bob", "to the old device"]).ok();
     let words = bob.home.path().join("words");
     let again = Person::new();
-    again
-        .run(&[
-            "recover",
-            &server.link,
-            "--words-file",
-            words.to_str().unwrap(),
-            "--unprotected",
-            "--yes",
-        ])
-        .ok();
-    // The first attempt learns of the change from the server.
-    let error = alice
-        .run(&["send", "bob", "to the new one?", "--json", "--wait"])
-        .fails("account_recovered", 4);
-    let hint: Vec<&str> = error["hint"].as_array().unwrap()[1..]
-        .iter()
-        .map(|w| w.as_str().unwrap())
-        .collect();
-    assert_eq!(hint, ["verify", "bob"]);
-    let shown: Value = serde_json::from_str(&alice.run(&["verify", "bob", "--json"]).ok()).unwrap();
-    assert_eq!(bodies(&again.run(&["receive", "--json"]).ok()), [""; 0]);
-
-    let fingerprint = shown["fingerprint"].as_str().unwrap();
-    alice
-        .run(&["verify", "bob", "--fingerprint", fingerprint])
-        .ok();
-    alice.run(&["send", "bob", "after looking", "--wait"]).ok();
-    let arrived = bodies(&again.run(&["receive", "--json"]).ok());
-    assert_eq!(arrived.last().unwrap(), "after looking");
+    let words = ["--words-file", words.to_str().unwrap()];
+    let arguments = ["recover", &server.link, "--unprotected", "--yes"];
+    again.run(&[&arguments[..], &words].concat()).ok();
+    let sent = alice.run(&["send", "bob", "to the new device", "--wait"]);
+    assert!(
+        sent.stderr()
+            .contains("alarm[account_recovered]: bob was recovered"),
+        "{}",
+        sent.stderr()
+    );
+    sent.ok();
+    assert!(
+        alice
+            .run(&["contacts", "list"])
+            .ok()
+            .contains("account_recovered")
+    );
+    assert_eq!(
+        bodies(&again.run(&["receive", "--json"]).ok()),
+        ["to the new device"]
+    );
 }

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What to type after a fault.
+
+use crate::fault::{Code, Fault};
+
+/// What to type next, most useful first.
+pub(super) fn of(fault: &Fault) -> Vec<(&'static str, Vec<String>)> {
+    let subject = fault.subject.clone();
+    let about = |label: &'static str, before: &[&str]| {
+        subject
+            .clone()
+            .map(|subject| (label, words(before, Some(subject))))
+    };
+    let plain = |label: &'static str, command: &[&str]| Some((label, words(command, None)));
+    let hints = match fault.code {
+        Code::ContactUnknown | Code::ContactAmbiguous => {
+            vec![plain("see who there is", &["contacts", "list"])]
+        }
+        Code::ContactBlocked => vec![about("write again", &["contacts", "unblock"])],
+        Code::RequestPending => vec![
+            about("read it", &["history"]),
+            about("accept", &["contacts", "accept"]),
+            about("refuse", &["contacts", "block"]),
+        ],
+        Code::KeyChanged
+        | Code::Equivocation
+        | Code::Rollback
+        | Code::SuspiciousRemoval
+        | Code::ClonedDevice
+        | Code::AccountRecovered
+        | Code::EvidenceMismatch
+        | Code::EvidenceMalformed => vec![about("compare keys", &["verify"])],
+        Code::TextEmpty | Code::TextNotUtf8 => vec![plain("how to send", &["send", "--help"])],
+        Code::AlreadyRegistered | Code::NotStoredInTime | Code::TimedOut | Code::DeviceRemoved => {
+            vec![plain("see how it is", &["status"])]
+        }
+        Code::NotRegistered | Code::ProfileMissing => vec![
+            plain("make an account", &["register", "--help"]),
+            plain("take one over", &["recover", "--help"]),
+        ],
+        Code::DeviceUnknown | Code::DeviceAmbiguous | Code::TooManyDevices => {
+            vec![plain("see which there are", &["devices", "list"])]
+        }
+        Code::PassphraseMissing => vec![plain("unlock it", &["unlock"])],
+        Code::HostVersion | Code::ProfileBusy => vec![plain("end it", &["lock"])],
+        Code::WrongServerKey
+        | Code::Unreachable
+        | Code::StoreFailed
+        | Code::StoreCorrupt
+        | Code::ConfigInvalid
+        | Code::FolderUnusable
+        | Code::RestoredStore
+        | Code::Bug => vec![plain("look for the cause", &["doctor"])],
+        _ => Vec::new(),
+    };
+    hints.into_iter().flatten().collect()
+}
+
+fn words(before: &[&str], subject: Option<String>) -> Vec<String> {
+    before
+        .iter()
+        .map(|word| (*word).to_owned())
+        .chain(subject)
+        .collect()
+}
