@@ -28,7 +28,14 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn run(&self) -> Result<bool> {
         let mut command = workspace::cargo();
-        command.args(["run", "--quiet", "--release", "--package", "waxwing-bench", "--"]);
+        command.args([
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "waxwing-bench",
+            "--",
+        ]);
         command.arg(&self.name);
         if let Some(file) = &self.json {
             // The program runs in the workspace's folder, the user perhaps elsewhere.

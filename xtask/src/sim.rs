@@ -31,7 +31,9 @@ pub(crate) struct Sim {
 impl Sim {
     pub(crate) fn run(&self) -> Result<bool> {
         let first = self.seed.unwrap_or(1);
-        let count = self.seeds.unwrap_or(if self.seed.is_some() { 1 } else { 100 });
+        let count = self
+            .seeds
+            .unwrap_or(if self.seed.is_some() { 1 } else { 100 });
         let mut command = workspace::cargo();
         command.args(["run", "--quiet", "--package", "waxwing-simulator", "--"]);
         command.args(["--first", &first.to_string(), "--count", &count.to_string()]);

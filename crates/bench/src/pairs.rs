@@ -22,7 +22,10 @@ pub(crate) fn alternate(
 ///
 /// # Errors
 /// The error of `work`.
-pub(crate) fn cpu_us_each(count: u32, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<f64> {
+pub(crate) fn cpu_us_each(
+    count: u32,
+    work: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<f64> {
     let before = thread_cpu_seconds();
     work()?;
     Ok((thread_cpu_seconds() - before) * 1e6 / f64::from(count))

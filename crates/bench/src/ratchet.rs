@@ -55,18 +55,24 @@ fn one_way_decrypt() -> Result<Figure> {
     let samples = alternate(
         || {
             let mut pair = ours::Pair::talking(2)?;
-            let envelopes: Vec<_> =
-                (0..ONE_WAY).map(|_| pair.alice_seals(CONTENT_SIZE)).collect::<Result<_>>()?;
+            let envelopes: Vec<_> = (0..ONE_WAY)
+                .map(|_| pair.alice_seals(CONTENT_SIZE))
+                .collect::<Result<_>>()?;
             cpu_us_each(ONE_WAY, || {
-                envelopes.iter().try_for_each(|envelope| pair.bob_opens(envelope))
+                envelopes
+                    .iter()
+                    .try_for_each(|envelope| pair.bob_opens(envelope))
             })
         },
         || {
             let mut pair = theirs::Pair::talking()?;
-            let messages: Vec<_> =
-                (0..ONE_WAY).map(|_| pair.alice_seals(CONTENT_SIZE)).collect::<Result<_>>()?;
+            let messages: Vec<_> = (0..ONE_WAY)
+                .map(|_| pair.alice_seals(CONTENT_SIZE))
+                .collect::<Result<_>>()?;
             cpu_us_each(ONE_WAY, || {
-                messages.iter().try_for_each(|message| pair.bob_opens(message))
+                messages
+                    .iter()
+                    .try_for_each(|message| pair.bob_opens(message))
             })
         },
     )?;
@@ -78,11 +84,15 @@ fn turn() -> Result<Figure> {
     let samples = alternate(
         || {
             let mut pair = ours::Pair::talking(3)?;
-            cpu_us_each(TURNS, || (0..TURNS).try_for_each(|_| pair.turn(CONTENT_SIZE)))
+            cpu_us_each(TURNS, || {
+                (0..TURNS).try_for_each(|_| pair.turn(CONTENT_SIZE))
+            })
         },
         || {
             let mut pair = theirs::Pair::talking()?;
-            cpu_us_each(TURNS, || (0..TURNS).try_for_each(|_| pair.turn(CONTENT_SIZE)))
+            cpu_us_each(TURNS, || {
+                (0..TURNS).try_for_each(|_| pair.turn(CONTENT_SIZE))
+            })
         },
     )?;
     Ok(Figure::from_pairs("ratchet.turn_100", "us", AGAINST, samples).with_bar(1.1))
@@ -92,11 +102,15 @@ fn establish() -> Result<Figure> {
     let samples = alternate(
         || {
             let meeting = ours::Meeting::new(4)?;
-            cpu_us_each(SESSIONS, || (0..SESSIONS).try_for_each(|_| meeting.establish()))
+            cpu_us_each(SESSIONS, || {
+                (0..SESSIONS).try_for_each(|_| meeting.establish())
+            })
         },
         || {
             let mut meeting = theirs::Meeting::new(SESSIONS)?;
-            cpu_us_each(SESSIONS, || (0..SESSIONS).try_for_each(|_| meeting.establish()))
+            cpu_us_each(SESSIONS, || {
+                (0..SESSIONS).try_for_each(|_| meeting.establish())
+            })
         },
     )?;
     let figure = Figure::from_pairs("ratchet.establish_both_sides", "us", AGAINST, samples);

@@ -76,9 +76,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
     let upper = sorted.get(sorted.len() / 2).copied();
-    let lower = sorted
-        .get(sorted.len().saturating_sub(1) / 2)
-        .copied();
+    let lower = sorted.get(sorted.len().saturating_sub(1) / 2).copied();
     match (lower, upper) {
         (Some(lower), Some(upper)) => f64::midpoint(lower, upper),
         _ => f64::NAN,
@@ -96,7 +94,9 @@ pub(crate) fn print(figures: &[Figure], out: &mut impl Write) -> std::io::Result
         "figure", "ours", "other", "ratio", "bar", "holds"
     )?;
     for figure in figures {
-        let bar = figure.bar.map_or_else(String::new, |bar| format!("{bar:.2}"));
+        let bar = figure
+            .bar
+            .map_or_else(String::new, |bar| format!("{bar:.2}"));
         let holds = match figure.holds {
             Some(true) => "yes",
             Some(false) => "NO",

@@ -17,7 +17,7 @@ pub mod server;
 pub use ids::{
     AccountKey, DeliveryId, DeviceId, EnvelopeId, InviteToken, MessageId, RendezvousLocator,
 };
-pub use name::{Address, AccountName, Host};
+pub use name::{AccountName, Address, Host};
 pub use server::{KeyPin, ServerAddress};
 
 /// The generated messages of `proto/waxwing/v1`.

@@ -26,14 +26,8 @@ impl Search {
             ("raw", raw.to_vec()),
             ("hex", data_encoding::HEXLOWER.encode(raw).into_bytes()),
             ("HEX", data_encoding::HEXUPPER.encode(raw).into_bytes()),
-            (
-                "utf-16le",
-                raw.iter().flat_map(|byte| [*byte, 0]).collect(),
-            ),
-            (
-                "utf-16be",
-                raw.iter().flat_map(|byte| [0, *byte]).collect(),
-            ),
+            ("utf-16le", raw.iter().flat_map(|byte| [*byte, 0]).collect()),
+            ("utf-16be", raw.iter().flat_map(|byte| [0, *byte]).collect()),
         ];
         // Base64 depends on where in a group of three bytes the mark begins: encode it at each of
         // the three places and keep the digits that only the mark decides.
@@ -83,7 +77,11 @@ mod tests {
         for skipped in 0..3 {
             let shifted = format!("{}{text}", "x".repeat(skipped));
             let base64 = data_encoding::BASE64.encode(shifted.as_bytes());
-            assert_eq!(search.find_in(base64.as_bytes()), Some("base64"), "{skipped}");
+            assert_eq!(
+                search.find_in(base64.as_bytes()),
+                Some("base64"),
+                "{skipped}"
+            );
         }
     }
 

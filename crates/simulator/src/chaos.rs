@@ -65,7 +65,11 @@ impl Chaos {
     pub async fn mend(&mut self, world: &mut World) -> anyhow::Result<()> {
         world.network.heal_all();
         world.network.set_settings(NetworkSettings::default());
-        for until_ms in self.relays_down.values_mut().chain(self.devices_down.values_mut()) {
+        for until_ms in self
+            .relays_down
+            .values_mut()
+            .chain(self.devices_down.values_mut())
+        {
             *until_ms = 0;
         }
         self.cuts.clear();
@@ -100,13 +104,21 @@ impl Chaos {
             .filter(|device| device.is_up() && world.owner(device.number).is_some())
             .map(|device| device.number)
             .collect();
-        let Some(&from) = self.dice.pick(&up) else { return };
+        let Some(&from) = self.dice.pick(&up) else {
+            return;
+        };
         let others: Vec<usize> = (0..world.accounts.len())
             .filter(|number| Some(AccountNumber(*number)) != world.owner(from))
             .collect();
-        let Some(&to) = self.dice.pick(&others) else { return };
-        let Some(contact) = world.accounts.get(to).and_then(|account| account.key) else { return };
-        let Ok(handle) = world.device(from).and_then(|device| device.handle()) else { return };
+        let Some(&to) = self.dice.pick(&others) else {
+            return;
+        };
+        let Some(contact) = world.accounts.get(to).and_then(|account| account.key) else {
+            return;
+        };
+        let Ok(handle) = world.device(from).and_then(|device| device.handle()) else {
+            return;
+        };
         self.texts = self.texts.saturating_add(1);
         let padding = "x".repeat(usize::try_from(self.dice.below(700)).unwrap_or_default());
         let text = format!("{MARK} {} {padding}", self.texts);
@@ -116,7 +128,10 @@ impl Chaos {
         witness.log(&path, text.as_bytes());
         witness.with_model(|model| model.ask(from, to, &text, due));
         tokio::spawn(async move {
-            let send = Command::Send { contact, body: text.clone() };
+            let send = Command::Send {
+                contact,
+                body: text.clone(),
+            };
             match handle.command(send).await {
                 Ok(Answer::Queued { .. }) => witness.with_model(|model| model.accept(&text)),
                 other => witness.log("not accepted", format!("{other:?}").as_bytes()),
@@ -131,9 +146,14 @@ impl Chaos {
         let Some(device) = world.devices.get_mut(index).filter(|device| device.is_up()) else {
             return;
         };
-        world.witness.log(&format!("{} crashes", device.name()), &[]);
+        world
+            .witness
+            .log(&format!("{} crashes", device.name()), &[]);
         device.crash(kept).await;
-        let until_ms = world.clock.monotonic_ms().saturating_add(self.dice.below(20_000));
+        let until_ms = world
+            .clock
+            .monotonic_ms()
+            .saturating_add(self.dice.below(20_000));
         self.devices_down.insert(index, until_ms);
     }
 
@@ -146,7 +166,10 @@ impl Chaos {
         };
         world.witness.log(&format!("{} crashes", relay.name()), &[]);
         relay.crash(kept).await;
-        let until_ms = world.clock.monotonic_ms().saturating_add(self.dice.below(20_000));
+        let until_ms = world
+            .clock
+            .monotonic_ms()
+            .saturating_add(self.dice.below(20_000));
         self.relays_down.insert(index, until_ms);
     }
 
@@ -167,12 +190,17 @@ impl Chaos {
         else {
             return;
         };
-        let until_ms = world.clock.monotonic_ms().saturating_add(self.dice.between(500, 40_000));
+        let until_ms = world
+            .clock
+            .monotonic_ms()
+            .saturating_add(self.dice.between(500, 40_000));
         let both = self.dice.chance(50);
         let there = ((*device).to_owned(), (*relay).to_owned());
         let back = (there.1.clone(), there.0.clone());
         for path in [Some(there), both.then_some(back)].into_iter().flatten() {
-            world.witness.log(&format!("cut {} -> {}", path.0, path.1), &[]);
+            world
+                .witness
+                .log(&format!("cut {} -> {}", path.0, path.1), &[]);
             world.network.partition(&path.0, &path.1);
             self.cuts.insert(path, until_ms);
         }

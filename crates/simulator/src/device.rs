@@ -14,8 +14,8 @@ use waxwing_engine::notice::{Body, Notice};
 use waxwing_engine::{Answer, Command};
 use waxwing_storage::embedded::EmbeddedClientStore;
 use waxwing_storage::embedded::memory::MemoryDisk;
-use waxwing_transport::sim::{SimClock, SimEntropy, SimNetwork};
 use waxwing_transport::EntropyRng;
+use waxwing_transport::sim::{SimClock, SimEntropy, SimNetwork};
 
 use crate::disk::latency;
 use crate::model::DeviceNumber;
@@ -118,7 +118,11 @@ impl SimDevice {
                 witness.note_failure(number, &error.to_string());
             }
         });
-        self.running = Some(Running { handle, driver, screen });
+        self.running = Some(Running {
+            handle,
+            driver,
+            screen,
+        });
         Ok(())
     }
 
@@ -141,7 +145,10 @@ impl SimDevice {
     /// The device is switched off.
     pub fn handle(&self) -> anyhow::Result<Handle> {
         let running = self.running.as_ref();
-        Ok(running.context("the device is switched off")?.handle.clone())
+        Ok(running
+            .context("the device is switched off")?
+            .handle
+            .clone())
     }
 
     /// Asks for something that must succeed.

@@ -19,7 +19,11 @@ impl EventLog {
     /// An empty log; with `trace`, every event is also printed to standard error.
     #[must_use]
     pub fn new(trace: bool) -> Self {
-        Self(Arc::new(Mutex::new(State { hash: Sha256::new(), events: 0, trace })))
+        Self(Arc::new(Mutex::new(State {
+            hash: Sha256::new(),
+            events: 0,
+            trace,
+        })))
     }
 
     /// Adds an event: when, what kind, and its bytes.

@@ -32,9 +32,16 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let (first, count) = (arguments.first, arguments.count);
-    let settings = Settings { trace: arguments.trace, plant: None };
+    let settings = Settings {
+        trace: arguments.trace,
+        plant: None,
+    };
     let next = AtomicU64::new(first);
-    let (failed, accepted, shown) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (failed, accepted, shown) = (
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    );
     std::thread::scope(|scope| {
         for _ in 0..arguments.threads.max(1) {
             scope.spawn(|| {
@@ -66,7 +73,11 @@ fn main() -> ExitCode {
         accepted.into_inner(),
         shown.into_inner()
     );
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// One line a seed, and below it whatever is wrong. Says whether nothing is.

@@ -89,7 +89,11 @@ impl Model {
         text: &str,
         due: BTreeSet<DeviceNumber>,
     ) {
-        let sent = Sent { device, accepted: false, due };
+        let sent = Sent {
+            device,
+            accepted: false,
+            due,
+        };
         self.sent.insert(text.to_owned(), sent);
         self.orders
             .entry((device, to))
@@ -108,10 +112,16 @@ impl Model {
     /// may be shown again by a screen that was interrupted.
     pub fn show(&mut self, device: DeviceNumber, cursor: u64, text: &str) -> Option<Violation> {
         let Some(sent) = self.sent.get(text) else {
-            return Some(Violation::NeverSent { text: text.to_owned(), device });
+            return Some(Violation::NeverSent {
+                text: text.to_owned(),
+                device,
+            });
         };
         if sent.device != device && !sent.due.contains(&device) {
-            return Some(Violation::NeverSent { text: text.to_owned(), device });
+            return Some(Violation::NeverSent {
+                text: text.to_owned(),
+                device,
+            });
         }
         let place = *self
             .shown
@@ -119,7 +129,10 @@ impl Model {
             .or_default()
             .entry(text.to_owned())
             .or_insert(cursor);
-        (place != cursor).then(|| Violation::ShownTwice { text: text.to_owned(), device })
+        (place != cursor).then(|| Violation::ShownTwice {
+            text: text.to_owned(),
+            device,
+        })
     }
 
     /// The texts that must still appear, and where.
@@ -163,7 +176,10 @@ impl Model {
                         continue;
                     };
                     if *cursor < highest {
-                        found.push(Violation::OutOfOrder { text: text.clone(), device: *device });
+                        found.push(Violation::OutOfOrder {
+                            text: text.clone(),
+                            device: *device,
+                        });
                     }
                     highest = highest.max(*cursor);
                 }
@@ -221,7 +237,10 @@ mod tests {
     fn a_lost_text_is_found() {
         let mut model = model();
         let _ = model.show(B, 1, "one");
-        let lost = Violation::Lost { text: "two".to_owned(), device: B };
+        let lost = Violation::Lost {
+            text: "two".to_owned(),
+            device: B,
+        };
         assert_eq!(model.judge(), [lost]);
     }
 
@@ -229,7 +248,10 @@ mod tests {
     fn a_doubled_text_is_found() {
         let mut model = model();
         let _ = model.show(B, 1, "one");
-        let twice = Violation::ShownTwice { text: "one".to_owned(), device: B };
+        let twice = Violation::ShownTwice {
+            text: "one".to_owned(),
+            device: B,
+        };
         assert_eq!(model.show(B, 2, "one"), Some(twice));
     }
 
@@ -238,14 +260,20 @@ mod tests {
         let mut model = model();
         let _ = model.show(B, 2, "one");
         let _ = model.show(B, 1, "two");
-        let late = Violation::OutOfOrder { text: "two".to_owned(), device: B };
+        let late = Violation::OutOfOrder {
+            text: "two".to_owned(),
+            device: B,
+        };
         assert_eq!(model.judge(), [late]);
     }
 
     #[test]
     fn an_invented_text_is_found() {
         let mut model = model();
-        let invented = Violation::NeverSent { text: "three".to_owned(), device: B };
+        let invented = Violation::NeverSent {
+            text: "three".to_owned(),
+            device: B,
+        };
         assert_eq!(model.show(B, 1, "three"), Some(invented));
     }
 

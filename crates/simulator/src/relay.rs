@@ -63,7 +63,11 @@ impl SimRelay {
     /// # Errors
     /// The name is not a host name.
     pub fn address(&self) -> anyhow::Result<ServerAddress> {
-        Ok(SimNetwork::server_address(&self.name, PORT, vec![self.key_pin])?)
+        Ok(SimNetwork::server_address(
+            &self.name,
+            PORT,
+            vec![self.key_pin],
+        )?)
     }
 
     /// Its disk.
@@ -97,7 +101,10 @@ impl SimRelay {
             entropy: Arc::new(SimEntropy::new(self.seed, &label)),
             wake_bus: Arc::new(InProcessWakeBus::default()),
         };
-        let settings = Settings { open_registration: false, rates: Rates::default() };
+        let settings = Settings {
+            open_registration: false,
+            rates: Rates::default(),
+        };
         let relay = Relay::new(Arc::clone(&store), seams, settings);
         let task = tokio::spawn(async move {
             // A failure of the store ends the relay; the checks find what that breaks.

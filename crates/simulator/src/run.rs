@@ -92,7 +92,10 @@ async fn play(seed: u64, settings: Settings) -> anyhow::Result<Outcome> {
     set_up(&mut world, &mut dice).await?;
     match settings.plant {
         Some(Plant::LyingDisk) => {
-            world.relays.iter().for_each(|relay| relay.plant(Fault::SyncLies));
+            world
+                .relays
+                .iter()
+                .for_each(|relay| relay.plant(Fault::SyncLies));
         }
         Some(Plant::ShuffledScreen) => world.witness.shuffle_screens(),
         _ => {}
@@ -120,7 +123,15 @@ async fn play(seed: u64, settings: Settings) -> anyhow::Result<Outcome> {
     let (accepted, shown) = world.witness.with_model(|model| model.totals());
     let (hash, events) = world.log.hash();
     let lasted_ms = world.clock.monotonic_ms();
-    Ok(Outcome { hash, events, lasted_ms, accepted, shown, violations, failures })
+    Ok(Outcome {
+        hash,
+        events,
+        lasted_ms,
+        accepted,
+        shown,
+        violations,
+        failures,
+    })
 }
 
 /// Three accounts with one or two devices each on two relays, all of whom know each other.
@@ -147,7 +158,12 @@ async fn set_up(world: &mut World, dice: &mut Dice) -> anyhow::Result<()> {
             world.introduce(whom, who).await?;
         }
     }
-    debug_assert!(world.accounts.iter().all(|account| account.devices.len() <= DEVICES_MAX));
+    debug_assert!(
+        world
+            .accounts
+            .iter()
+            .all(|account| account.devices.len() <= DEVICES_MAX)
+    );
     // Contacts reach the second devices.
     world.clock.sleep(dice.between(2_000, 20_000)).await;
     Ok(())
@@ -172,7 +188,10 @@ async fn part(world: &mut World, chaos: &mut Chaos) -> anyhow::Result<()> {
 async fn rest(world: &World) {
     let until_ms = world.clock.monotonic_ms().saturating_add(REST_MS_MAX);
     while world.clock.monotonic_ms() < until_ms && !world.witness.has_seen_a_breach() {
-        if world.witness.with_model(|model| model.outstanding().is_empty()) {
+        if world
+            .witness
+            .with_model(|model| model.outstanding().is_empty())
+        {
             break;
         }
         world.clock.sleep(1_000).await;
@@ -183,7 +202,10 @@ async fn rest(world: &World) {
 /// Looks a name up that nobody else may know of: the simulated network carries it in clear.
 async fn leak_to_the_network(world: &World) -> anyhow::Result<()> {
     for device in world.devices.iter().filter(|device| device.is_up()) {
-        let look_up = Command::AddContactByName { name: MARK.parse()?, label: None };
+        let look_up = Command::AddContactByName {
+            name: MARK.parse()?,
+            label: None,
+        };
         // There is no such name; that it was asked for is the leak.
         let answer = device.handle()?.command(look_up).await;
         debug_assert!(!matches!(answer, Ok(Answer::Done)));
@@ -194,13 +216,17 @@ async fn leak_to_the_network(world: &World) -> anyhow::Result<()> {
 fn leak_to_a_disk(world: &World) {
     for relay in &world.relays {
         let text = format!("found in a mailbox: {MARK}");
-        relay.disk().write_raw(Bytes::from_static(b"\xffplanted"), Bytes::from(text));
+        relay
+            .disk()
+            .write_raw(Bytes::from_static(b"\xffplanted"), Bytes::from(text));
     }
 }
 
 fn double_a_screen(world: &World) {
     let shown = world.witness.with_model(|model| model.any_shown());
     if let Some((device, cursor, text)) = shown {
-        world.witness.note_shown(device, cursor.saturating_add(1_000_000), &text);
+        world
+            .witness
+            .note_shown(device, cursor.saturating_add(1_000_000), &text);
     }
 }

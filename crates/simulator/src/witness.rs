@@ -33,7 +33,11 @@ impl Witness {
     /// A witness that has seen nothing.
     #[must_use]
     pub fn new(clock: &SimClock, log: &EventLog) -> Self {
-        Self { clock: clock.clone(), log: log.clone(), state: Arc::default() }
+        Self {
+            clock: clock.clone(),
+            log: log.clone(),
+            state: Arc::default(),
+        }
     }
 
     /// Reads or changes the reference model.
@@ -43,9 +47,16 @@ impl Witness {
 
     /// A text appeared on a screen.
     pub fn note_shown(&self, device: DeviceNumber, cursor: u64, text: &str) {
-        self.log(&format!("shown on {} at {cursor}", device.0), text.as_bytes());
+        self.log(
+            &format!("shown on {} at {cursor}", device.0),
+            text.as_bytes(),
+        );
         let mut state = self.state();
-        let cursor = if state.shuffled { u64::MAX.saturating_sub(cursor) } else { cursor };
+        let cursor = if state.shuffled {
+            u64::MAX.saturating_sub(cursor)
+        } else {
+            cursor
+        };
         if let Some(violation) = state.model.show(device, cursor, text) {
             state.violations.push(violation);
         }
@@ -76,7 +87,9 @@ impl Witness {
     /// A host ended by itself.
     pub fn note_failure(&self, device: DeviceNumber, error: &str) {
         self.log(&format!("failure of {}", device.0), error.as_bytes());
-        self.state().failures.push(format!("device-{}: {error}", device.0));
+        self.state()
+            .failures
+            .push(format!("device-{}: {error}", device.0));
     }
 
     /// A promise is broken.

@@ -11,8 +11,10 @@ use waxwing_engine::notice::{LinkingStep, Notice};
 use waxwing_engine::{Answer, Command};
 use waxwing_identity::links::{InviteLink, ServerLink};
 use waxwing_proto::{AccountKey, InviteToken};
+use waxwing_transport::sim::{
+    NetworkSettings, SimClock, SimEntropy, SimNetwork, TapEvent, TapKind,
+};
 use waxwing_transport::{Clock, EntropyRng};
-use waxwing_transport::sim::{NetworkSettings, SimClock, SimEntropy, SimNetwork, TapEvent, TapKind};
 
 use crate::canary::{MARK, Search};
 use crate::device::SimDevice;
@@ -101,7 +103,11 @@ impl World {
         let entropy = SimEntropy::new(self.seed, &format!("{name} words"));
         let words = RecoveryWords::generate(&mut EntropyRng::new(Arc::new(entropy)));
         let device = self.add_device().await?;
-        let register = Command::Register { invite, name: name.parse()?, words };
+        let register = Command::Register {
+            invite,
+            name: name.parse()?,
+            words,
+        };
         let Answer::Registered { account, .. } = self.device(device)?.command(register).await?
         else {
             bail!("registration gave another answer");
@@ -142,12 +148,15 @@ impl World {
             Some(handle.command(Command::ConfirmLink { same: true }).await)
         });
         let device = self.device(first)?;
-        let Answer::DeviceOffer { device: offered, .. } =
-            device.command(Command::InspectDevice { code }).await?
+        let Answer::DeviceOffer {
+            device: offered, ..
+        } = device.command(Command::InspectDevice { code }).await?
         else {
             bail!("no device offer");
         };
-        device.command(Command::ApproveDevice { device: offered }).await?;
+        device
+            .command(Command::ApproveDevice { device: offered })
+            .await?;
         match confirm.await? {
             Some(Ok(Answer::Done)) => {}
             other => bail!("the new device did not join: {other:?}"),
@@ -163,13 +172,18 @@ impl World {
     /// # Errors
     /// The link cannot be had or added.
     pub async fn introduce(&self, who: AccountNumber, whom: AccountNumber) -> anyhow::Result<()> {
-        let shown = self.first_device(whom)?.command(Command::OwnContactLink).await?;
+        let shown = self
+            .first_device(whom)?
+            .command(Command::OwnContactLink)
+            .await?;
         let Answer::ContactLink(link) = shown else {
             bail!("no contact link");
         };
         // The user's private name for a contact is nobody else's business.
         let label = Some(format!("{MARK} {}", whom.0));
-        self.first_device(who)?.command(Command::AddContact { link, label }).await?;
+        self.first_device(who)?
+            .command(Command::AddContact { link, label })
+            .await?;
         Ok(())
     }
 
@@ -185,10 +199,15 @@ impl World {
         };
         let other = devices.iter().find(|device| !device.this_device);
         let id = other.context("no other device")?.id;
-        let owner = self.accounts.get_mut(account.0).context("no such account")?;
+        let owner = self
+            .accounts
+            .get_mut(account.0)
+            .context("no such account")?;
         let removed = owner.devices.pop().context("no last device")?;
         self.witness.expect_removal(removed);
-        self.first_device(account)?.command(Command::RemoveDevice { device: id }).await?;
+        self.first_device(account)?
+            .command(Command::RemoveDevice { device: id })
+            .await?;
         Ok(())
     }
 
@@ -209,8 +228,13 @@ impl World {
             account.and_then(|account| account.key).context("no key")
         };
         let due = self.due(from.number, whom);
-        self.witness.with_model(|model| model.ask(from.number, whom, &text, due));
-        from.command(Command::Send { contact: key(whom)?, body: text.clone() }).await?;
+        self.witness
+            .with_model(|model| model.ask(from.number, whom, &text, due));
+        from.command(Command::Send {
+            contact: key(whom)?,
+            body: text.clone(),
+        })
+        .await?;
         self.witness.with_model(|model| model.accept(&text));
         let asked = self.first_device(whom)?;
         for _ in 0..REQUEST_SECONDS_MAX {
@@ -219,7 +243,10 @@ impl World {
                 bail!("no list of contacts");
             };
             let contact = key(who)?;
-            if contacts.iter().any(|known| known.account == contact && known.request) {
+            if contacts
+                .iter()
+                .any(|known| known.account == contact && known.request)
+            {
                 asked.command(Command::AcceptContact { contact }).await?;
                 return Ok(());
             }
@@ -273,9 +300,12 @@ impl World {
     pub async fn describe_devices(&self) {
         for device in &self.devices {
             for command in [Command::Status, Command::ListContacts] {
-                let Ok(handle) = device.handle() else { continue };
+                let Ok(handle) = device.handle() else {
+                    continue;
+                };
                 let answer = format!("{:?}", handle.command(command).await);
-                self.witness.log(&format!("{}: {answer}", device.name()), &[]);
+                self.witness
+                    .log(&format!("{}: {answer}", device.name()), &[]);
             }
         }
     }
@@ -287,7 +317,11 @@ impl World {
             .relays
             .iter()
             .map(|relay| (relay.name(), relay.disk()))
-            .chain(self.devices.iter().map(|device| (device.name(), device.disk())));
+            .chain(
+                self.devices
+                    .iter()
+                    .map(|device| (device.name(), device.disk())),
+            );
         for (name, disk) in disks {
             for (key, value) in disk.rows() {
                 let found = search.find_in(&key).or_else(|| search.find_in(&value));
@@ -304,7 +338,9 @@ impl World {
 fn tap(log: &EventLog, witness: &Witness) -> Arc<dyn Fn(&TapEvent) + Send + Sync> {
     let (log, witness, search) = (log.clone(), witness.clone(), Search::new());
     Arc::new(move |event| {
-        let stream = event.stream.map_or_else(String::new, |stream| format!("/{stream}"));
+        let stream = event
+            .stream
+            .map_or_else(String::new, |stream| format!("/{stream}"));
         let path = format!("{} -> {} #{}{stream}", event.from, event.to, event.link);
         let (kind, bytes): (&str, &[u8]) = match &event.kind {
             TapKind::Connected => ("connected", &[]),
@@ -314,9 +350,16 @@ fn tap(log: &EventLog, witness: &Witness) -> Arc<dyn Fn(&TapEvent) + Send + Sync
             TapKind::Stopped(_) => ("stopped", &[]),
             TapKind::Closed(_) => ("closed", &[]),
         };
-        log.add(event.time_ms, &format!("{path} {kind} x{}", event.copies), bytes);
+        log.add(
+            event.time_ms,
+            &format!("{path} {kind} x{}", event.copies),
+            bytes,
+        );
         if let Some(form) = search.find_in(bytes) {
-            witness.note(Violation::Leak { place: format!("the network, {path}"), form });
+            witness.note(Violation::Leak {
+                place: format!("the network, {path}"),
+                form,
+            });
         }
     })
 }

@@ -5,7 +5,10 @@
 use waxwing_simulator::model::Violation;
 use waxwing_simulator::run::{Outcome, Plant, Settings, run};
 
-const GOOD: Settings = Settings { trace: false, plant: None };
+const GOOD: Settings = Settings {
+    trace: false,
+    plant: None,
+};
 
 #[test]
 fn seeds_keep_every_promise() {
@@ -13,7 +16,10 @@ fn seeds_keep_every_promise() {
         let outcome = run(seed, GOOD).unwrap();
         assert!(outcome.is_good(), "seed {seed}: {outcome:?}");
         assert!(outcome.accepted > 0, "seed {seed} sent nothing");
-        assert!(outcome.shown >= outcome.accepted, "seed {seed} shows less than was sent");
+        assert!(
+            outcome.shown >= outcome.accepted,
+            "seed {seed} shows less than was sent"
+        );
     }
 }
 
@@ -21,7 +27,11 @@ fn seeds_keep_every_promise() {
 fn the_same_seed_gives_the_same_events() {
     for seed in [3, 7] {
         let (one, two) = (run(seed, GOOD).unwrap(), run(seed, GOOD).unwrap());
-        assert_eq!((&one.hash, one.events), (&two.hash, two.events), "seed {seed}");
+        assert_eq!(
+            (&one.hash, one.events),
+            (&two.hash, two.events),
+            "seed {seed}"
+        );
     }
     let (one, two) = (run(3, GOOD).unwrap(), run(7, GOOD).unwrap());
     assert_ne!(one.hash, two.hash);
@@ -29,29 +39,31 @@ fn the_same_seed_gives_the_same_events() {
 
 /// Whether one of the first seeds catches the fault: it can only do harm where its hour comes.
 fn is_caught(plant: Plant, is_it: impl Fn(&Violation) -> bool) -> bool {
-    let settings = Settings { trace: false, plant: Some(plant) };
+    let settings = Settings {
+        trace: false,
+        plant: Some(plant),
+    };
     let caught = |outcome: Outcome| outcome.violations.iter().any(&is_it);
     (1..=12).any(|seed| run(seed, settings).is_ok_and(caught))
 }
 
 #[test]
 fn a_disk_that_lies_about_its_syncs_is_caught() {
-    assert!(is_caught(Plant::LyingDisk, |violation| matches!(violation, Violation::Lost { .. })));
+    assert!(is_caught(Plant::LyingDisk, |violation| matches!(
+        violation,
+        Violation::Lost { .. }
+    )));
 }
 
 #[test]
 fn a_plaintext_on_the_network_is_caught() {
-    let is_leak = |violation: &Violation| {
-        matches!(violation, Violation::Leak { place, .. } if place.starts_with("the network"))
-    };
+    let is_leak = |violation: &Violation| matches!(violation, Violation::Leak { place, .. } if place.starts_with("the network"));
     assert!(is_caught(Plant::NetworkLeak, is_leak));
 }
 
 #[test]
 fn a_plaintext_on_a_disk_is_caught() {
-    let is_leak = |violation: &Violation| {
-        matches!(violation, Violation::Leak { place, .. } if place.starts_with("the disk"))
-    };
+    let is_leak = |violation: &Violation| matches!(violation, Violation::Leak { place, .. } if place.starts_with("the disk"));
     assert!(is_caught(Plant::DiskLeak, is_leak));
 }
 

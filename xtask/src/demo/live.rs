@@ -55,11 +55,17 @@ fn pane(who: &Person, whom: &Person) -> String {
 
 /// A command as a line for a shell, with its environment.
 fn shell(command: &Command) -> String {
-    let quote = |text: &std::ffi::OsStr| format!("'{}'", text.to_string_lossy().replace('\'', r"'\''"));
+    let quote =
+        |text: &std::ffi::OsStr| format!("'{}'", text.to_string_lossy().replace('\'', r"'\''"));
     let variables = command.get_envs().filter_map(|(name, value)| {
         value.map(|value| format!("{}={}", name.to_string_lossy(), quote(value)))
     });
-    let words = std::iter::once(command.get_program()).chain(command.get_args()).map(quote);
-    let line: Vec<String> = std::iter::once("env".to_owned()).chain(variables).chain(words).collect();
+    let words = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(quote);
+    let line: Vec<String> = std::iter::once("env".to_owned())
+        .chain(variables)
+        .chain(words)
+        .collect();
     line.join(" ")
 }

@@ -32,7 +32,10 @@ impl Party {
         let entry = device.admit(DAY, Signatory::Account, admission)?;
         let draft = ManifestDraft::first(key, entry);
         let signature = owner.sign(&draft.signable()?)?;
-        Ok(Self { secrets, manifest: draft.finish(signature)? })
+        Ok(Self {
+            secrets,
+            manifest: draft.finish(signature)?,
+        })
     }
 
     fn local(&self) -> Result<LocalDevice<'_>> {
@@ -66,7 +69,13 @@ impl Meeting {
             signed_pair: signed_pair.as_bytes().clone(),
             one_time_pair: one_time_pair.as_bytes().clone(),
         };
-        Ok(Self { alice, bob, signed, one_time, bundle })
+        Ok(Self {
+            alice,
+            bob,
+            signed,
+            one_time,
+            bundle,
+        })
     }
 
     /// Checks the bundle, opens a session with a first message, and accepts it.
@@ -79,7 +88,10 @@ impl Meeting {
         let bundle = PrekeyBundle::check(&self.bundle, &self.bob.manifest)?;
         let session = initiate(&self.alice.local()?, &bundle, 0, NOW, rng)?;
         let sealed = session.encrypt(b"hello", rng)?;
-        let keys = ResponderKeys { signed: &self.signed, one_time: Some(&self.one_time) };
+        let keys = ResponderKeys {
+            signed: &self.signed,
+            one_time: Some(&self.one_time),
+        };
         let envelope = Envelope::parse(&sealed.envelope)?;
         let accepted = accept(&self.bob.local()?, &envelope, &keys, NOW)?;
         Ok((sealed.session, accepted.opened.session))
@@ -107,8 +119,7 @@ impl End {
 
     fn open(&mut self, bytes: &[u8]) -> Result<()> {
         let envelope = Envelope::parse(bytes)?;
-        let Found::Session { id, .. } =
-            find(&self.tags, &envelope, [&self.session], |_| None)
+        let Found::Session { id, .. } = find(&self.tags, &envelope, [&self.session], |_| None)
         else {
             bail!("no session for an envelope");
         };
@@ -133,8 +144,12 @@ impl Pair {
         let meeting = Meeting::new(seed)?;
         let mut rng = ChaCha20Rng::from_seed([seed ^ 0x55; 32]);
         let (alice, bob) = meeting.meet(&mut rng)?;
-        let mut pair =
-            Self { alice: End::new(alice), bob: End::new(bob), rng, alice_is_next: false };
+        let mut pair = Self {
+            alice: End::new(alice),
+            bob: End::new(bob),
+            rng,
+            alice_is_next: false,
+        };
         for _ in 0..4 {
             pair.turn(1)?;
         }

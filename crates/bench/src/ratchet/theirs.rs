@@ -16,7 +16,11 @@ impl Meeting {
         let mut bob = Account::new();
         bob.generate_one_time_keys(usize::try_from(sessions)?);
         let keys = bob.one_time_keys().into_values().collect();
-        Ok(Self { alice: Account::new(), bob, keys })
+        Ok(Self {
+            alice: Account::new(),
+            bob,
+            keys,
+        })
     }
 
     /// Opens a session with a first message, and accepts it.
@@ -28,7 +32,8 @@ impl Meeting {
         let key = self.keys.pop().context("no one-time key is left")?;
         let config = SessionConfig::version_1();
         let mut session =
-            self.alice.create_outbound_session(config, self.bob.curve25519_key(), key)?;
+            self.alice
+                .create_outbound_session(config, self.bob.curve25519_key(), key)?;
         let OlmMessage::PreKey(first) = session.encrypt("hello")? else {
             bail!("the first message has no prekey");
         };
@@ -48,7 +53,11 @@ pub(super) struct Pair {
 impl Pair {
     pub(super) fn talking() -> Result<Self> {
         let (alice, bob) = Meeting::new(1)?.meet()?;
-        let mut pair = Self { alice, bob, alice_is_next: false };
+        let mut pair = Self {
+            alice,
+            bob,
+            alice_is_next: false,
+        };
         for _ in 0..4 {
             pair.turn(1)?;
         }
