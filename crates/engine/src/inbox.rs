@@ -214,7 +214,7 @@ impl Engine {
             && self
                 .contacts
                 .values()
-                .filter(|contact| contact.request_pending)
+                .filter(|contact| contact.request_pending && !contact.blocked)
                 .count()
                 >= limits::MESSAGE_REQUESTS_MAX
     }

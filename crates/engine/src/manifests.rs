@@ -8,6 +8,7 @@ use waxwing_proto::v1::request::Call;
 use waxwing_proto::v1::response::Result as Reply;
 use waxwing_proto::{AccountKey, limits, v1};
 
+use crate::contacts::Contact;
 use crate::effect::{Effect, Plane};
 use crate::engine::{Engine, Turn};
 use crate::event::RequestFailure;
@@ -218,6 +219,12 @@ impl Engine {
         own_head: Option<&ManifestHead>,
         peer_head: Option<&ManifestHead>,
     ) {
+        // A stranger's words cause no call to a server that the stranger names, and no alarm.
+        let is_own = self.own_key() == Some(*account);
+        let is_accepted = self.contacts.get(account).is_some_and(Contact::is_accepted);
+        if !is_own && !is_accepted {
+            return;
+        }
         if let (Some(named), Some(held)) = (own_head, self.accepted_manifest(account)) {
             match trust::compare_head(named, &held.head()) {
                 HeadClaim::Fits => {}

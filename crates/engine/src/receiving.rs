@@ -213,7 +213,9 @@ impl Engine {
             });
         }
         // A device that was linked later does not hold what was sent before it.
-        if let (true, Some(own)) = (foreign && self.holds_whole_history(), self.own_key()) {
+        let is_accepted = self.contacts.get(account).is_some_and(Contact::is_accepted);
+        let is_alarming = foreign && is_accepted && self.holds_whole_history();
+        if let (true, Some(own)) = (is_alarming, self.own_key()) {
             self.raise(&own, AlarmKind::ClonedDevice);
         }
     }

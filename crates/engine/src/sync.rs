@@ -159,10 +159,7 @@ impl Engine {
                 .accepted_manifest(&account)
                 .is_some_and(|held| held.head() == manifest.head());
             if let (true, Some(contact)) = (same, self.contacts.get_mut(&account)) {
-                contact.verified = state.verified;
-                if state.verified {
-                    contact.alarm = None;
-                }
+                contact.verified = state.verified && contact.alarm.is_none();
                 self.save_contact(&account);
             }
         }
@@ -229,7 +226,9 @@ fn apply_state(contact: &mut Contact, state: &v1::ContactState) {
     }
     contact.request_pending = state.request() == RequestState::Pending;
     contact.blocked = state.blocked;
-    contact.verified = state.verified;
+    // The other device may not have seen what this one was shown: an alarm here stays until the user
+    // compares keys here.
+    contact.verified = state.verified && contact.alarm.is_none();
     contact.changed_at_ms = state.changed_at_ms;
     if contact.is_accepted() {
         let withheld = core::mem::take(&mut contact.receipts_withheld);

@@ -129,7 +129,15 @@ async fn wait_for_more(session: &mut Session, console: &Console) -> Outcome {
             Notice::Arrived | Notice::Missed | Notice::Drained | Notice::Online { .. } => {
                 return Ok(());
             }
-            Notice::Alarm { own: true, .. } => return Ok(()),
+            Notice::Alarm {
+                own: true,
+                code,
+                contact,
+                ..
+            } => {
+                console.alarm(&Fault::new(code).about(contact));
+                return Ok(());
+            }
             Notice::Alarm { code, contact, .. } => console.alarm(&Fault::new(code).about(contact)),
             Notice::Expired { day, count } => console.say(&faults::expired(&day, count)),
             Notice::ClockSkew { skew_s } => console.say(&faults::clock_skew(skew_s)),

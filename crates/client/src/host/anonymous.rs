@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The anonymous plane: one connection for each server, made when it is needed, closed when idle.
+//! The anonymous plane: one connection for each subject at each server, made when it is needed,
+//! closed when idle.
 //!
-//! It shares nothing with the connection of the account plane. How long it lives after its last
-//! call is a compromise: a server can tie together what one connection brings.
+//! A server can tie together what one connection brings. So a connection carries calls about one
+//! subject only: one delivery id, one account, one name, one rendezvous. Calls about two contacts,
+//! or about a contact and this account itself, never share one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,12 +28,35 @@ pub(super) struct Job {
     pub(super) deadline_ms: u32,
 }
 
+/// A server, and what the calls on one connection to it are about.
+type Key = (ServerAddress, Vec<u8>);
+
+/// What a call names. Each kind of name is told apart by its first byte.
+fn subject(call: &v1::request::Call) -> Vec<u8> {
+    use v1::fetch_manifests_request::Account;
+    use v1::request::Call;
+    let (kind, name): (u8, &[u8]) = match call {
+        Call::Send(call) => (1, &call.delivery_id),
+        Call::TakePrekeys(call) => (1, &call.delivery_id),
+        Call::FetchManifests(call) => match &call.account {
+            Some(Account::DeliveryId(id)) => (1, id),
+            Some(Account::AccountKey(key)) => (2, key),
+            None => (0, &[]),
+        },
+        Call::ResolveName(call) => (3, call.name.as_bytes()),
+        Call::PutRendezvous(call) => (4, &call.locator),
+        Call::FetchRendezvous(call) => (4, &call.locator),
+        _ => (0, &[]),
+    };
+    [&[kind], name].concat()
+}
+
 /// The anonymous connections of one host.
 pub(super) struct AnonymousPlane<D> {
     dialer: Arc<D>,
     clock: Arc<dyn Clock>,
     inbound: mpsc::Sender<Inbound>,
-    servers: BTreeMap<ServerAddress, mpsc::UnboundedSender<Job>>,
+    subjects: BTreeMap<Key, mpsc::UnboundedSender<Job>>,
     tasks: JoinSet<()>,
 }
 
@@ -45,37 +70,40 @@ impl<D: Dialer> AnonymousPlane<D> {
             dialer,
             clock,
             inbound,
-            servers: BTreeMap::new(),
+            subjects: BTreeMap::new(),
             tasks: JoinSet::new(),
         }
     }
 
     /// Makes a call. The queue has no bound of its own: the engine bounds the calls under way.
     pub(super) fn call(&mut self, server: ServerAddress, job: Job) {
-        let Err(mpsc::error::SendError(job)) = self.queue(&server).send(job) else {
+        let key = (server, subject(&job.call));
+        let Err(mpsc::error::SendError(job)) = self.queue(&key).send(job) else {
             return;
         };
-        // The server's task has ended between: once more with a new one.
-        self.servers.remove(&server);
-        let _ = self.queue(&server).send(job);
+        // The subject's task has ended between: once more with a new one.
+        self.subjects.remove(&key);
+        let _ = self.queue(&key).send(job);
     }
 
-    fn queue(&mut self, server: &ServerAddress) -> &mpsc::UnboundedSender<Job> {
+    fn queue(&mut self, key: &Key) -> &mpsc::UnboundedSender<Job> {
         let Self {
             dialer,
             clock,
             inbound,
-            servers,
+            subjects,
             tasks,
         } = self;
         while tasks.try_join_next().is_some() {}
-        servers.entry(server.clone()).or_insert_with(|| {
+        // Tasks end when they have been idle: what they leave here must not pile up.
+        subjects.retain(|_, jobs| !jobs.is_closed());
+        subjects.entry(key.clone()).or_insert_with(|| {
             let (jobs, queue) = mpsc::unbounded_channel();
             let caller = Caller {
                 dialer: Arc::clone(dialer),
                 clock: Arc::clone(clock),
                 inbound: inbound.clone(),
-                server: server.clone(),
+                server: key.0.clone(),
                 connection: None,
                 calls: JoinSet::new(),
             };
@@ -85,7 +113,7 @@ impl<D: Dialer> AnonymousPlane<D> {
     }
 }
 
-/// The task of one server.
+/// The task of one subject at one server.
 struct Caller<D> {
     dialer: Arc<D>,
     clock: Arc<dyn Clock>,
@@ -98,16 +126,20 @@ struct Caller<D> {
 impl<D: Dialer> Caller<D> {
     async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Job>) {
         loop {
-            let idle = self.calls.is_empty() && self.connection.is_some();
+            let idle = self.calls.is_empty();
             let clock = Arc::clone(&self.clock);
             tokio::select! {
                 biased;
                 job = queue.recv() => match job {
                     Some(job) => self.start(job, &mut queue).await,
-                    None => break,
+                    None => {
+                        while self.calls.join_next().await.is_some() {}
+                        break;
+                    }
                 },
                 Some(_) = self.calls.join_next(), if !self.calls.is_empty() => {}
-                () = clock.sleep(IDLE_MS), if idle => self.close(),
+                // What was queued in this moment is still carried out; later calls get a new task.
+                () = clock.sleep(IDLE_MS), if idle => queue.close(),
             }
         }
         self.close();

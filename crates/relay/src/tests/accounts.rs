@@ -422,7 +422,15 @@ async fn a_closed_account_is_gone_and_its_name_is_held() {
     let refused = client.call(Call::CloseAccount(forged)).await.unwrap_err();
     assert_eq!(refused, ErrorCode::Unauthenticated);
     let signable = close_account_signable(&client.exporter(), &alice.account());
+    // A thief of the device must not be able to end the account.
     let signature = wire(&sign(&alice.devices[0].secret, &signable));
+    let by_device = v1::CloseAccountRequest { signature };
+    let refused = client
+        .call(Call::CloseAccount(by_device))
+        .await
+        .unwrap_err();
+    assert_eq!(refused, ErrorCode::Unauthenticated);
+    let signature = wire(&sign(&alice.secret, &signable));
     client
         .call(Call::CloseAccount(v1::CloseAccountRequest { signature }))
         .await
