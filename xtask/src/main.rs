@@ -15,6 +15,7 @@ mod sim;
 mod stage;
 mod test;
 mod tidy;
+mod vectors;
 mod wiretap;
 mod workspace;
 
@@ -37,6 +38,7 @@ enum Command {
     Wiretap(wiretap::Wiretap),
     Bench(bench::Bench),
     Tidy(tidy::Tidy),
+    Vectors(vectors::Vectors),
     Test(test::Test),
     Ci(ci::Ci),
 }
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Wiretap(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Tidy(command) => command.run(),
+        Command::Vectors(command) => command.run(),
         Command::Test(command) => command.run(),
         Command::Ci(command) => command.run(),
     };
