@@ -30,7 +30,7 @@ pub(crate) struct Vectors {
 impl Vectors {
     pub(crate) fn run(&self) -> Result<bool> {
         let folder = workspace::root().join("vectors");
-        let environment = folder.join(".venv");
+        let environment = workspace::target_folder()?.join("vectors-environment");
         let python = environment.join(if cfg!(windows) {
             "Scripts/python.exe"
         } else {
