@@ -18,10 +18,12 @@ use crate::engine::{Engine, Turn};
 use crate::event::{LinkFailure, RequestFailure};
 use crate::notice::{AlarmKind, Notice};
 use crate::pending::{AccountCall, Pending};
-use crate::timers::{Timer, retry_delay_ms};
+use crate::timers::{Timer, jitter, retry_delay_ms};
 
 /// Clocks further apart than this are shown, in milliseconds.
 const CLOCK_SKEW_MS_MAX: u64 = 5 * 60 * 1000;
+/// How long after coming online versions are asked for that would end an alarm, in milliseconds.
+const SUCCESSORS_AFTER_MS: (u64, u64) = (30_000, 300_000);
 
 /// How far the account's connection is.
 #[derive(Default)]
@@ -310,7 +312,10 @@ impl Engine {
         self.notify(Notice::Online(true));
         self.create_delivery_ids(turn);
         self.revoke_delivery_ids();
-        self.look_for_successors(turn);
+        // Not at once: questions about all of them would coincide with this device's coming.
+        let delay = jitter(turn.rng, SUCCESSORS_AFTER_MS.0, SUCCESSORS_AFTER_MS.1);
+        self.timers
+            .set_sooner(Timer::Successors, turn.after_ms(delay));
         self.resume_device_change(turn);
         self.pump_all(turn);
     }
