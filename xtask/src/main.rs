@@ -11,6 +11,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod fuzz;
 mod sim;
 mod stage;
 mod test;
@@ -37,6 +38,7 @@ enum Command {
     Sim(sim::Sim),
     Wiretap(wiretap::Wiretap),
     Bench(bench::Bench),
+    Fuzz(fuzz::Fuzz),
     Tidy(tidy::Tidy),
     Vectors(vectors::Vectors),
     Test(test::Test),
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Command::Sim(command) => command.run(),
         Command::Wiretap(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Fuzz(command) => command.run(),
         Command::Tidy(command) => command.run(),
         Command::Vectors(command) => command.run(),
         Command::Test(command) => command.run(),
