@@ -15,6 +15,7 @@
 mod corpus;
 mod identity;
 mod rows;
+mod schedule;
 mod sessions;
 mod wire;
 
@@ -103,6 +104,12 @@ pub const TARGETS: &[Target] = &[
         about: "rows of sessions, skipped keys and prekey secrets, damaged",
         seeds: &["ratchet/"],
         run: rows::ratchet,
+    },
+    Target {
+        name: "two_devices",
+        about: "what a network does with the envelopes of two devices",
+        seeds: &[],
+        run: schedule::two_devices,
     },
     Target {
         name: "wire",
