@@ -69,6 +69,9 @@ impl Inbox {
 impl Engine {
     pub(crate) fn delivered(&mut self, turn: &mut Turn<'_>, event: DeliveryEvent) {
         match event {
+            // What a server hands over beyond its bound is left: not acknowledged, it comes again.
+            DeliveryEvent::Envelope(_) | DeliveryEvent::Drained(_)
+                if self.inbox.waiting.len() > limits::UNACKNOWLEDGED_MAX => {}
             DeliveryEvent::Envelope(envelope) => {
                 self.inbox.waiting.push_back(Waiting::Envelope(envelope));
             }
@@ -129,8 +132,14 @@ impl Engine {
             }
         };
         let Ok(content) = v1::Content::decode(opened.content()) else {
-            // A peer wrote what is no content: its session advances, and nothing is shown.
-            self.settle_without_content(turn, opened);
+            // BOX-45.
+            // A peer wrote what is no content: its session advances, and nothing is shown. One that begins
+            // with that is nobody: a session without a request would be bounded by nothing.
+            if matches!(opened, OpenedEnvelope::Known { .. }) {
+                self.settle_without_content(turn, opened);
+            } else {
+                self.inbox.unopenable = self.inbox.unopenable.saturating_add(1);
+            }
             self.acknowledge(envelope.position);
             return;
         };
@@ -205,6 +214,10 @@ impl Engine {
         let account = manifest.account();
         let pinned = self.accepted_manifest(account);
         if pinned.is_none() && self.requests_are_full(account) {
+            return Err(None);
+        }
+        // BOX-46: each is remembered until its signed pair is destroyed.
+        if self.sessions.handshakes_of(account) >= limits::HANDSHAKES_PER_ACCOUNT_MAX {
             return Err(None);
         }
         let pinned_lists = pinned.is_some_and(|pinned| {
@@ -306,7 +319,7 @@ fn refers_to(peer: &AccountKey, content: &v1::Content) -> Vec<RowKey> {
             .iter()
             .take(limits::RECEIPT_IDS_MAX)
             .filter_map(id)
-            .map(|id| keys::message_index(peer, &id))
+            .map(|id| keys::sent_index(peer, &id))
             .collect(),
         Some(Kind::SentCopy(copy)) => {
             let inner = v1::Content::decode(copy.content.clone()).ok();
@@ -315,7 +328,7 @@ fn refers_to(peer: &AccountKey, content: &v1::Content) -> Vec<RowKey> {
                 .as_ref()
                 .and_then(|inner| id(&inner.message_id))
                 .zip(account)
-                .map(|(id, account)| keys::message_index(&account, &id))
+                .map(|(id, account)| keys::sent_index(&account, &id))
                 .into_iter()
                 .collect()
         }

@@ -3,7 +3,7 @@
 //! none for what shows nothing; what a stranger is owed leaves when the user accepts.
 
 use waxwing_proto::v1::content::Kind;
-use waxwing_proto::{AccountKey, MessageId, v1};
+use waxwing_proto::{AccountKey, MessageId, limits, v1};
 
 use crate::codec;
 use crate::content::silent;
@@ -49,8 +49,18 @@ impl Engine {
         if !contact.is_accepted() || contact.receipts_due.is_empty() {
             return;
         }
-        let due = core::mem::take(&mut contact.receipts_due);
+        // While one is on its way the rest is gathered: a contact whose server takes nothing, and who goes on
+        // writing, would otherwise fill the outbox.
+        if !off && self.outbox.holds_receipt(&account) {
+            let delay = jitter(turn.rng, DELAY_MS.1, DELAY_MS.1.saturating_mul(2));
+            self.timers
+                .set(Timer::Receipts(account), turn.after_ms(delay));
+            return;
+        }
+        let count = contact.receipts_due.len().min(limits::RECEIPT_IDS_MAX);
+        let due: Vec<MessageId> = contact.receipts_due.drain(..count).collect();
         self.save_contact(&account);
+        self.receipts_owed(turn, &account);
         if off {
             return;
         }

@@ -52,6 +52,8 @@ impl PeerDevice {
 pub(crate) struct SeenHandshake {
     pub(crate) session: SessionId,
     pub(crate) signed_prekey: u32,
+    /// Who made it.
+    pub(crate) account: AccountKey,
 }
 
 /// All sessions.
@@ -130,6 +132,14 @@ impl Sessions {
             .filter(|(owner, _)| owner == account)
             .copied()
             .collect()
+    }
+
+    /// How many handshakes of an account are remembered.
+    pub(crate) fn handshakes_of(&self, account: &AccountKey) -> usize {
+        self.handshakes
+            .values()
+            .filter(|seen| seen.account == *account)
+            .count()
     }
 
     /// Seals a content in the active session; the advanced session is staged.
@@ -325,6 +335,7 @@ impl Sessions {
                 let seen = SeenHandshake {
                     session: id,
                     signed_prekey,
+                    account: peer.0,
                 };
                 journal.put(keys::handshake(handshake.as_bytes()), seen.to_row());
                 self.handshakes.insert(handshake, seen);
@@ -386,16 +397,24 @@ impl SeenHandshake {
     fn to_row(self) -> Zeroizing<Vec<u8>> {
         let mut row = Zeroizing::new(self.signed_prekey.to_be_bytes().to_vec());
         row.extend_from_slice(self.session.as_bytes());
+        row.extend_from_slice(self.account.as_bytes());
         row
     }
 
     /// Reads a row.
     pub(crate) fn from_row(row: &Row) -> Result<Self, EngineError> {
         let corrupt = EngineError::CorruptRow(Table::Handshakes);
-        let (signed, session) = row.value.split_first_chunk::<4>().ok_or(corrupt)?;
+        let (signed, rest) = row.value.split_first_chunk::<4>().ok_or(corrupt)?;
+        let (session, account) = rest.split_first_chunk::<32>().ok_or(corrupt)?;
         Ok(Self {
-            session: SessionId::new(session.try_into().map_err(|_| corrupt)?),
+            session: SessionId::new(*session),
             signed_prekey: u32::from_be_bytes(*signed),
+            // Rows of before name nobody, and count for nobody.
+            account: if account.is_empty() {
+                AccountKey::new([0; AccountKey::LENGTH])
+            } else {
+                AccountKey::try_from(account).map_err(|_| corrupt)?
+            },
         })
     }
 }

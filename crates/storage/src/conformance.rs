@@ -61,6 +61,7 @@ macro_rules! server_conformance {
             accounts generations_never_go_back,
             accounts a_closed_account_leaves_a_held_name_and_nothing_else,
             accounts delivery_ids_are_created_and_revoked,
+            accounts all_contact_ids_of_an_account_are_revoked,
             prekeys a_pair_is_taken_exactly_once,
             prekeys a_taken_pair_stays_taken_across_crash_and_retry,
             prekeys publications_are_bounded_and_counted,

@@ -10,11 +10,14 @@
     reason = "a test that goes wrong has to stop"
 )]
 
+mod alarms;
 mod conversation;
 mod crashes;
 mod devices;
 mod edges;
+mod hostile;
 mod interruptions;
+mod names;
 mod storm;
 mod trust;
 mod world;

@@ -122,30 +122,41 @@ pub async fn what_is_too_old_is_deleted_and_counted<P: ServerPlace>(place: P) {
         .map(|one| one.position.0)
         .collect();
     assert_eq!(positions, [7, 8, 9]);
-    let counts = store
-        .take_expired_counts(account(1), device(1))
+    let counts = store.expired_counts(account(1), device(1)).await.unwrap();
+    let count = |days, count| ExpiredCount {
+        day: TODAY.plus(days),
+        count,
+    };
+    assert_eq!(counts, [count(0, 3), count(1, 3)]);
+    // Told until the device has them: looking takes nothing, and neither does what does not fit.
+    let store = crash(&place, store).await;
+    let wrong = vec![count(0, 2), count(9, 3)];
+    store
+        .acknowledge_expired(account(1), device(1), wrong)
         .await
         .unwrap();
-    let count = |days| ExpiredCount {
-        day: TODAY.plus(days),
-        count: 3,
-    };
-    assert_eq!(counts, [count(0), count(1)]);
+    assert_eq!(
+        store.expired_counts(account(1), device(1)).await.unwrap(),
+        counts
+    );
+    store
+        .acknowledge_expired(account(1), device(1), vec![count(0, 3)])
+        .await
+        .unwrap();
     let store = crash(&place, store).await;
-    assert!(
-        store
-            .take_expired_counts(account(1), device(1))
-            .await
-            .unwrap()
-            .is_empty()
+    assert_eq!(
+        store.expired_counts(account(1), device(1)).await.unwrap(),
+        [count(1, 3)]
     );
-    assert!(
-        store
-            .take_expired_counts(account(1), device(2))
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    // A retry changes nothing, and other devices have counts of their own.
+    store
+        .acknowledge_expired(account(1), device(1), counts.clone())
+        .await
+        .unwrap();
+    let left = store.expired_counts(account(1), device(1)).await.unwrap();
+    assert!(left.is_empty());
+    let other = store.expired_counts(account(1), device(2)).await.unwrap();
+    assert!(other.is_empty());
     assert_eq!(rows_of(&store, 1).await.get("envelopes"), Some(&3));
 }
 

@@ -319,11 +319,23 @@ impl<K: KeyValue> MailboxStore for EmbeddedStore<K> {
         expiry::expire(self, today).await
     }
 
-    async fn take_expired_counts(
+    async fn expired_counts(
         &self,
         account: AccountKey,
         device: DeviceId,
     ) -> Result<Vec<ExpiredCount>, StoreError> {
-        expiry::take_counts(self, Mailbox { account, device }).await
+        expiry::counts(self, Mailbox { account, device }).await
+    }
+
+    async fn acknowledge_expired(
+        &self,
+        account: AccountKey,
+        device: DeviceId,
+        held: Vec<ExpiredCount>,
+    ) -> Result<(), StoreError> {
+        if held.is_empty() {
+            return Ok(());
+        }
+        expiry::acknowledge_counts(self, Mailbox { account, device }, held).await
     }
 }
