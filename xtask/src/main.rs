@@ -11,6 +11,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod kills;
 mod sim;
 mod stage;
 mod test;
@@ -34,6 +35,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Demo),
+    Kills(kills::Kills),
     Sim(sim::Sim),
     Wiretap(wiretap::Wiretap),
     Bench(bench::Bench),
@@ -46,6 +48,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo(command) => command.run(),
+        Command::Kills(command) => command.run(),
         Command::Sim(command) => command.run(),
         Command::Wiretap(command) => command.run(),
         Command::Bench(command) => command.run(),

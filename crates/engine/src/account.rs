@@ -30,6 +30,9 @@ pub(crate) struct Account {
     /// The id that the next prekey pair gets, from 1.
     pub(crate) next_prekey_id: u32,
     pub(crate) receipts_off: bool,
+    pub(crate) read_receipts_off: bool,
+    /// Receipts leave on texts only.
+    pub(crate) receipts_ride_only: bool,
     pub(crate) alarm: Option<AlarmKind>,
 }
 
@@ -67,6 +70,8 @@ impl Account {
             },
             next_prekey_id: 1,
             receipts_off: false,
+            read_receipts_off: false,
+            receipts_ride_only: false,
             alarm: None,
         }
     }
@@ -121,6 +126,8 @@ impl Account {
             next_prekey_id: self.next_prekey_id,
             receipts_off: self.receipts_off,
             alarm: codec::alarm_to_number(self.alarm),
+            read_receipts_off: self.read_receipts_off,
+            receipts_ride_only: self.receipts_ride_only,
         })
     }
 
@@ -157,6 +164,8 @@ impl Account {
             },
             next_prekey_id: stored.next_prekey_id.max(1),
             receipts_off: stored.receipts_off,
+            read_receipts_off: stored.read_receipts_off,
+            receipts_ride_only: stored.receipts_ride_only,
             alarm: codec::alarm_from_number(stored.alarm),
         })
     }

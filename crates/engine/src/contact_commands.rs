@@ -262,8 +262,7 @@ impl Engine {
     /// Receipts that waited for an acceptance are due now.
     fn release_receipts(&mut self, turn: &mut Turn<'_>, account: &AccountKey) {
         if let Some(contact) = self.contacts.get_mut(account) {
-            let withheld = core::mem::take(&mut contact.receipts_withheld);
-            contact.receipts_due.extend(withheld);
+            contact.owed.release();
             self.save_contact(account);
         }
         self.receipts_owed(turn, account);

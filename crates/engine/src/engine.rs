@@ -202,6 +202,7 @@ impl Engine {
         }
         self.started = true;
         self.arm_receipts(turn);
+        self.show_gaps(turn);
         self.resume_progress(turn);
         for account in self.outbox.accounts() {
             self.pump(turn, account);
@@ -218,6 +219,7 @@ impl Engine {
             Timer::LinkingExpired => self.linking_expired(turn),
             Timer::OwnManifests => self.fetch_own_manifests(turn),
             Timer::DeliveryIds => self.create_delivery_ids(turn),
+            Timer::Gaps => self.show_gaps(turn),
         }
     }
 
@@ -248,7 +250,7 @@ impl Engine {
         match query {
             Query::Inbox => self.inbox_loaded(turn, &rows),
             Query::Reading { command, reading } => self.reading_loaded(command, reading, rows),
-            Query::Shown { command, up_to } => self.shown_loaded(command, up_to, &rows),
+            Query::Shown { command, up_to } => self.shown_loaded(turn, command, up_to, &rows),
         }
     }
 

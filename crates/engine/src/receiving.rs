@@ -10,7 +10,7 @@ use waxwing_proto::{AccountKey, DeliveryId, DeviceId, MessageId, ServerAddress, 
 use crate::codec;
 use crate::contacts::{Contact, Route};
 use crate::engine::{Engine, Turn};
-use crate::inbox::{InHand, within_bounds};
+use crate::inbox::{InHand, receipts_in, within_bounds};
 use crate::keys;
 use crate::manifests::decode_all;
 use crate::messages;
@@ -63,9 +63,12 @@ impl Engine {
             return;
         }
         self.heed_contact(&account, &envelope, &content);
+        for receipt in receipts_in(&content) {
+            self.receive_receipt(&account, receipt, rows);
+        }
         match &content.kind {
-            Some(Kind::Receipt(receipt)) => self.receive_receipt(&account, receipt, rows),
-            Some(Kind::Control(_)) => {}
+            // Receipts, of which a text may carry some as well, were looked at already.
+            Some(Kind::Receipt(_) | Kind::Control(_)) => {}
             // Only the account's own devices may say these.
             Some(Kind::SentCopy(_) | Kind::AccountState(_)) => {}
             Some(Kind::Text(_)) | None => {
@@ -149,6 +152,8 @@ impl Engine {
         rows: &[Row],
     ) {
         let account = &account;
+        // Also what is not kept has come.
+        self.note_sequence(turn, account, (device, false), content);
         // BOX-24.
         let Ok(id) = MessageId::try_from(content.message_id.as_ref()) else {
             return;
@@ -159,8 +164,6 @@ impl Engine {
         if contact.blocked || !within_bounds(content) {
             return;
         }
-        // One receipt for each arrival, duplicates included.
-        contact.owe_receipt(id);
         let duplicate = rows
             .iter()
             .any(|row| row.key == keys::message_index(account, &id));
@@ -178,8 +181,7 @@ impl Engine {
                 }
             }
         }
-        self.save_contact(account);
-        self.receipts_owed(turn, account);
+        self.owe_delivered(turn, account, id);
     }
 
     fn receive_receipt(&mut self, account: &AccountKey, receipt: &v1::Receipt, rows: &[Row]) {
@@ -221,7 +223,7 @@ impl Engine {
     }
 
     /// Whether this device has been the account's only one since the beginning.
-    fn holds_whole_history(&self) -> bool {
+    pub(crate) fn holds_whole_history(&self) -> bool {
         let Some(account) = &self.account else {
             return false;
         };
@@ -261,6 +263,7 @@ impl Engine {
         let Ok(id) = MessageId::try_from(content.message_id.as_ref()) else {
             return;
         };
+        self.note_sequence(turn, &account, (device, true), &content);
         let key = keys::message_index(&account, &id);
         if rows.iter().any(|row| row.key == key) || !within_bounds(&content) {
             return;

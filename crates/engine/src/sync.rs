@@ -231,7 +231,6 @@ fn apply_state(contact: &mut Contact, state: &v1::ContactState) {
     contact.verified = state.verified && contact.alarm.is_none();
     contact.changed_at_ms = state.changed_at_ms;
     if contact.is_accepted() {
-        let withheld = core::mem::take(&mut contact.receipts_withheld);
-        contact.receipts_due.extend(withheld);
+        contact.owed.release();
     }
 }

@@ -10,11 +10,16 @@
     reason = "a test that goes wrong has to stop"
 )]
 
+mod compat;
 mod conversation;
 mod crashes;
 mod devices;
 mod edges;
+mod gaps;
+#[path = "../../../../vectors/compat/golden.rs"]
+mod golden;
 mod interruptions;
+mod receipts;
 mod storm;
 mod trust;
 mod world;
