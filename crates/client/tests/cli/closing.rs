@@ -35,9 +35,6 @@ fn an_account_is_closed_with_its_words_only() {
 
     // The server has forgotten everything but a hash of the name.
     server.fails(&["disclose", "alice", "--json"], "account_unknown");
-    let found: Value =
-        serde_json::from_str(&server.tool(&["disclose", "--grep", "alice@", "--json"])).unwrap();
-    assert_eq!(found["matches"], 0);
     let carol = Person::new();
     let register = [
         "register",
