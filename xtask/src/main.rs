@@ -12,6 +12,7 @@ mod bench;
 mod ci;
 mod demo;
 mod kills;
+mod model;
 mod sim;
 mod stage;
 mod test;
@@ -37,6 +38,7 @@ enum Command {
     Demo(demo::Demo),
     Kills(kills::Kills),
     Sim(sim::Sim),
+    Model(model::Model),
     Wiretap(wiretap::Wiretap),
     Bench(bench::Bench),
     Tidy(tidy::Tidy),
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Kills(command) => command.run(),
         Command::Sim(command) => command.run(),
+        Command::Model(command) => command.run(),
         Command::Wiretap(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Tidy(command) => command.run(),
