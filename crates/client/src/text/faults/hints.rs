@@ -100,7 +100,7 @@ pub(super) fn of(fault: &Fault) -> Vec<(&'static str, Vec<String>)> {
             vec![plain("see the commands", &["--help"])]
         }
         // Whoever said no, interrupted or closed the output knows what to do; `doctor` has said it.
-        Code::NotConfirmed | Code::Output | Code::ProblemsFound | Code::Interrupted => Vec::new(),
+        _ => Vec::new(),
     };
     hints.into_iter().flatten().collect()
 }
