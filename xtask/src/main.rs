@@ -12,6 +12,7 @@ mod bench;
 mod ci;
 mod demo;
 mod fuzz;
+mod kills;
 mod model;
 mod sim;
 mod stage;
@@ -36,6 +37,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Demo),
+    Kills(kills::Kills),
     Sim(sim::Sim),
     Model(model::Model),
     Wiretap(wiretap::Wiretap),
@@ -50,6 +52,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo(command) => command.run(),
+        Command::Kills(command) => command.run(),
         Command::Sim(command) => command.run(),
         Command::Model(command) => command.run(),
         Command::Wiretap(command) => command.run(),

@@ -35,7 +35,21 @@ impl Stage {
         if !built {
             bail!("the programs do not build");
         }
-        let programs = workspace::target_folder()?.join("debug");
+        Self::of(&workspace::target_folder()?.join("debug"))
+    }
+
+    /// Takes the programs that were built with the tests, and builds them only where they are missing.
+    #[cfg(test)]
+    pub(crate) fn built() -> Result<Self> {
+        let stage = Self::of(&workspace::target_folder()?.join("debug"))?;
+        if stage.waxwing.exists() && stage.waxwingd.exists() {
+            Ok(stage)
+        } else {
+            Self::build()
+        }
+    }
+
+    fn of(programs: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("waxwing-")
             .tempdir()

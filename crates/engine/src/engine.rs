@@ -206,6 +206,7 @@ impl Engine {
         }
         self.started = true;
         self.arm_receipts(turn);
+        self.show_gaps(turn);
         self.resume_progress(turn);
         for account in self.outbox.accounts() {
             self.pump(turn, account);
@@ -227,6 +228,7 @@ impl Engine {
                 self.create_delivery_ids(turn);
                 self.revoke_delivery_ids();
             }
+            Timer::Gaps => self.show_gaps(turn),
         }
     }
 
@@ -258,7 +260,7 @@ impl Engine {
         match query {
             Query::Inbox => self.inbox_loaded(turn, &rows),
             Query::Reading { command, reading } => self.reading_loaded(command, reading, rows),
-            Query::Shown { command, up_to } => self.shown_loaded(command, up_to, &rows),
+            Query::Shown { command, up_to } => self.shown_loaded(turn, command, up_to, &rows),
         }
     }
 

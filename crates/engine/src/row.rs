@@ -37,6 +37,24 @@ pub enum Table {
     Handshakes = 12,
 }
 
+impl Table {
+    /// All tables.
+    pub const ALL: &'static [Self] = &[
+        Self::Account,
+        Self::Contacts,
+        Self::Manifests,
+        Self::Sessions,
+        Self::SkippedKeys,
+        Self::Prekeys,
+        Self::Messages,
+        Self::MessageIndex,
+        Self::Outbox,
+        Self::Unread,
+        Self::Progress,
+        Self::Handshakes,
+    ];
+}
+
 /// The key of a row: a table, a scope that may be empty, and a place in the scope's order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowKey {

@@ -175,6 +175,12 @@ pub const EXPIRED_DAYS_MAX: usize = 512;
 pub const UNANSWERED_CONTENTS_MAX: u32 = 32;
 /// Message ids in one receipt.
 pub const RECEIPT_IDS_MAX: usize = 512;
+/// Message ids in one receipt that rides on a text.
+pub const RECEIPT_IDS_RIDING_MAX: usize = 16;
+/// Sending devices of one conversation whose sequences are followed; the one heard longest ago goes first.
+pub const SEQUENCE_SENDERS_MAX: usize = 16;
+/// Ranges of missing contents that are followed in one conversation; the oldest go first.
+pub const SEQUENCE_GAPS_MAX: usize = 32;
 /// Contents that wait in the outbox of one profile.
 pub const OUTBOX_CONTENTS_MAX: usize = 4096;
 /// Messages in one answer of the engine.

@@ -10,6 +10,7 @@ use waxwing_storage::{Day, Minute, StoreError};
 use waxwing_transport::{Clock, Entropy};
 
 use crate::admission::Admission;
+use crate::census::Census;
 use crate::live::Live;
 use crate::refusal::Refusal;
 use crate::relay::{Seams, Settings};
@@ -30,6 +31,7 @@ pub(crate) struct State<S> {
     pub(crate) rendezvous_written: Notify,
     pub(crate) rendezvous_waiters: AtomicUsize,
     connections: AtomicUsize,
+    pub(crate) census: Arc<Census>,
     draining: watch::Sender<bool>,
     failure: watch::Sender<Option<StoreError>>,
 }
@@ -51,6 +53,7 @@ impl<S> State<S> {
             rendezvous_written: Notify::new(),
             rendezvous_waiters: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            census: Arc::default(),
             draining: watch::Sender::new(false),
             failure: watch::Sender::new(None),
         }

@@ -21,6 +21,7 @@ pub use identity::ServerIdentity;
 pub use listener::{ListenerSettings, QuicListener};
 pub use settings::StableKeys;
 pub use socket::SocketBuffers;
+pub use tls::key_exchanges;
 
 // TRN-1.
 /// The application protocol, the same in every handshake (RFC 7301). Readable by any observer.

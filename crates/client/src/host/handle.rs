@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use waxwing_engine::{Answer, Command, CommandError, LinkFailure, Notice};
+use waxwing_transport::KeyExchange;
 
 use super::error::HostError;
 
@@ -29,8 +30,8 @@ pub enum CommandFailure {
 pub enum LinkState {
     /// None is wanted, or the first attempt has not ended.
     Idle,
-    /// It is up.
-    Up,
+    /// It is up, over this key exchange.
+    Up(KeyExchange),
     /// The last attempt failed, or the connection was lost; another attempt follows.
     Down(LinkFailure),
 }

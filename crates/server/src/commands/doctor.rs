@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `doctor`: checks what a server needs, with and without a server that runs.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
+use waxwing_transport::KeyExchange;
+use waxwing_transport::quic;
 
 use super::Scene;
 use crate::admin::{self, Order, Reply};
@@ -116,6 +120,7 @@ async fn examine(scene: &Scene) -> Vec<Check> {
     ));
     checks.push(disk(scene));
     checks.push(name(&configuration));
+    checks.push(key_exchange());
     checks.extend(server(scene, &configuration).await);
     checks
 }
@@ -165,12 +170,40 @@ fn name(configuration: &Configuration) -> Check {
     Check::new("name", result).doubtful_instead()
 }
 
+/// What the server offers to everybody who connects.
+fn key_exchange() -> Check {
+    let offered = quic::key_exchanges();
+    let result = if offered == [KeyExchange::X25519MlKem768.as_str()] {
+        Ok(words::key_exchange(&offered.join(", ")))
+    } else {
+        Err(text::bug(words::CLASSICAL_OFFERED))
+    };
+    Check::new("key exchange", result)
+}
+
+/// What the connections of the running server have agreed on.
+fn connected(connections: &BTreeMap<String, u64>) -> Check {
+    let hybrid = KeyExchange::X25519MlKem768.as_str();
+    let result = if connections.keys().all(|name| name == hybrid) {
+        Ok(words::connected(connections))
+    } else {
+        Err(text::bug(words::CLASSICAL_OFFERED))
+    };
+    Check::new("connections", result)
+}
+
 /// Asks the server that runs, or else tries port and store.
 async fn server(scene: &Scene, configuration: &Configuration) -> Vec<Check> {
     let folder = &scene.folder;
     match admin::ask(folder, &Order::Status).await {
-        Ok(Some(Reply::Status { accounts })) => {
-            return vec![Check::new("server", Ok(words::runs(accounts)))];
+        Ok(Some(Reply::Status {
+            accounts,
+            connections,
+        })) => {
+            return vec![
+                Check::new("server", Ok(words::runs(accounts))),
+                connected(&connections),
+            ];
         }
         Ok(Some(Reply::StoreFailed { code })) => {
             return vec![Check::new("server", Err(text::store_failed_there(&code)))];

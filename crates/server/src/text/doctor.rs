@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What `doctor` finds.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{byte_count, grouped, quoted};
@@ -13,6 +14,23 @@ pub(crate) const DOES_NOT_RUN: &str = "does not run at the moment";
 
 pub(crate) fn runs(accounts: u64) -> String {
     format!("runs, its store answers, {} accounts", grouped(accounts))
+}
+
+pub(crate) const CLASSICAL_OFFERED: &str = "a key exchange without ML-KEM is in use";
+
+pub(crate) fn key_exchange(name: &str) -> String {
+    format!("{name} and no other is offered")
+}
+
+pub(crate) fn connected(connections: &BTreeMap<String, u64>) -> String {
+    if connections.is_empty() {
+        return "none at the moment".to_owned();
+    }
+    let counts: Vec<String> = connections
+        .iter()
+        .map(|(name, count)| format!("{} over {name}", grouped(*count)))
+        .collect();
+    counts.join(", ")
 }
 
 pub(crate) fn port_free(listen: &str) -> String {

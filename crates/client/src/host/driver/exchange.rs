@@ -156,10 +156,11 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
             return Ok(());
         };
         let server_time_ms = connection.server_time_ms();
+        let key_exchange = connection.link().negotiated_group();
         if let Some(account) = &mut self.account {
             account.up(connection);
         }
-        self.desk.link.send_replace(LinkState::Up);
+        self.desk.link.send_replace(LinkState::Up(key_exchange));
         self.tell(Event::LinkUp {
             exporter,
             server_time_ms,
