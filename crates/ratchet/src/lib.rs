@@ -9,8 +9,11 @@
 //! - [`find`] says which session an [`Envelope`] belongs to, by the [`TagTable`] and behind it by
 //!   trial. [`SessionSet`] says which session with a device is active.
 //!
-//! What is not here yet: KEM epochs, continuity across sessions, the horizon. Their places in every
-//! layout exist and hold zeros, so nothing on the wire will change for them.
+//! - KEM epochs run by themselves in the slack of padded contents; their rows come and go in
+//!   [`Sealed::kem`] and [`Opened::kem`]. [`SentHashes`] judges what the peer acknowledges.
+//!
+//! What is not here yet: continuity across sessions, the horizon. Their places in every layout exist
+//! and hold zeros, so nothing on the wire will change for them.
 //!
 //! # Two parties
 //!
@@ -82,6 +85,7 @@ mod error;
 mod handshake;
 mod ids;
 mod prekeys;
+mod sent;
 mod session;
 mod session_set;
 mod tags;
@@ -91,6 +95,9 @@ pub use error::RatchetError;
 pub use handshake::{Accepted, Initiator, LocalDevice, Prefix, ResponderKeys, accept, initiate};
 pub use ids::{HandshakeId, SessionId, SkippedId, Tag};
 pub use prekeys::PrekeySecret;
+pub use sent::{Acknowledgement, SentChanges, SentHashes, SentRowId};
+pub use session::kem::EpochPhase;
+pub use session::kem_row::{KemChanges, KemRowId};
 pub use session::message_key::MessageKey;
 pub use session::skipped::SkippedRow;
 pub use session::{Opened, Role, Sealed, SentHash, Session};

@@ -6,9 +6,12 @@
     reason = "the tests count a few hundred envelopes"
 )]
 
+mod acknowledgements;
 mod attacks;
 mod conversation;
 mod crossing;
+mod epoch_counts;
+mod epoch_rules;
 mod golden;
 mod loss;
 mod malice;

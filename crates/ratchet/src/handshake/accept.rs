@@ -9,6 +9,7 @@ use super::hidden_identity::HiddenIdentity;
 use super::schedule::{Hidden, Transcript};
 use super::{LocalDevice, Prefix};
 use crate::envelope::Envelope;
+use crate::session::kem::Epochs;
 use crate::session::state::{Continuity, State};
 use crate::{Opened, PrekeySecret, RatchetError, Role, day};
 
@@ -123,6 +124,7 @@ pub fn accept(
         receiving: None,
         receiving_next: root.initiator_header,
         continuity: Continuity::default(),
+        epochs: Epochs::first(),
     };
     // The signed prekey is the ratchet key against which the first step was made. The session
     // keeps no copy of it: this very envelope opens that step.

@@ -12,6 +12,8 @@ use waxwing_identity::prekey::SUITE;
 use super::hidden_identity::{BLOCK_LENGTH, HiddenIdentity};
 use super::schedule::{Hidden, Transcript};
 use super::{LocalDevice, prefix};
+use crate::session::kem::Epochs;
+use crate::session::kem_row::KemChanges;
 use crate::session::state::{Continuity, State};
 use crate::{RatchetError, Role, Session, day};
 
@@ -37,7 +39,8 @@ pub fn initiate<R: CryptoRng + ?Sized>(
     // SES-7, PRE-14.
     let offer = offer(own, peer, attempt, now, rng)?;
     let mut state = offer.state;
-    state.make_step(offer.ratchet)?;
+    // Nothing is mixed before the first epoch, so no row changes.
+    state.make_step(offer.ratchet, &mut KemChanges::default())?;
     Ok(Session::new(state, Some(Arc::from(offer.prefix))))
 }
 
@@ -139,6 +142,7 @@ pub(crate) fn offer<R: CryptoRng + ?Sized>(
         receiving: None,
         receiving_next: root.responder_header,
         continuity: Continuity::default(),
+        epochs: Epochs::first(),
     };
     Ok(Offer {
         state,
