@@ -8,12 +8,12 @@
 //!   one, with the rows to commit. On every error nothing has changed.
 //! - [`find`] says which session an [`Envelope`] belongs to, by the [`TagTable`] and behind it by
 //!   trial. [`SessionSet`] says which session with a device is active.
+//! - A session continues the one before it: [`SessionSet::continuation`] and [`initiate_next`] on one
+//!   side, [`Claim`] and [`SessionSet::judge`] on the other. A copy of a device, or of its keys, is
+//!   found out by it.
 //!
 //! - KEM epochs run by themselves in the slack of padded contents; their rows come and go in
 //!   [`Sealed::kem`] and [`Opened::kem`]. [`SentHashes`] judges what the peer acknowledges.
-//!
-//! What is not here yet: continuity across sessions, the horizon. Their places in every layout exist
-//! and hold zeros, so nothing on the wire will change for them.
 //!
 //! # Two parties
 //!
@@ -80,6 +80,7 @@
 //! # Ok::<(), waxwing_ratchet::RatchetError>(())
 //! ```
 
+mod continuity;
 mod envelope;
 mod error;
 mod handshake;
@@ -90,10 +91,13 @@ mod session;
 mod session_set;
 mod tags;
 
+pub use continuity::Continuation;
 pub use envelope::Envelope;
 pub use error::RatchetError;
-pub use handshake::{Accepted, Initiator, LocalDevice, Prefix, ResponderKeys, accept, initiate};
-pub use ids::{HandshakeId, SessionId, SkippedId, Tag};
+pub use handshake::{
+    Accepted, Claim, Initiator, LocalDevice, Prefix, ResponderKeys, accept, initiate, initiate_next,
+};
+pub use ids::{ContinuityId, HandshakeId, SessionId, SkippedId, Tag};
 pub use prekeys::PrekeySecret;
 pub use sent::{Acknowledgement, SentChanges, SentHashes, SentRowId};
 pub use session::kem::EpochPhase;
@@ -101,7 +105,7 @@ pub use session::kem_row::{KemChanges, KemRowId};
 pub use session::message_key::MessageKey;
 pub use session::skipped::SkippedRow;
 pub use session::{Opened, Role, Sealed, SentHash, Session};
-pub use session_set::{Placed, Placement, SessionSet};
+pub use session_set::{Judged, Placed, Placement, SessionSet};
 pub use tags::{Found, TagChanges, TagHit, TagTable, find};
 
 #[cfg(test)]

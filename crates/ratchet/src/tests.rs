@@ -8,6 +8,7 @@
 
 mod acknowledgements;
 mod attacks;
+mod continuity;
 mod conversation;
 mod crossing;
 mod epoch_counts;

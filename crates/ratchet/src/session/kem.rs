@@ -8,7 +8,7 @@
 //! secret since it made it, mixes when it opens such a header. Nobody else decides, so no epoch can
 //! be known to one side only (Signal's ML-KEM Braid, section 2, asks the same of a sender).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rand_core::CryptoRng;
 use waxwing_crypto::backend::{KemKey, ParameterSet};
@@ -35,16 +35,28 @@ pub(crate) struct Answer {
 
 /// The key that the owner sends.
 pub(crate) struct OfferedKey {
-    key: Box<dyn KemKey>,
+    secret: KemSecret768,
+    /// In the form to compute with, from the first use on.
+    key: OnceLock<Box<dyn KemKey>>,
     /// The encapsulation key.
-    bytes: Vec<u8>,
+    bytes: OnceLock<Vec<u8>>,
 }
 
 impl OfferedKey {
-    pub(crate) fn new(secret: &KemSecret768) -> Self {
-        let key = secret.prepare();
-        let bytes = key.encapsulation_key();
-        Self { key, bytes }
+    pub(crate) const fn new(secret: KemSecret768) -> Self {
+        Self {
+            secret,
+            key: OnceLock::new(),
+            bytes: OnceLock::new(),
+        }
+    }
+
+    fn key(&self) -> &dyn KemKey {
+        self.key.get_or_init(|| self.secret.prepare()).as_ref()
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get_or_init(|| self.key().encapsulation_key())
     }
 }
 
@@ -174,7 +186,7 @@ impl Epochs {
             Phase::Idle if self.is_own(role) => {
                 let secret = KemSecret768::generate(rng);
                 changes.put_offer(self.number, &secret);
-                let offered = Arc::new(OfferedKey::new(&secret));
+                let offered = Arc::new(OfferedKey::new(secret));
                 self.phase = Phase::Offering(offered, Arc::new(Units::new(Part::Answer)));
             }
             Phase::Collecting(key) if key.is_complete() => {
@@ -194,7 +206,7 @@ impl Epochs {
     /// What this side sends in the epoch under way.
     pub(crate) fn sending(&self) -> Option<(Part, &[u8])> {
         match &self.phase {
-            Phase::Offering(offered, _) => Some((Part::Key, &offered.bytes)),
+            Phase::Offering(offered, _) => Some((Part::Key, offered.bytes())),
             Phase::Answering(answer) => Some((Part::Answer, &answer.bytes)),
             Phase::Idle | Phase::Ready(_) | Phase::Collecting(_) => None,
         }
@@ -368,8 +380,8 @@ fn open_answer(
     let (ciphertext, confirmation) = units
         .bytes()
         .split_at_checked(KemSecret768::CIPHERTEXT_LENGTH)?;
-    let shared = offered.key.decapsulate(ciphertext).ok()?;
-    let secret = EpochSecret::new(shared, &offered.bytes, ciphertext);
+    let shared = offered.key().decapsulate(ciphertext).ok()?;
+    let secret = EpochSecret::new(shared, offered.bytes(), ciphertext);
     let expected = Secret::copy_of(&secret.confirmation(session, epoch));
     let received = Secret::from_slice(confirmation)?;
     expected.equals(&received).then_some(secret)

@@ -172,7 +172,7 @@ impl Epochs {
             None if !has_units => Phase::Idle,
             None if !own => Phase::Collecting(Arc::new(units)),
             Some(Stored::Offer(secret)) if own => {
-                let offered = Arc::new(OfferedKey::new(&secret));
+                let offered = Arc::new(OfferedKey::new(secret));
                 Phase::Offering(offered, Arc::new(units))
             }
             Some(Stored::Ready(secret)) if own && !has_units => Phase::Ready(Arc::new(secret)),
