@@ -5,6 +5,10 @@
     clippy::print_stdout,
     reason = "this program exists to print to the person who runs it"
 )]
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "counts of some thousands; an overflow would end the program"
+)]
 
 mod pairs;
 mod ratchet;
@@ -24,6 +28,15 @@ struct Arguments {
     /// Also write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Do one thing and measure nothing, for a program that counts instructions
+    #[arg(long, hide = true, requires = "side")]
+    work: Option<ratchet::Work>,
+    /// Whose protocol does it
+    #[arg(long, hide = true)]
+    side: Option<ratchet::Side>,
+    /// How often
+    #[arg(long, hide = true, default_value_t = 1)]
+    count: u32,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -34,6 +47,10 @@ enum Name {
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
+    if let (Some(work), Some(side)) = (arguments.work, arguments.side) {
+        ratchet::work(work, side, arguments.count)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let figures = match arguments.name {
         Name::Ratchet => ratchet::run()?,
     };

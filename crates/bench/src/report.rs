@@ -28,6 +28,8 @@ pub(crate) struct Figure {
     pub(crate) bar: Option<f64>,
     /// Whether it does not; absent where there is no bar.
     pub(crate) holds: Option<bool>,
+    /// Instructions of each side for one operation, where they were counted.
+    pub(crate) instructions: Option<(u64, u64)>,
 }
 
 impl Figure {
@@ -52,7 +54,27 @@ impl Figure {
             goal: None,
             bar: None,
             holds: None,
+            instructions: None,
         }
+    }
+
+    /// Makes a row from something that is counted and not timed, and its bound.
+    #[must_use]
+    pub(crate) fn counted(
+        name: &'static str,
+        unit: &'static str,
+        against: &'static str,
+        value: f64,
+        bound: f64,
+    ) -> Self {
+        Self::from_pairs(name, unit, against, vec![(value, bound)]).with_bar(1.0)
+    }
+
+    /// Adds the instructions that each side takes.
+    #[must_use]
+    pub(crate) const fn with_instructions(mut self, counted: Option<(u64, u64)>) -> Self {
+        self.instructions = counted;
+        self
     }
 
     /// Sets the bar for the ratio.
@@ -90,8 +112,8 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 pub(crate) fn print(figures: &[Figure], out: &mut impl Write) -> std::io::Result<()> {
     writeln!(
         out,
-        "{:<34} {:>12} {:>12} {:>7} {:>6} {:>5}  against",
-        "figure", "ours", "other", "ratio", "bar", "holds"
+        "{:<34} {:>14} {:>14} {:>7} {:>6} {:>5}  {:<23}  against",
+        "figure", "ours", "other", "ratio", "bar", "holds", "instructions"
     )?;
     for figure in figures {
         let bar = figure
@@ -102,9 +124,12 @@ pub(crate) fn print(figures: &[Figure], out: &mut impl Write) -> std::io::Result
             Some(false) => "NO",
             None => "",
         };
+        let instructions = figure
+            .instructions
+            .map_or_else(String::new, |(ours, theirs)| format!("{ours} / {theirs}"));
         writeln!(
             out,
-            "{:<34} {:>12} {:>12} {:>7.3} {bar:>6} {holds:>5}  {}",
+            "{:<34} {:>14} {:>14} {:>7.3} {bar:>6} {holds:>5}  {instructions:<23}  {}",
             figure.name,
             format!("{:.2} {}", figure.value, figure.unit),
             format!("{:.2} {}", figure.against_value, figure.unit),

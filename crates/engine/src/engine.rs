@@ -106,6 +106,8 @@ impl Engine {
             Table::Outbox,
             Table::Progress,
             Table::Handshakes,
+            Table::KemRows,
+            Table::SentHashes,
         ]
     }
 

@@ -279,7 +279,12 @@ impl Engine {
 
     /// Stages the advanced session; a one-time pair that was used is destroyed in the same batch.
     pub(crate) fn apply_opened(&mut self, turn: &Turn<'_>, opened: OpenedEnvelope) -> bool {
-        // PRE-16, SES-17.
+        // PRE-16, SES-17, SES-111.
+        if self.sessions.is_foreign(&opened)
+            && let Some(own) = self.own_key()
+        {
+            self.raise(&own, AlarmKind::ClonedDevice);
+        }
         match self
             .sessions
             .apply(&mut self.journal, opened, seconds(turn))
