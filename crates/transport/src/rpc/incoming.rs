@@ -174,7 +174,9 @@ impl IncomingCall {
     /// # Errors
     /// [`StreamError::Stopped`], [`StreamError::Closed`].
     pub async fn into_stream(self) -> Result<(DeliverySink, AcknowledgeStream), StreamError> {
+        // TRN-76.
         let Responder { mut send, recv } = self.responder;
+        send.set_priority(super::PRIORITY_MESSAGES);
         let response = v1::Response {
             result: Some(v1::response::Result::Subscribe(v1::SubscribeResponse {})),
         };
@@ -220,6 +222,9 @@ impl Responder {
                 result: Some(refusal(v1::ErrorCode::Unavailable, None)),
             };
             self.send.queue(&response, limits::CONTROL_FRAME_SIZE_MAX)?;
+        }
+        if self.send.queued_bytes() > limits::CONTROL_FRAME_SIZE_MAX {
+            self.send.set_priority(super::PRIORITY_BULK);
         }
         self.send.finish().await?;
         queued
