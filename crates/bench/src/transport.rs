@@ -146,14 +146,13 @@ fn measure(
     work: impl FnOnce(Kind, u16) -> Result<Work>,
 ) -> Result<Sample> {
     let server = Child::start(kind, window)?;
-    let drops_before = drops::total()?;
     let work = work(kind, server.port())?;
     let cpu_before = server.cpu_seconds()?;
     let begun = clock();
     let finished = work()?;
     let seconds = begun.elapsed().as_secs_f64();
     let server_cpu_seconds = server.cpu_seconds()? - cpu_before;
-    let drops = drops::total()?.saturating_sub(drops_before);
+    let drops = drops::of(&[std::process::id(), server.id()])?;
     // Sockets take their counters with them, so they end after the counters were read.
     drop(finished);
     Ok(Sample {

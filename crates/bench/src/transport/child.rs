@@ -64,8 +64,12 @@ impl Child {
         self.port
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     fn proc_file(&self, name: &str) -> Result<String> {
-        let path = format!("/proc/{}/{name}", self.process.id());
+        let path = format!("/proc/{}/{name}", self.id());
         std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
     }
 
