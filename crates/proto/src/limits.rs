@@ -83,6 +83,8 @@ pub const CONNECTING_PER_PREFIX_MAX: usize = 256;
 pub const CONNECTIONS_PER_PREFIX_MAX: usize = 4096;
 /// Requests over `CONTROL_FRAME_SIZE_MAX` that a server reads at a time from one connection.
 pub const LARGE_REQUESTS_PER_CONNECTION_MAX: usize = 4;
+/// Requests over `CONTROL_FRAME_SIZE_MAX` that a server reads at a time from all connections.
+pub const LARGE_REQUESTS_MAX: usize = 256;
 /// How long either side waits for the other's Hello, in milliseconds.
 pub const HELLO_TIMEOUT_MS: u32 = 10_000;
 /// How long one attempt to connect may take, in milliseconds.

@@ -36,6 +36,7 @@ pub(crate) async fn serve<S: Store>(state: Arc<State<S>>, link: Link) {
         state.send_away(&link);
         return;
     };
+    let connection = connection.sharing(Arc::clone(&state.large_requests));
     let caller = Arc::new(Caller::new(link.clone()));
     let streams_max = usize::try_from(limits::STREAMS_PER_CONNECTION_MAX).unwrap_or(usize::MAX);
     let mut tasks = JoinSet::new();

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use waxwing_proto::limits;
 use waxwing_storage::{Day, Minute, StoreError};
 use waxwing_transport::{Clock, CloseCode, Elsewhere, Entropy, Link};
@@ -36,6 +36,8 @@ pub(crate) struct State<S> {
     pub(crate) rendezvous_written: Notify,
     pub(crate) rendezvous_waiters: AtomicUsize,
     connections: AtomicUsize,
+    /// What all connections together read of large requests at a time.
+    pub(crate) large_requests: Arc<Semaphore>,
     draining: watch::Sender<bool>,
     elsewhere: OnceLock<Elsewhere>,
     failure: watch::Sender<Option<StoreError>>,
@@ -58,6 +60,7 @@ impl<S> State<S> {
             rendezvous_written: Notify::new(),
             rendezvous_waiters: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            large_requests: Arc::new(Semaphore::new(limits::LARGE_REQUESTS_MAX)),
             draining: watch::Sender::new(false),
             elsewhere: OnceLock::new(),
             failure: watch::Sender::new(None),

@@ -47,8 +47,10 @@ impl<D: Dialer + ?Sized> Attempts<D> {
         self.server = server;
     }
 
-    pub(super) fn start(&mut self) {
+    /// Starts one more. Gives whether the oldest had to make room, which is its failure.
+    pub(super) fn start(&mut self) -> bool {
         self.order.retain(|attempt| !attempt.is_finished());
+        let is_full = self.order.len() >= ATTEMPTS_MAX;
         while self.order.len() >= ATTEMPTS_MAX {
             if let Some(oldest) = self.order.pop_front() {
                 oldest.abort();
@@ -60,6 +62,7 @@ impl<D: Dialer + ?Sized> Attempts<D> {
             let link = dialer.dial(&server, plane).await?;
             Connection::establish(link, clock).await
         }));
+        is_full
     }
 
     pub(super) fn give_up(&mut self) {

@@ -109,7 +109,9 @@ impl<D: Dialer + ?Sized> Keeper<D> {
         loop {
             let now_ms = self.clock.monotonic_ms();
             self.take_signals(now_ms);
-            self.act(now_ms);
+            if self.act(now_ms) {
+                return Kept::Down(CallError::LinkLost(LinkError::TimedOut));
+            }
             match self.turn(self.due_ms(now_ms)).await {
                 Turn::Signal | Turn::Due => {}
                 Turn::Closed(reason) => {
@@ -166,15 +168,15 @@ impl<D: Dialer + ?Sized> Keeper<D> {
         }
     }
 
-    /// Does what is due.
-    fn act(&mut self, now_ms: u64) {
+    /// Does what is due. Gives whether an attempt had to make room for a new one, and nothing is up.
+    fn act(&mut self, now_ms: u64) -> bool {
         let is_eager = self.pace.is_eager(now_ms);
         let Some(current) = &mut self.current else {
-            if self.pace.due_ms(now_ms) <= now_ms {
-                self.pace.began(now_ms);
-                self.attempts.start();
+            if self.pace.due_ms(now_ms) > now_ms {
+                return false;
             }
-            return;
+            self.pace.began(now_ms);
+            return self.attempts.start();
         };
         let round_trip_ms = current.round_trip_ms();
         if current.is_heard(now_ms) && !self.attempts.is_empty() {
@@ -183,7 +185,7 @@ impl<D: Dialer + ?Sized> Keeper<D> {
         }
         let is_due = |silence: &Silence| silence.due_ms(is_eager, round_trip_ms) <= now_ms;
         if !current.silence.as_ref().is_some_and(is_due) {
-            return;
+            return false;
         }
         current.connection.link().probe();
         let mut is_suspect = false;
@@ -196,6 +198,7 @@ impl<D: Dialer + ?Sized> Keeper<D> {
             self.pace.began(now_ms);
             self.attempts.start();
         }
+        false
     }
 
     fn due_ms(&self, now_ms: u64) -> u64 {
@@ -280,7 +283,7 @@ impl<D: Dialer + ?Sized> Keeper<D> {
         Some(connection)
     }
 
-    /// An attempt failed. Gives the error if no other attempt is under way and nothing is up.
+    /// An attempt failed. Gives the error if nothing is up.
     fn failed(&mut self, error: CallError) -> Option<CallError> {
         let now_ms = self.clock.monotonic_ms();
         let random = self.random();
@@ -289,7 +292,7 @@ impl<D: Dialer + ?Sized> Keeper<D> {
         if self.away >= Some(AWAY_FAILURES_MAX) {
             self.go(None);
         }
-        (self.current.is_none() && self.attempts.is_empty()).then_some(error)
+        self.current.is_none().then_some(error)
     }
 
     fn random(&self) -> u64 {
