@@ -42,6 +42,13 @@ async fn handshake() {
     // The hybrid key share needs two datagrams, and no more.
     assert_eq!(flight.len(), 2);
     assert!(flight.iter().all(|event| event.bytes.len() == 1200));
+    // The server's flight, which goes out in one moment.
+    let answered_ms = events[first_answer.unwrap()].time_ms;
+    let answers = events
+        .iter()
+        .filter(|event| event.to == client && event.time_ms <= answered_ms + 30);
+    let size: usize = answers.map(|event| event.bytes.len()).sum();
+    assert!(size <= 3 * 1024, "{size}");
 }
 
 #[tokio::test(start_paused = true)]
