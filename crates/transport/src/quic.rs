@@ -15,6 +15,7 @@ mod identity;
 mod link;
 mod listener;
 pub(crate) mod packets;
+mod padding;
 mod pins;
 mod settings;
 pub(crate) mod socket;
