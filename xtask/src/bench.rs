@@ -16,10 +16,11 @@ use crate::workspace;
 #[command(after_help = "\
 Examples:
   cargo xtask bench ratchet                       the pairwise protocol against vodozemac
+  cargo xtask bench transport                     the transport over QUIC against plain quinn
   cargo xtask bench ratchet --json figures.json   the same, for a program to read; with the fast
                                                   backend in figures.fast.json")]
 pub(crate) struct Bench {
-    /// What is measured: ratchet
+    /// What is measured: ratchet, transport
     name: String,
     /// Also write the figures to this file
     #[arg(long, value_name = "FILE")]

@@ -83,8 +83,16 @@ pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// Connections whose handshake has not ended, on one server at a time.
 pub const CONNECTING_MAX: usize = 1024;
+/// Connections whose handshake has not ended above which a client has to show its address first.
+pub const CONNECTING_UNVALIDATED_MAX: usize = 128;
+/// Connections whose handshake has not ended, from one address prefix at a time.
+pub const CONNECTING_PER_PREFIX_MAX: usize = 256;
+/// Connections from one address prefix at a time.
+pub const CONNECTIONS_PER_PREFIX_MAX: usize = 4096;
 /// Requests over `CONTROL_FRAME_SIZE_MAX` that a server reads at a time from one connection.
 pub const LARGE_REQUESTS_PER_CONNECTION_MAX: usize = 4;
+/// Requests over `CONTROL_FRAME_SIZE_MAX` that a server reads at a time from all connections.
+pub const LARGE_REQUESTS_MAX: usize = 256;
 /// How long either side waits for the other's Hello, in milliseconds.
 pub const HELLO_TIMEOUT_MS: u32 = 10_000;
 /// How long one attempt to connect may take, in milliseconds.
@@ -97,6 +105,14 @@ pub const RETRY_AFTER_MS_MAX: u32 = 3_600_000;
 pub const RECONNECT_DELAY_MS_MIN: u32 = 250;
 /// The longest delay before a client connects again, in milliseconds.
 pub const RECONNECT_DELAY_MS_MAX: u32 = 30_000;
+/// The longest time over which a server that ends spreads the return of its clients, in milliseconds.
+pub const RETURN_SPREAD_MS_MAX: u32 = 30_000;
+/// How often a silent server is tried while something waits to get through, in milliseconds.
+pub const PROBE_INTERVAL_MS: u32 = 2_000;
+/// How long something that waits makes a client try so often, in milliseconds.
+pub const PROBE_EAGER_MS: u32 = 600_000;
+/// How long a server may be silent while nothing waits before it is probed, in milliseconds.
+pub const PROBE_IDLE_MS: u32 = 30_000;
 
 /// A link or code as text, in bytes.
 pub const LINK_LENGTH_MAX: usize = 1024;

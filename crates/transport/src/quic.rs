@@ -6,21 +6,26 @@
 //! key (RFC 7250), never by a certificate. Nothing is resumed, and no session ticket, validation
 //! token or QUIC datagram exists.
 
+mod admission;
+#[doc(hidden)]
+pub mod bare;
 mod connection_ids;
 mod dialer;
 mod identity;
 mod link;
 mod listener;
+pub(crate) mod packets;
+mod padding;
 mod pins;
 mod settings;
-mod socket;
+pub(crate) mod socket;
 mod tls;
 
 pub use dialer::{DialerSettings, QuicDialer};
 pub use identity::ServerIdentity;
 pub use listener::{ListenerSettings, QuicListener};
 pub use settings::StableKeys;
-pub use socket::SocketBuffers;
+pub use socket::{SocketBuffers, WANTED_BYTES as SOCKET_BUFFER_BYTES, granted_buffers};
 pub use tls::key_exchanges;
 
 // TRN-1.
