@@ -6,18 +6,18 @@
 //! key (RFC 7250), never by a certificate. Nothing is resumed, and no session ticket, validation
 //! token or QUIC datagram exists.
 
+use crate::tls::{identity, pins};
+
 mod connection_ids;
 mod dialer;
-mod identity;
 mod link;
 mod listener;
-mod pins;
 mod settings;
 mod socket;
 mod tls;
 
+pub use crate::tls::{SERVER_NAME, ServerIdentity};
 pub use dialer::{DialerSettings, QuicDialer};
-pub use identity::ServerIdentity;
 pub use listener::{ListenerSettings, QuicListener};
 pub use settings::StableKeys;
 pub use socket::SocketBuffers;
@@ -25,7 +25,3 @@ pub use socket::SocketBuffers;
 // TRN-1.
 /// The application protocol, the same in every handshake (RFC 7301). Readable by any observer.
 pub const ALPN: &[u8] = b"waxwing/1";
-
-/// The server name in every handshake. T9: it is readable by any observer, so it is a constant and
-/// names neither user nor server.
-pub const SERVER_NAME: &str = "waxwing";

@@ -13,7 +13,7 @@ use quinn::{Connection, ConnectionError, ReadError, StoppedError, VarInt, WriteE
 use super::ALPN;
 use crate::close::{CloseCode, CloseReason, StreamCode};
 use crate::error::{LinkError, StreamError};
-use crate::link::{KeyExchange, Link, LinkBackend};
+use crate::link::{KeyExchange, Link, LinkBackend, Transport};
 use crate::seams::BoxFuture;
 use crate::stream::{RecvHalf, RecvStream, SendHalf, SendStream};
 
@@ -118,6 +118,10 @@ impl LinkBackend for QuicLink {
 
     fn remote_address(&self) -> SocketAddr {
         self.0.connection.remote_address()
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::Quic
     }
 
     /// T3: both sides offer nothing else, see `tls::provider`.
