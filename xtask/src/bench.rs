@@ -16,9 +16,10 @@ use crate::workspace;
 #[command(after_help = "\
 Examples:
   cargo xtask bench ratchet                       the pairwise protocol against vodozemac
+  cargo xtask bench transport                     the transport over QUIC against plain quinn
   cargo xtask bench ratchet --json figures.json   the same, for a program to read")]
 pub(crate) struct Bench {
-    /// What is measured: ratchet
+    /// What is measured: ratchet, transport
     name: String,
     /// Also write the figures to this file
     #[arg(long, value_name = "FILE")]

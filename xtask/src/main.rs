@@ -11,6 +11,7 @@
 mod bench;
 mod ci;
 mod demo;
+mod model;
 mod sim;
 mod stage;
 mod test;
@@ -35,6 +36,7 @@ struct Arguments {
 enum Command {
     Demo(demo::Demo),
     Sim(sim::Sim),
+    Model(model::Model),
     Wiretap(wiretap::Wiretap),
     Bench(bench::Bench),
     Tidy(tidy::Tidy),
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo(command) => command.run(),
         Command::Sim(command) => command.run(),
+        Command::Model(command) => command.run(),
         Command::Wiretap(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Tidy(command) => command.run(),

@@ -9,6 +9,7 @@
 mod pairs;
 mod ratchet;
 mod report;
+mod transport;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,12 +31,23 @@ struct Arguments {
 enum Name {
     /// The pairwise protocol, against vodozemac
     Ratchet,
+    /// The transport over QUIC, against plain quinn with the same settings
+    Transport,
 }
 
 fn main() -> Result<ExitCode> {
+    // A benchmark of two processes starts itself again as the other one.
+    if std::env::args()
+        .nth(1)
+        .is_some_and(|it| it == transport::SERVER)
+    {
+        transport::serve(std::env::args().skip(2))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let arguments = Arguments::parse();
     let figures = match arguments.name {
         Name::Ratchet => ratchet::run()?,
+        Name::Transport => transport::run()?,
     };
     report::print(&figures, &mut std::io::stdout().lock())?;
     if let Some(file) = &arguments.json {

@@ -75,6 +75,7 @@ impl Engine {
         self.connection.subscribed = false;
         self.show_clock_skew(turn, server_time_ms);
         self.account_step(turn);
+        self.wake_unreached_lanes(turn);
     }
 
     fn show_clock_skew(&mut self, turn: &Turn<'_>, server_time_ms: u64) {

@@ -185,6 +185,12 @@ impl Engine {
         }
     }
 
+    /// Whether a content waits in the outbox that its server has not accepted.
+    #[must_use]
+    pub fn has_unsent(&self) -> bool {
+        self.outbox.len() > 0
+    }
+
     /// Does what has become due.
     pub fn handle_timeout(&mut self, now: Now, rng: &mut dyn CryptoRng) {
         let mut turn = Turn { now, rng };

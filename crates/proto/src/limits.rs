@@ -75,8 +75,16 @@ pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// Connections whose handshake has not ended, on one server at a time.
 pub const CONNECTING_MAX: usize = 1024;
+/// Connections whose handshake has not ended above which a client has to show its address first.
+pub const CONNECTING_UNVALIDATED_MAX: usize = 128;
+/// Connections whose handshake has not ended, from one address prefix at a time.
+pub const CONNECTING_PER_PREFIX_MAX: usize = 256;
+/// Connections from one address prefix at a time.
+pub const CONNECTIONS_PER_PREFIX_MAX: usize = 4096;
 /// Requests over `CONTROL_FRAME_SIZE_MAX` that a server reads at a time from one connection.
 pub const LARGE_REQUESTS_PER_CONNECTION_MAX: usize = 4;
+/// Requests over `CONTROL_FRAME_SIZE_MAX` that a server reads at a time from all connections.
+pub const LARGE_REQUESTS_MAX: usize = 256;
 /// How long either side waits for the other's Hello, in milliseconds.
 pub const HELLO_TIMEOUT_MS: u32 = 10_000;
 /// How long one attempt to connect may take, in milliseconds.
@@ -99,12 +107,22 @@ pub const TCP_HELD_BYTES_MAX: usize = 128 * 1024 * 1024;
 pub const TCP_HELD_BYTES_SPARED: usize = 4 * 1024;
 /// How long a connection over TCP that has ended waits for the peer to see it, in milliseconds.
 pub const TCP_LINGER_MS: u32 = 1_000;
+/// Networks and servers for which a client remembers that TCP was faster.
+pub const TRANSPORTS_REMEMBERED_MAX: usize = 64;
 /// Handshakes over TCP that one address prefix may have under way at a time.
 pub const CONNECTING_PER_PREFIX_MAX: usize = 256;
 /// The shortest delay before a client connects again, in milliseconds.
 pub const RECONNECT_DELAY_MS_MIN: u32 = 250;
 /// The longest delay before a client connects again, in milliseconds.
 pub const RECONNECT_DELAY_MS_MAX: u32 = 30_000;
+/// The longest time over which a server that ends spreads the return of its clients, in milliseconds.
+pub const RETURN_SPREAD_MS_MAX: u32 = 30_000;
+/// How often a silent server is tried while something waits to get through, in milliseconds.
+pub const PROBE_INTERVAL_MS: u32 = 2_000;
+/// How long something that waits makes a client try so often, in milliseconds.
+pub const PROBE_EAGER_MS: u32 = 600_000;
+/// How long a server may be silent while nothing waits before it is probed, in milliseconds.
+pub const PROBE_IDLE_MS: u32 = 30_000;
 
 /// A link or code as text, in bytes.
 pub const LINK_LENGTH_MAX: usize = 1024;
@@ -154,6 +172,8 @@ pub const SKIPPED_KEYS_PER_ACCOUNT_MAX: usize = 2000;
 pub const TAG_WINDOW: u32 = 64;
 /// Sessions with one peer device, those that receive only included.
 pub const SESSIONS_PER_DEVICE_MAX: usize = 4;
+/// Sessions with one peer device of which only the names are kept; the oldest go first.
+pub const GONE_SESSIONS_MAX: usize = 16;
 /// How far above the last known attempt a handshake may count itself.
 pub const ATTEMPT_JUMP_MAX: u32 = 1000;
 /// How long a superseded session still receives, in hours.

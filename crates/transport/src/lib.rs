@@ -16,7 +16,9 @@
 //!   no frame; dropping a stream gives it up and returns its credit.
 //! - [`rpc`]: a [`Connection`] exchanges greetings and then makes calls, one stream each, with
 //!   deadlines that both sides keep to; [`serve_hello`] is the other side.
-//! - [`reconnect`]: when to try again, as a pure state machine.
+//! - [`race`]: which transport a client takes, and [`listeners`]: a server that offers several.
+//! - [`reconnect`]: how long to wait before trying again, as a pure state machine. [`recovery`]: a
+//!   connection that is kept up, and that is back soon after the network is.
 //!
 //! # What it promises
 //!
@@ -96,14 +98,18 @@
 //! ```
 
 pub mod close;
+pub mod elsewhere;
 pub mod error;
 pub mod framing;
 pub mod link;
+pub mod listeners;
 #[cfg(feature = "platform")]
 pub mod platform;
 #[cfg(feature = "quic")]
 pub mod quic;
+pub mod race;
 pub mod reconnect;
+pub mod recovery;
 pub mod rpc;
 pub mod seams;
 #[cfg(feature = "sim")]
@@ -115,9 +121,12 @@ pub mod tcp;
 pub mod tls;
 
 pub use close::{CloseCode, CloseReason, StreamCode};
+pub use elsewhere::Elsewhere;
 pub use error::{CallError, LinkError, StreamError, Upgrade};
 pub use link::{AddressPrefix, Dialer, KeyExchange, Link, Listener, Plane, Transport};
+pub use listeners::Listeners;
 pub use reconnect::Backoff;
+pub use recovery::{Keeper, Kept, Signals};
 pub use rpc::{
     AcknowledgeSink, AcknowledgeStream, Connection, DeliverySink, DeliveryStream, Greeting,
     IncomingCall, PendingCall, Responder, ServerConnection, serve_hello,

@@ -8,19 +8,23 @@
 
 use crate::tls::{identity, pins};
 
+mod admission;
+#[doc(hidden)]
+pub mod bare;
 mod connection_ids;
 mod dialer;
 mod link;
 mod listener;
+pub(crate) mod packets;
 mod settings;
-mod socket;
+pub(crate) mod socket;
 mod tls;
 
 pub use crate::tls::{SERVER_NAME, ServerIdentity};
 pub use dialer::{DialerSettings, QuicDialer};
 pub use listener::{ListenerSettings, QuicListener};
 pub use settings::StableKeys;
-pub use socket::SocketBuffers;
+pub use socket::{SocketBuffers, WANTED_BYTES as SOCKET_BUFFER_BYTES, granted_buffers};
 
 // TRN-1.
 /// The application protocol, the same in every handshake (RFC 7301). Readable by any observer.

@@ -110,6 +110,7 @@ impl Driver {
                 return Poll::Ready(Err(CloseReason::Reset));
             }
             self.heard_at = Instant::now();
+            self.shared.note_heard();
             self.has_large_buffer |= input.len() > SMALL_READ_SIZE;
             if self.phase == Phase::Open {
                 let mut tls = lock(&self.shared.tls);

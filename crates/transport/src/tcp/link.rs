@@ -122,6 +122,15 @@ impl LinkBackend for TcpLink {
         self.shared().step(|mux| mux.close(code, retry_after_ms));
     }
 
+    /// TCP cannot change its address; a ping shows whether it is alive.
+    fn probe(&self) {
+        self.shared().step(Mux::ping);
+    }
+
+    fn signs_of_life(&self) -> Option<u64> {
+        Some(self.shared().heard())
+    }
+
     fn close_reason(&self) -> Option<CloseReason> {
         self.shared().step(|mux| mux.close_reason())
     }

@@ -2,6 +2,7 @@
 //! What the driver of a connection and the holders of its link have in common.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::Connection;
@@ -17,6 +18,8 @@ pub(super) struct Shared {
     /// Held by the driver while it reads or writes.
     pub(super) tls: Mutex<Box<Connection>>,
     pub(super) remote: SocketAddr,
+    /// How often something was heard from the peer.
+    heard: AtomicU64,
     arrived: Notify,
     room: Notify,
     over: Notify,
@@ -28,6 +31,7 @@ impl Shared {
             mux: Mutex::new(mux),
             tls: Mutex::new(tls),
             remote,
+            heard: AtomicU64::new(0),
             arrived: Notify::new(),
             room: Notify::new(),
             over: Notify::new(),
@@ -55,6 +59,16 @@ impl Shared {
             self.over.notify_waiters();
         }
         outcome
+    }
+
+    /// Something was heard from the peer.
+    pub(super) fn note_heard(&self) {
+        self.heard.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often something was heard from the peer.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
     }
 
     /// Opens a stream, when the peer allows it.
