@@ -101,6 +101,26 @@ pub const CONNECT_TIMEOUT_MS: u32 = 10_000;
 pub const IDLE_TIMEOUT_MS: u32 = 60_000;
 /// The longest time for which a client leaves a server alone because it says so, in milliseconds.
 pub const RETRY_AFTER_MS_MAX: u32 = 3_600_000;
+/// What may come to a server on one stream over TCP without having been read, in bytes.
+pub const TCP_STREAM_CREDIT_TO_SERVER: u32 = 128 * 1024;
+/// The same on one connection.
+pub const TCP_CREDIT_TO_SERVER: u32 = 256 * 1024;
+/// What may come to a client on one stream over TCP without having been read, in bytes.
+pub const TCP_STREAM_CREDIT_TO_CLIENT: u32 = 1024 * 1024;
+/// The same on one connection.
+pub const TCP_CREDIT_TO_CLIENT: u32 = 2 * 1024 * 1024;
+/// What one connection over TCP takes to be sent before it has sent it, in bytes.
+pub const TCP_SEND_QUEUE_SIZE_MAX: usize = 256 * 1024;
+/// Bytes that all connections over TCP of one server hold unread.
+pub const TCP_HELD_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Bytes that one connection over TCP may hold however much the others do.
+pub const TCP_HELD_BYTES_SPARED: usize = 4 * 1024;
+/// How long a connection over TCP that has ended waits for the peer to see it, in milliseconds.
+pub const TCP_LINGER_MS: u32 = 1_000;
+/// Networks and servers for which a client remembers that TCP was faster.
+pub const TRANSPORTS_REMEMBERED_MAX: usize = 64;
+/// Handshakes over TCP that one address prefix may have under way at a time.
+pub const CONNECTING_PER_PREFIX_MAX: usize = 256;
 /// The shortest delay before a client connects again, in milliseconds.
 pub const RECONNECT_DELAY_MS_MIN: u32 = 250;
 /// The longest delay before a client connects again, in milliseconds.

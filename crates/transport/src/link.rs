@@ -42,6 +42,36 @@ impl core::fmt::Display for KeyExchange {
     }
 }
 
+/// What carries a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Transport {
+    /// QUIC over UDP.
+    Quic,
+    /// TLS over TCP.
+    Tcp,
+    /// None: both ends live in one process, in a simulation.
+    Simulated,
+}
+
+impl Transport {
+    /// The name in configuration files and in what is shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Quic => "quic",
+            Self::Tcp => "tcp",
+            Self::Simulated => "simulated",
+        }
+    }
+}
+
+impl core::fmt::Display for Transport {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The network that an address belongs to, as far as limits go: the first 24 bits of an IPv4
 /// address, the first 56 of an IPv6 address. A family byte, then the bits, then zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +105,8 @@ pub trait LinkBackend: Send + Sync + 'static {
     fn exporter(&self, label: &[u8], context: &[u8]) -> Result<[u8; 32], LinkError>;
     /// See [`Link::remote_address`].
     fn remote_address(&self) -> SocketAddr;
+    /// See [`Link::transport`].
+    fn transport(&self) -> Transport;
     /// See [`Link::negotiated_group`].
     fn negotiated_group(&self) -> KeyExchange;
     /// See [`Link::close_with_retry`].
@@ -157,6 +189,12 @@ impl Link {
         AddressPrefix::of(self.remote_address().ip())
     }
 
+    /// What carries this connection.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.0.transport()
+    }
+
     /// The key exchange of this connection.
     #[must_use]
     pub fn negotiated_group(&self) -> KeyExchange {
@@ -230,6 +268,7 @@ impl core::fmt::Debug for Link {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         // No address: a log line must not tie one to an account.
         f.debug_struct("Link")
+            .field("transport", &self.transport())
             .field("group", &self.negotiated_group())
             .field("close_reason", &self.close_reason())
             .finish_non_exhaustive()
@@ -259,6 +298,16 @@ pub trait Dialer: Send + Sync + 'static {
         server: &'a ServerAddress,
         plane: Plane,
     ) -> BoxFuture<'a, Result<Link, LinkError>>;
+}
+
+impl Dialer for Box<dyn Dialer> {
+    fn dial<'a>(
+        &'a self,
+        server: &'a ServerAddress,
+        plane: Plane,
+    ) -> BoxFuture<'a, Result<Link, LinkError>> {
+        self.as_ref().dial(server, plane)
+    }
 }
 
 /// Takes links from clients.

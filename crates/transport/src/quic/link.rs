@@ -16,7 +16,7 @@ use super::packets::Packets;
 use crate::close::{CloseCode, CloseReason, StreamCode};
 use crate::elsewhere::Elsewhere;
 use crate::error::{LinkError, StreamError};
-use crate::link::{KeyExchange, Link, LinkBackend};
+use crate::link::{KeyExchange, Link, LinkBackend, Transport};
 use crate::seams::BoxFuture;
 use crate::stream::{RecvHalf, RecvStream, SendHalf, SendStream};
 
@@ -160,6 +160,10 @@ impl LinkBackend for QuicLink {
 
     fn remote_address(&self) -> SocketAddr {
         self.0.connection.remote_address()
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::Quic
     }
 
     /// T3: both sides offer nothing else, see `tls::provider`.
