@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::client::{ClientStore, RowKey, RowWrite};
 use crate::conformance::world::{
-    contact_id, limits, mailbox, register_with_contact, send, sending,
+    account, contact_id, limits, mailbox, register, register_with_contact, send, sending,
 };
 use crate::conformance::{ClientPlace, ServerPlace};
 use crate::embedded::format::Content;
@@ -291,9 +291,10 @@ async fn g6_a_server_whose_tables_cannot_be_written_stops() {
     let watched = Arc::new(Watched::default());
     let place = Place::with(Arc::<Watched>::clone(&watched));
     let store = place.server().await;
+    register_with_contact(&store, 1, &[1]).await;
     watched.fails.store(true, Ordering::SeqCst);
     // Durable in the log, and answered.
-    register_with_contact(&store, 1, &[1]).await;
+    register(&store, 2, &[1]).await;
     let mut is_stopped = false;
     for number in 0..1000 {
         let late = store
@@ -309,7 +310,7 @@ async fn g6_a_server_whose_tables_cannot_be_written_stops() {
     watched.fails.store(false, Ordering::SeqCst);
     drop(store);
     let store = place.server().await;
-    let found = store.account(crate::conformance::world::account(1)).await;
+    let found = store.account(account(2)).await;
     assert!(found.unwrap().is_some(), "the log has what the tables lost");
 }
 

@@ -207,7 +207,7 @@ fn run(actions: Vec<Action>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     /// Whatever is cut where, an opening finds everything that was acknowledged and a prefix of
     /// what was not; nothing comes back and nothing is stored twice.
