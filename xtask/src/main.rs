@@ -11,6 +11,8 @@
 mod bench;
 mod ci;
 mod demo;
+mod fuzz;
+mod model;
 mod sim;
 mod stage;
 mod test;
@@ -35,8 +37,10 @@ struct Arguments {
 enum Command {
     Demo(demo::Demo),
     Sim(sim::Sim),
+    Model(model::Model),
     Wiretap(wiretap::Wiretap),
     Bench(bench::Bench),
+    Fuzz(fuzz::Fuzz),
     Tidy(tidy::Tidy),
     Vectors(vectors::Vectors),
     Test(test::Test),
@@ -47,8 +51,10 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo(command) => command.run(),
         Command::Sim(command) => command.run(),
+        Command::Model(command) => command.run(),
         Command::Wiretap(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Fuzz(command) => command.run(),
         Command::Tidy(command) => command.run(),
         Command::Vectors(command) => command.run(),
         Command::Test(command) => command.run(),
