@@ -56,6 +56,12 @@ pub const MAILBOX_ENVELOPES_MAX: usize = 10_000;
 pub const MAILBOX_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Envelopes that strangers together may leave in one mailbox.
 pub const MAILBOX_STRANGER_ENVELOPES_MAX: usize = 256;
+/// Bytes of envelopes that strangers together may leave in one mailbox.
+pub const MAILBOX_STRANGER_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Envelopes that may wait in one mailbox under one contact's delivery id.
+pub const MAILBOX_CONTACT_ENVELOPES_MAX: usize = 2000;
+/// Bytes of envelopes that may wait in one mailbox under one contact's delivery id.
+pub const MAILBOX_CONTACT_BYTES_MAX: u64 = 12 * 1024 * 1024;
 /// One part in this many of a mailbox is kept for the account's own devices.
 pub const MAILBOX_OWN_RESERVE_DIVISOR: u64 = 8;
 /// How long an envelope is kept for a device that does not come, in days.
@@ -175,6 +181,12 @@ pub const RENDEZVOUS_WAITERS_MAX: usize = 1024;
 pub const STORE_VALUE_SIZE_MAX: usize = 64 * 1024;
 /// A batch of an embedded store, in bytes.
 pub const STORE_BATCH_SIZE_MAX: usize = 256 * 1024;
+/// A segment of the delivery log, in bytes.
+pub const LOG_SEGMENT_SIZE: u32 = 16 * 1024 * 1024;
+/// Bytes that wait to be written to the delivery log; then further steps are put off.
+pub const LOG_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// After how long a step that was put off is worth another try, in milliseconds.
+pub const LOG_QUEUE_RETRY_MS: u32 = 500;
 
 /// Envelopes of one sending chain.
 pub const CHAIN_LENGTH_MAX: u32 = 1000;

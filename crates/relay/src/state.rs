@@ -107,6 +107,13 @@ impl<S> State<S> {
     /// it says from then on is worth an acknowledgement.
     pub(crate) fn stored<T>(&self, result: Result<T, StoreError>) -> Result<T, Refusal> {
         result.map_err(|error| {
+            // BOX-74.
+            if let StoreError::Busy { retry_after_ms } = error {
+                return Refusal {
+                    retry_after_ms: Some(retry_after_ms),
+                    ..Refusal::UNAVAILABLE
+                };
+            }
             tracing::error!(code = error.code(), "the store failed");
             if error.is_fatal() {
                 self.failure.send_if_modified(|failure| {
