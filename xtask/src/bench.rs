@@ -16,13 +16,21 @@ use crate::workspace;
 #[command(after_help = "\
 Examples:
   cargo xtask bench ratchet                       the pairwise protocol against vodozemac
-  cargo xtask bench ratchet --json figures.json   the same, for a program to read")]
+  cargo xtask bench ratchet --json figures.json   the same, for a program to read
+  cargo xtask bench store                         the server's store against a bare log
+  cargo xtask bench store --live 1000000 --seconds 180   with a million messages stored")]
 pub(crate) struct Bench {
-    /// What is measured: ratchet
+    /// What is measured: ratchet, store
     name: String,
     /// Also write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// store: seconds of each sample
+    #[arg(long, value_name = "S")]
+    seconds: Option<u32>,
+    /// store: messages that are stored during the steady state
+    #[arg(long, value_name = "N")]
+    live: Option<u32>,
 }
 
 impl Bench {
@@ -40,6 +48,11 @@ impl Bench {
         if let Some(file) = &self.json {
             // The program runs in the workspace's folder, the user perhaps elsewhere.
             command.arg("--json").arg(std::path::absolute(file)?);
+        }
+        for (name, value) in [("--seconds", self.seconds), ("--live", self.live)] {
+            if let Some(value) = value {
+                command.args([name, &value.to_string()]);
+            }
         }
         workspace::succeeds(&mut command)
     }

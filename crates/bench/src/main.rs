@@ -9,6 +9,7 @@
 mod pairs;
 mod ratchet;
 mod report;
+mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,18 +25,41 @@ struct Arguments {
     /// Also write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// store: seconds of each sample
+    #[arg(long, default_value_t = 3)]
+    seconds: u32,
+    /// store: messages that are stored during the steady state
+    #[arg(long, default_value_t = 200_000)]
+    live: u32,
+    /// fill: the folder
+    #[arg(long, hide = true)]
+    folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Name {
     /// The pairwise protocol, against vodozemac
     Ratchet,
+    /// The server's store, against a bare log
+    Store,
+    /// Fills a store and waits: the process that `store` kills
+    #[value(hide = true)]
+    Fill,
 }
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let figures = match arguments.name {
         Name::Ratchet => ratchet::run()?,
+        Name::Store => store::run(store::Settings {
+            seconds: arguments.seconds,
+            live: arguments.live,
+        })?,
+        Name::Fill => {
+            let folder = arguments.folder.context("fill needs --folder")?;
+            store::fill(&folder, arguments.live, &mut std::io::stdout().lock())?;
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     report::print(&figures, &mut std::io::stdout().lock())?;
     if let Some(file) = &arguments.json {

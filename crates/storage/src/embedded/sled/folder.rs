@@ -2,7 +2,8 @@
 //! The folder of a store: its lock, the mark that a store was made, and migrations on a copy.
 //!
 //! `lock` is locked while the store is open; `made` says that there is a store; `sled` is the store;
-//! `sled.copy` is one that is being migrated; `sled.format-N` is what it was migrated from.
+//! `sled.copy` is one that is being migrated; `sled.format-N` is what it was migrated from;
+//! `sled.unfinished` is what a first start left that was cut.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -15,6 +16,8 @@ const LOCK: &str = "lock";
 const MARK: &str = "made";
 const CURRENT: &str = "sled";
 const COPY: &str = "sled.copy";
+/// What was there when a store was to be made and was never finished.
+const UNFINISHED: &str = "sled.unfinished";
 /// Beside a copy that is complete and migrated: all that is missing are the renames.
 const COPY_READY: &str = "sled.copy-ready";
 
@@ -60,6 +63,16 @@ impl Folder {
 
     pub(super) fn has_mark(&self) -> bool {
         is_marked(&self.path)
+    }
+
+    /// Moves files out of the way that were never a store. They are not deleted, in case the mark was.
+    pub(super) fn set_unfinished_aside(&self) -> io::Result<()> {
+        let aside = self.path.join(UNFINISHED);
+        if aside.exists() {
+            fs::remove_dir_all(&aside)?;
+        }
+        fs::rename(self.current(), aside)?;
+        platform::sync_folder(&self.path)
     }
 
     /// Says durably that there is a store.
