@@ -6,7 +6,7 @@ import copy
 from . import identity as idn
 from . import session as ses
 from .cases_identity import DAY, Chain, account, bytes_of, device, verdict
-from .primitives import Refused, dh_public, kem_public, sha256, sign, u8, u16, u32
+from .primitives import Refused, Z, dh_public, kem_public, sha256, sign, u8, u16, u32
 
 PAGE_3, PAGE_4 = "03-session.md", "04-envelope.md"
 
@@ -14,6 +14,9 @@ PAGE_3, PAGE_4 = "03-session.md", "04-envelope.md"
 def files():
     yield "padding", PAGE_4, padding()
     yield "handshakes", PAGE_3, {"handshakes": [World(one_time).handshake() for one_time in (True, False)]}
+    yield "continuations", PAGE_3, {
+        "responder": World(True).responder_values(), "continuations": continuations(), "paths": paths(),
+    }
     yield "conversations", PAGE_3, {"responder": World(True).responder_values(), "conversations": conversations()}
 
 
@@ -88,15 +91,15 @@ class World:
             "kem_randomness": self.randomness, "attempt": 1,
         }
 
-    def initiate(self, attempt=1):
+    def initiate(self, attempt=1, pred=None):
         a = (self.aik, self.phone.id, self.manifest, self.phone.public, self.phone.dh_secret)
-        return ses.initiate(self.responder, a, self.ephemeral, self.ratchet, self.randomness, attempt)
+        return ses.initiate(self.responder, a, self.ephemeral, self.ratchet, self.randomness, attempt, pred)
 
-    def accept(self, prefix):
+    def accept(self, prefix, held=()):
         whole, fields = ses.read_prefix(prefix)
         assert whole == prefix
         secrets = (self.bob.dh_secret, self.spk, self.signed_seed, self.opk, self.one_time_seed)
-        return ses.accept(self.responder, secrets, fields)
+        return ses.accept(self.responder, secrets, fields, held)
 
     def sessions(self, log=lambda values: None):
         made = self.initiate()
@@ -193,6 +196,84 @@ class Conversation:
 
     def made(self):
         return {"name": self.name, "th": self.a.th, "events": self.events}
+
+
+class Continuation:
+    """Alice opens a second session after some of a first one; the server has no one-time pair left."""
+
+    def __init__(self, name, talk, restored=None):
+        """`talk`: who sends and whether it arrives, e.g. "A+" or "B-". `restored`: the length of the
+        talk after which Alice's store was copied; she opens the second session from the copy."""
+        first, old = Conversation(name), None
+        for at, (who, arrives) in enumerate(talk):
+            if restored == at:
+                old = copy.deepcopy(first.a)
+            sent = first.send(who, b"%d" % at)
+            if arrives == "+":
+                first.arrive("B" if who == "A" else "A", sent, b"%d" % at)
+        world = World(False)
+        world.ephemeral, world.ratchet, world.randomness = (
+            bytes_of(f"{name} {what}", 32) for what in ("ephemeral", "ratchet", "kem randomness"))
+        held = old or first.a
+        pred = (held.th, held.cont_peer)
+        made = world.initiate(0, pred)
+        self.case = {
+            "name": name, "events": first.events, "restored_after": restored, "attempt": 0,
+            "ephemeral_secret": world.ephemeral, "ratchet_secret": world.ratchet,
+            "kem_randomness": world.randomness, "pred": pred[0], "cont": pred[1],
+            "cont_id": ses.cont_id(pred[1]),
+            "values": {key: made[key] for key in ("th", "c1", "conf", "rk", "hk_a", "hk_b", "prefix")},
+            "verdict": verdict(world.accept, made["prefix"], [first.b]),
+        }
+        assert (self.case["verdict"] == "valid") == (old is None), name
+        if old is None:
+            found = world.accept(made["prefix"], [first.b])
+            assert all(found[key] == made[key] for key in ("th", "rk", "hk_a", "hk_b"))
+            which = "own" if pred[1] == first.b.cont_own else "proved"
+            self.case["held_as"] = which
+            values = []
+            a = ses.Session.initiator(made, world.ratchet, dh_public(world.spk), values.append)
+            b = ses.Session.responder(found, world.spk, lambda values: None)
+            random = bytes_of(f"{name} random", 16)
+            envelope = a.send(b"again", random)
+            assert b.receive(envelope) == b"again"
+            self.case["first"] = {"content": b"again", "random": random, "bytes": envelope}
+
+
+def continuations():
+    made = [
+        Continuation("after an answer", ["A+", "B+"]),
+        Continuation("the answer to the answer was lost", ["A+", "B+", "A-"]),
+        Continuation("the second answer was lost", ["A+", "B+", "A+", "B-"]),
+        Continuation("many turns, the last one lost", ["A+", "B+", "A+", "B+", "A+", "B+", "A+", "B-"]),
+        Continuation("a copy of the store", ["A+", "B+", "A+", "B+", "A+", "B+"], restored=3),
+    ]
+    assert [one.case.get("held_as") for one in made] == ["own", "own", "proved", "proved", None]
+    return [one.case for one in made]
+
+
+def paths():
+    """Sessions of one device pair, and the way through them."""
+    ids = {name: bytes_of(f"session {name}", 32) for name in "abcdefg"}
+    low, high = sorted((ids["a"], ids["b"]))
+    cases = [
+        ("one session", [(ids["a"], Z, 0)], Z),
+        ("the attempt decides", [(high, Z, 0), (low, Z, 1)], Z),
+        ("then th", [(high, Z, 3), (low, Z, 3)], Z),
+        ("a branch of the loser never wins", [(high, Z, 1), (low, Z, 0), (ids["c"], low, 1000)], Z),
+        ("three in a row", [(ids["a"], Z, 0), (ids["b"], ids["a"], 0), (ids["c"], ids["b"], 4)], Z),
+        ("the first one is gone", [(ids["b"], ids["a"], 0), (ids["c"], ids["b"], 2), (ids["d"], ids["b"], 1)], ids["a"]),
+        ("what continued a session that is gone", [(ids["b"], ids["a"], 0), (ids["c"], ids["g"], 9)], ids["a"]),
+        ("a number and not bytes", [(low, Z, 256), (high, Z, 255)], Z),
+    ]
+    return [
+        {
+            "name": name, "root": root,
+            "sessions": [{"th": th, "pred": pred, "attempt": attempt} for th, pred, attempt in sessions],
+            "path": ses.path(sessions, root),
+        }
+        for name, sessions, root in cases
+    ]
 
 
 def conversations():

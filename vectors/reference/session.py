@@ -93,8 +93,14 @@ def clear_fields(responder, ephemeral, ct, blocks):
     return u8(1) + u16(SUITE) + u32(responder.signed[0]) + u32(one_time) + ephemeral + ct + u8(blocks)
 
 
-def initiate(responder, a, ephemeral, ratchet, randomness, attempt):
-    """`a`: (AIK_A, dev_A, manifest, IKs_A, secret of IKd_A). Returns every value on the way."""
+def cont_id(cont):
+    """SES-51."""
+    return name(cont, "id", b"", 8)
+
+
+def initiate(responder, a, ephemeral, ratchet, randomness, attempt, pred=None):
+    """`a`: (AIK_A, dev_A, manifest, IKs_A, secret of IKd_A); `pred`: (th, CONT_pred) or None. Returns
+    every value on the way."""
     aik, device, version, signing, dh_secret = a
     ek = (responder.one_time or responder.signed)[2]
     ss, ct = kem_encapsulate(ek, randomness)
@@ -102,23 +108,35 @@ def initiate(responder, a, ephemeral, ratchet, randomness, attempt):
     opk = dh(ephemeral, responder.one_time[1]) if responder.one_time else Z
     h0 = responder.transcript(dh_public(ephemeral), ct)
     k_id, c0 = split(kdf(Z, dh(ephemeral, spk) + opk + ss, "hs-id", h0, 64), 32, 32)
-    identity = aik + device + u16(len(version)) + version + dh_public(ratchet) + Z + u32(attempt) + bytes(8)
+    named, cont = pred or (Z, Z)
+    identity = aik + device + u16(len(version)) + version + dh_public(ratchet) + named + u32(attempt)
+    identity += cont_id(cont) if pred else bytes(8)
     identity = identity.ljust(-(-len(identity) // 1024) * 1024, b"\0")
     clear = clear_fields(responder, dh_public(ephemeral), ct, len(identity) // 1024)
     sealed = seal(k_id, bytes(12), clear, identity)
     th = sha256(b"hs1", h0, identity, signing, dh_public(dh_secret))
-    keys = _finish(c0, dh(dh_secret, spk) + dh(ephemeral, responder.dh), th)
+    keys = _finish(c0, dh(dh_secret, spk) + dh(ephemeral, responder.dh), th, cont)
     return {
         "ct": ct, "ss": ss, "h0": h0, "k_id": k_id, "c0": c0, "identity": identity, "th": th, **keys,
         "prefix": clear + sealed + keys["conf"],
     }
 
 
-def _finish(c0, agreements, th):
-    """SES-12, SES-13."""
+def _authenticate(c0, agreements, th):
+    """SES-12."""
     c1, k_conf = split(kdf(c0, agreements, "hs", th, 64), 32, 32)
-    rk, hk_a, hk_b = split(kdf(Z, c1, "hs-root", th, 96), 32, 32, 32)
-    return {"c1": c1, "k_conf": k_conf, "conf": hmac(k_conf, th), "rk": rk, "hk_a": hk_a, "hk_b": hk_b}
+    return {"c1": c1, "k_conf": k_conf, "conf": hmac(k_conf, th)}
+
+
+def _root(c1, th, cont):
+    """SES-13."""
+    rk, hk_a, hk_b = split(kdf(cont, c1, "hs-root", th, 96), 32, 32, 32)
+    return {"rk": rk, "hk_a": hk_a, "hk_b": hk_b}
+
+
+def _finish(c0, agreements, th, cont):
+    keys = _authenticate(c0, agreements, th)
+    return keys | _root(keys["c1"], th, cont)
 
 
 def read_prefix(data):
@@ -136,9 +154,10 @@ def read_prefix(data):
     return data[: reader.at], fields
 
 
-def accept(responder, secrets, fields):
-    """SES-15, SES-16 up to `conf`. `secrets`: IKd_B, SPK, seed of the signed pair, and of the
-    one-time pair or None for both."""
+def accept(responder, secrets, fields, held=()):
+    """SES-15, SES-16 up to the header. `secrets`: IKd_B, SPK, seed of the signed pair, and of the
+    one-time pair or None for both. `held`: the sessions that are kept, each with `th` and its two
+    continuity secrets."""
     dh_secret, spk, signed_seed, opk, one_time_seed = secrets
     ephemeral, ct = fields["ephemeral"], fields["ct"]
     ss = kem_decapsulate(one_time_seed if opk else signed_seed, ct)
@@ -149,20 +168,45 @@ def accept(responder, secrets, fields):
     reader = Reader(identity)
     aik, device = reader.take(32), reader.take(16)
     version = reader.take(reader.number(2))
-    ratchet, pred, attempt, cont_id = reader.take(32), reader.take(32), reader.number(4), reader.take(8)
+    ratchet, pred, attempt, named = reader.take(32), reader.take(32), reader.number(4), reader.take(8)
     if any(identity[reader.at :]) or len(identity) - reader.at >= 1024:
         raise Refused("SES-10")
-    if (aik, device) == (responder.aik, responder.id) or pred != Z or any(cont_id):
+    if (aik, device) == (responder.aik, responder.id) or (pred == Z and any(named)):
         raise Refused("SES-16")
     read = Version(version)
     listed = [entry for entry in read.devices if entry.id == device]
     if read.aik != aik or not listed:
         raise Refused("SES-16")
     th = sha256(b"hs1", h0, identity, listed[0].signing, listed[0].dh)
-    keys = _finish(c0, dh(spk, listed[0].dh) + dh(dh_secret, ephemeral), th)
+    keys = _authenticate(c0, dh(spk, listed[0].dh) + dh(dh_secret, ephemeral), th)
     if keys["conf"] != fields["conf"]:
         raise Refused("SES-16 conf")
+    keys |= _root(keys["c1"], th, _continuity(pred, named, held))
     return {"th": th, "ratchet": ratchet, "attempt": attempt, "aik": aik, "device": device, **keys}
+
+
+def _continuity(pred, named, held):
+    """SES-52, SES-56: the secret that a handshake names; `z` where it continues nothing."""
+    if pred == Z:
+        return Z
+    for session in held:
+        if session.th == pred:
+            for cont in (session.cont_own, session.cont_proved):
+                if cont and cont_id(cont) == named:
+                    return cont
+    raise Refused("SES-56")
+
+
+def path(sessions, root=Z):
+    """SES-54: the `th` of the sessions from the beginning to the active one. `sessions`: (th, pred,
+    attempt)."""
+    found, level = [], root
+    while True:
+        siblings = [(attempt, th) for th, pred, attempt in sessions if pred == level]
+        if not siblings:
+            return found
+        level = max(siblings)[1]
+        found.append(level)
 
 
 # Ratchet: SES-24 to SES-40.
@@ -210,6 +254,8 @@ class Session:
         self.skipped = {}
         self.newest = None
         self.first = None
+        # SES-50 and SES-52: of the peer's last step, the own last one, the own last one proved.
+        self.cont_peer = self.cont_own = self.cont_proved = None
 
     @classmethod
     def initiator(cls, keys, ratchet, spk, log):
@@ -229,7 +275,7 @@ class Session:
         ctx = sha256(self.th, u32(self.step_number), u32(0), new, remote)
         self.rk, ck, nhk, cont = split(kdf(self.rk, agreed + Z, "step", ctx, 128), 32, 32, 32, 32)
         self.log({"step": self.step_number, "ctx": ctx, "rk": self.rk, "ck": ck, "nhk": nhk, "cont": cont})
-        return ck, nhk
+        return ck, nhk, cont
 
     def send(self, content, random, new_ratchet=None, forge=lambda what, value: value):
         """`new_ratchet`: the secret for a step, where one is due (not for A's first step, SES-25).
@@ -238,7 +284,7 @@ class Session:
             self.ratchet = new_ratchet or self.ratchet
             public = dh_public(self.ratchet)
             self.pn = self.sending.n if self.sending else 0
-            ck, nhk = self._derive(public, self.remote, dh(self.ratchet, self.remote))
+            ck, nhk, self.cont_own = self._derive(public, self.remote, dh(self.ratchet, self.remote))
             self.sending, self.own_next, self.must_step = Chain(ck, self.own_next, self.step_number), nhk, False
         chain = self.sending
         if chain.n >= CHAIN_END:
@@ -312,7 +358,8 @@ class Session:
             if self.receiving:
                 self._skip_to(pn)
             agreed = dh(self.ratchet, remote)
-            ck, nhk = self._derive(remote, dh_public(self.ratchet), agreed)
+            ck, nhk, self.cont_peer = self._derive(remote, dh_public(self.ratchet), agreed)
+            self.cont_proved = self.cont_own
             self.receiving = Chain(ck, self.peer_next, self.step_number)
             self.peer_next, self.remote = nhk, remote
             self.ratchet, self.must_step = None, True

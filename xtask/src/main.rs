@@ -12,6 +12,7 @@ mod bench;
 mod ci;
 mod crash;
 mod demo;
+mod model;
 mod sim;
 mod stage;
 mod test;
@@ -36,6 +37,7 @@ struct Arguments {
 enum Command {
     Demo(demo::Demo),
     Sim(sim::Sim),
+    Model(model::Model),
     Wiretap(wiretap::Wiretap),
     Bench(bench::Bench),
     Tidy(tidy::Tidy),
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo(command) => command.run(),
         Command::Sim(command) => command.run(),
+        Command::Model(command) => command.run(),
         Command::Wiretap(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Tidy(command) => command.run(),

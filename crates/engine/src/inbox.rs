@@ -107,6 +107,13 @@ impl Engine {
         // ENV-8, BOX-21.
         let opened = match self.open_envelope(turn, &envelope.envelope) {
             Ok(opened) => opened,
+            Err(unopened) if self.is_forgotten(&unopened) => {
+                if let Some((account, _)) = unopened.peer {
+                    self.meet(turn, &account);
+                }
+                self.acknowledge(envelope.position);
+                return;
+            }
             Err(unopened) => {
                 // Only the holder of a known device's key can cause an alarm: it was cloned or restored,
                 // or its account's chain was forked.
@@ -139,6 +146,20 @@ impl Engine {
         } else {
             self.load(RowRange::Keys(refers_to), Query::Inbox);
         }
+    }
+
+    /// Whether somebody goes on with a session that this profile forgot together with the contact: that
+    /// is a message request, whose content nothing here can open.
+    fn is_forgotten(&self, unopened: &Unopened) -> bool {
+        // SES-60.
+        let Some((account, device)) = unopened.peer else {
+            return false;
+        };
+        unopened.error == RatchetError::ContinuityUnknown
+            && !self.sessions.knows(&account, &device)
+            && !self.contacts.contains_key(&account)
+            && self.own_key() != Some(account)
+            && !self.requests_are_full(&account)
     }
 
     fn open_envelope(&self, turn: &Turn<'_>, bytes: &[u8]) -> Result<OpenedEnvelope, Unopened> {

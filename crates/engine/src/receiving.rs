@@ -75,7 +75,7 @@ impl Engine {
     }
 
     /// A contact for whoever wrote. A stranger becomes a message request.
-    fn meet(&mut self, turn: &Turn<'_>, account: &AccountKey) {
+    pub(crate) fn meet(&mut self, turn: &Turn<'_>, account: &AccountKey) {
         if self.contacts.contains_key(account) {
             return;
         }

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use waxwing_identity::PrekeyBundle;
 use waxwing_proto::{AccountKey, DeviceId};
 use waxwing_ratchet::{
-    Accepted, Envelope, Found, HandshakeId, LocalDevice, Opened, RatchetError, ResponderKeys,
-    Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable,
+    Accepted, Claim, Continuation, Envelope, Found, HandshakeId, LocalDevice, Opened, RatchetError,
+    ResponderKeys, Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable,
 };
 use zeroize::Zeroizing;
 
@@ -34,6 +34,10 @@ pub(crate) struct PeerDevice {
 }
 
 impl PeerDevice {
+    fn session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(&id).map(|(_, session)| session)
+    }
+
     fn next_slot(&self) -> u64 {
         self.sessions
             .values()
@@ -104,6 +108,11 @@ impl Sessions {
             .is_some_and(|peer| peer.set.active().is_some())
     }
 
+    /// Whether anything is kept about a device.
+    pub(crate) fn knows(&self, account: &AccountKey, device: &DeviceId) -> bool {
+        self.peers.contains_key(&(*account, *device))
+    }
+
     /// Whether nothing of the device has arrived in the active session.
     pub(crate) fn is_unanswered(&self, account: &AccountKey, device: &DeviceId) -> bool {
         self.peers.get(&(*account, *device)).is_none_or(|peer| {
@@ -160,12 +169,12 @@ impl Sessions {
         bundle: &PrekeyBundle,
     ) -> Result<(), RatchetError> {
         let peer = (*account, bundle.entry().id());
-        let attempt = self
-            .peers
-            .get(&peer)
-            .map_or(0, |known| known.set.next_attempt());
+        let next = self.peers.get(&peer).map_or_else(
+            || Continuation::first(0),
+            |known| known.set.continuation(|id| known.session(id)),
+        );
         let now = seconds(turn);
-        let session = waxwing_ratchet::initiate(own, bundle, attempt, now, turn.rng)?;
+        let session = waxwing_ratchet::initiate_next(own, bundle, &next, now, turn.rng)?;
         self.place(journal, peer, session, now).map(drop)
     }
 
@@ -178,7 +187,7 @@ impl Sessions {
         now: u64,
     ) -> Result<SessionId, RatchetError> {
         let known = self.peers.entry(peer).or_default();
-        let placed = known.set.place(&session, now)?;
+        let placed = known.set.place(&session, |id| known.session(id), now)?;
         let (id, slot) = (session.id(), known.next_slot());
         let (account, device) = &peer;
         journal.put(keys::session_hot(account, device, slot), session.hot_row());
@@ -256,21 +265,22 @@ impl Sessions {
             Some(id) => Some(prekeys.get(id).ok_or(RatchetError::PrekeyUnknown)?),
         };
         let signed_prekey = signed.id();
-        let accepted =
-            waxwing_ratchet::accept(own, envelope, &ResponderKeys { signed, one_time }, now)?;
-        let peer = (accepted.initiator.account, accepted.initiator.device.id());
+        let claim = Claim::check(own, envelope, &ResponderKeys { signed, one_time })?;
+        let initiator = claim.initiator();
+        let peer = (initiator.account, initiator.device.id());
+        let unopened = |error| Unopened {
+            error,
+            peer: Some(peer),
+            alarm: None,
+        };
         // A device that cannot make this handshake honestly is found out before anything changes.
         let nothing_known = PeerDevice::default();
-        self.peers
-            .get(&peer)
-            .unwrap_or(&nothing_known)
+        let known = self.peers.get(&peer).unwrap_or(&nothing_known);
+        let judged = known
             .set
-            .place(&accepted.opened.session, now)
-            .map_err(|error| Unopened {
-                error,
-                peer: Some(peer),
-                alarm: None,
-            })?;
+            .judge(&claim, |id| known.session(id), now)
+            .map_err(unopened)?;
+        let accepted = claim.accept(&judged, now).map_err(unopened)?;
         Ok(OpenedEnvelope::First {
             accepted: Box::new(accepted),
             handshake: prefix.handshake_id(),
@@ -291,7 +301,7 @@ impl Sessions {
                 session,
                 opened,
             } => {
-                self.apply_known(journal, peer, session, *opened);
+                self.apply_known(journal, peer, session, *opened, now);
                 self.limit_skipped(journal, &peer.0);
                 Ok(None)
             }
@@ -328,7 +338,14 @@ impl Sessions {
         }
     }
 
-    fn apply_known(&mut self, journal: &mut Journal, peer: Peer, id: SessionId, opened: Opened) {
+    fn apply_known(
+        &mut self,
+        journal: &mut Journal,
+        peer: Peer,
+        id: SessionId,
+        opened: Opened,
+        now: u64,
+    ) {
         let (account, device) = &peer;
         let Some(known) = self.peers.get_mut(&peer) else {
             return;
@@ -343,7 +360,7 @@ impl Sessions {
         *session = opened.session;
         if opened.prefix_ended {
             journal.delete(keys::session_prefix(account, device, *slot));
-            let _known_in_set = known.set.record_prefix_ended(id);
+            let _known_in_set = known.set.record_prefix_ended(id, now);
             journal.put(keys::session_set(account, device), encoded(&known.set));
         }
         self.tags.apply(id, &opened.changes);

@@ -136,6 +136,8 @@ pub const SKIPPED_KEYS_PER_ACCOUNT_MAX: usize = 2000;
 pub const TAG_WINDOW: u32 = 64;
 /// Sessions with one peer device, those that receive only included.
 pub const SESSIONS_PER_DEVICE_MAX: usize = 4;
+/// Sessions with one peer device of which only the names are kept; the oldest go first.
+pub const GONE_SESSIONS_MAX: usize = 16;
 /// How far above the last known attempt a handshake may count itself.
 pub const ATTEMPT_JUMP_MAX: u32 = 1000;
 /// How long a superseded session still receives, in hours.

@@ -53,9 +53,14 @@ pub enum RatchetError {
     /// Alarm: a handshake without continuity from a device whose session is established.
     #[error("the peer device opened a session that does not continue the known one")]
     ContinuityMissing,
-    /// A handshake names a continuity secret; this version knows none.
-    #[error("the continuity secret is not known")]
+    /// Alarm: a handshake names a session or a continuity secret that this device does not hold. The
+    /// peer device is cloned or was restored from a copy, or this one was.
+    #[error("the peer device continues a session that is not known")]
     ContinuityUnknown,
+    /// A handshake that lost against one that has replaced it long ago. Dropped; its contents are
+    /// sent again in the session that won.
+    #[error("the handshake was superseded")]
+    Superseded,
     /// A handshake counts its attempt too far above the last one.
     #[error("the handshake's attempt counts too far ahead")]
     AttemptTooHigh,
@@ -110,6 +115,7 @@ impl RatchetError {
             Self::PeerDiverged => "peer_diverged",
             Self::ContinuityMissing => "continuity_missing",
             Self::ContinuityUnknown => "continuity_unknown",
+            Self::Superseded => "superseded",
             Self::AttemptTooHigh => "attempt_too_high",
             Self::ChainExhausted => "chain_exhausted",
             Self::TooLarge => "too_large",
@@ -126,7 +132,10 @@ impl RatchetError {
     /// answered, and the established session stays as it is.
     #[must_use]
     pub const fn is_alarm(&self) -> bool {
-        matches!(self, Self::PeerDiverged | Self::ContinuityMissing)
+        matches!(
+            self,
+            Self::PeerDiverged | Self::ContinuityMissing | Self::ContinuityUnknown
+        )
     }
 }
 

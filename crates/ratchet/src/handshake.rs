@@ -17,10 +17,10 @@ use waxwing_crypto::DeviceSecrets;
 use waxwing_identity::DeviceManifest;
 use waxwing_proto::{AccountKey, DeviceId};
 
-pub use accept::{Accepted, Initiator, ResponderKeys, accept};
-pub use initiate::initiate;
+pub use accept::{Accepted, Claim, Initiator, ResponderKeys, accept};
 #[cfg(test)]
 pub(crate) use initiate::offer;
+pub use initiate::{initiate, initiate_next};
 pub use prefix::Prefix;
 
 use crate::RatchetError;

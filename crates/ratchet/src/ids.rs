@@ -65,6 +65,11 @@ public_name!(
     Tag, 16
 );
 
+public_name!(
+    /// The name of a continuity secret: `Name(CONT, "id", "", 8)`. Travels inside the encryption only.
+    ContinuityId, 8
+);
+
 /// A skipped message key within its session: the step that began its chain, and its number there.
 /// The order is the order of age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

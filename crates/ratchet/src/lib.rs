@@ -8,9 +8,12 @@
 //!   one, with the rows to commit. On every error nothing has changed.
 //! - [`find`] says which session an [`Envelope`] belongs to, by the [`TagTable`] and behind it by
 //!   trial. [`SessionSet`] says which session with a device is active.
+//! - A session continues the one before it: [`SessionSet::continuation`] and [`initiate_next`] on one
+//!   side, [`Claim`] and [`SessionSet::judge`] on the other. A copy of a device, or of its keys, is
+//!   found out by it.
 //!
-//! What is not here yet: KEM epochs, continuity across sessions, the horizon. Their places in every
-//! layout exist and hold zeros, so nothing on the wire will change for them.
+//! What is not here yet: KEM epochs. Their places in every layout exist and hold zeros, so nothing on
+//! the wire will change for them.
 //!
 //! # Two parties
 //!
@@ -77,6 +80,7 @@
 //! # Ok::<(), waxwing_ratchet::RatchetError>(())
 //! ```
 
+mod continuity;
 mod envelope;
 mod error;
 mod handshake;
@@ -86,15 +90,18 @@ mod session;
 mod session_set;
 mod tags;
 
+pub use continuity::Continuation;
 pub use envelope::Envelope;
 pub use error::RatchetError;
-pub use handshake::{Accepted, Initiator, LocalDevice, Prefix, ResponderKeys, accept, initiate};
-pub use ids::{HandshakeId, SessionId, SkippedId, Tag};
+pub use handshake::{
+    Accepted, Claim, Initiator, LocalDevice, Prefix, ResponderKeys, accept, initiate, initiate_next,
+};
+pub use ids::{ContinuityId, HandshakeId, SessionId, SkippedId, Tag};
 pub use prekeys::PrekeySecret;
 pub use session::message_key::MessageKey;
 pub use session::skipped::SkippedRow;
 pub use session::{Opened, Role, Sealed, SentHash, Session};
-pub use session_set::{Placed, Placement, SessionSet};
+pub use session_set::{Judged, Placed, Placement, SessionSet};
 pub use tags::{Found, TagChanges, TagHit, TagTable, find};
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 )]
 
 mod attacks;
+mod continuity;
 mod conversation;
 mod crossing;
 mod golden;

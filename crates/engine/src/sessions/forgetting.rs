@@ -5,7 +5,7 @@
 use waxwing_proto::AccountKey;
 use waxwing_ratchet::{HandshakeId, SessionId, SkippedId};
 
-use super::{Peer, Sessions, encoded};
+use super::{Peer, PeerDevice, Sessions, encoded};
 use crate::journal::Journal;
 use crate::keys;
 
@@ -94,7 +94,8 @@ impl Sessions {
         for ((account, device), known) in &mut self.peers {
             let before = known.set.clone();
             known.set.record_drained(began_at);
-            expired.extend(known.set.expire(now));
+            let PeerDevice { set, sessions } = known;
+            expired.extend(set.expire(|id| sessions.get(&id).map(|(_, session)| session), now));
             if known.set != before {
                 journal.put(keys::session_set(account, device), encoded(&known.set));
             }

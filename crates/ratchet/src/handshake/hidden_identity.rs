@@ -26,7 +26,7 @@ pub(crate) struct HiddenIdentity<'a> {
     pub(crate) manifest: &'a [u8],
     /// The initiator's first ratchet key.
     pub(crate) ratchet_key: [u8; 32],
-    /// The session that this one continues; all zeros for none.
+    /// `th` of the session that this one continues; all zeros for none.
     pub(crate) predecessor: [u8; 32],
     /// Orders handshakes with the same predecessor.
     pub(crate) attempt: u32,

@@ -13,12 +13,26 @@ use super::hidden_identity::{BLOCK_LENGTH, HiddenIdentity};
 use super::schedule::{Hidden, Transcript};
 use super::{LocalDevice, prefix};
 use crate::session::state::{Continuity, State};
-use crate::{RatchetError, Role, Session, day};
+use crate::{Continuation, RatchetError, Role, Session, day};
 
-/// Opens a session with the device that a bundle belongs to. The bundle was checked against a
-/// manifest that the trust decision accepts; `attempt` comes from
-/// [`SessionSet::next_attempt`](crate::SessionSet::next_attempt); `now` is in seconds since the
-/// Unix epoch.
+/// Opens a session that continues no other; see [`initiate_next`].
+///
+/// # Errors
+/// Those of [`initiate_next`].
+pub fn initiate<R: CryptoRng + ?Sized>(
+    own: &LocalDevice<'_>,
+    peer: &PrekeyBundle,
+    attempt: u32,
+    now: u64,
+    rng: &mut R,
+) -> Result<Session, RatchetError> {
+    initiate_next(own, peer, &Continuation::first(attempt), now, rng)
+}
+
+/// Opens a session with the device that a bundle belongs to, after the one that the continuation
+/// names. The bundle was checked against a manifest that the trust decision accepts; the
+/// continuation comes from [`SessionSet::continuation`](crate::SessionSet::continuation); `now` is
+/// in seconds since the Unix epoch.
 ///
 /// Nothing has to be sent by this: the handshake travels with every envelope until the first
 /// answer. The one-time pair, where there is one, is used up. All ephemeral secrets but the first
@@ -27,15 +41,15 @@ use crate::{RatchetError, Role, Session, day};
 /// # Errors
 /// [`RatchetError::PrekeyStale`], [`RatchetError::BadKemKey`], [`RatchetError::NonContributory`],
 /// [`RatchetError::DeviceNotListed`] where the own manifest does not list the own keys.
-pub fn initiate<R: CryptoRng + ?Sized>(
+pub fn initiate_next<R: CryptoRng + ?Sized>(
     own: &LocalDevice<'_>,
     peer: &PrekeyBundle,
-    attempt: u32,
+    continuation: &Continuation,
     now: u64,
     rng: &mut R,
 ) -> Result<Session, RatchetError> {
     // SES-7, PRE-14.
-    let offer = offer(own, peer, attempt, now, rng)?;
+    let offer = offer(own, peer, continuation, now, rng)?;
     let mut state = offer.state;
     state.make_step(offer.ratchet)?;
     Ok(Session::new(state, Some(Arc::from(offer.prefix))))
@@ -51,7 +65,7 @@ pub(crate) struct Offer {
 pub(crate) fn offer<R: CryptoRng + ?Sized>(
     own: &LocalDevice<'_>,
     peer: &PrekeyBundle,
-    attempt: u32,
+    continuation: &Continuation,
     now: u64,
     rng: &mut R,
 ) -> Result<Offer, RatchetError> {
@@ -93,9 +107,9 @@ pub(crate) fn offer<R: CryptoRng + ?Sized>(
         device: own.device,
         manifest: own.manifest.as_bytes(),
         ratchet_key: *ratchet.public(),
-        predecessor: [0; 32],
-        attempt,
-        continuity: [0; 8],
+        predecessor: continuation.predecessor_bytes(),
+        attempt: continuation.attempt,
+        continuity: continuation.id_bytes(),
     }
     .encode()?;
     let blocks = identity.len().checked_div(BLOCK_LENGTH).unwrap_or(0);
@@ -122,13 +136,13 @@ pub(crate) fn offer<R: CryptoRng + ?Sized>(
     bytes.extend_from_slice(authenticated.confirmation.expose());
 
     let id = authenticated.session;
-    let root = authenticated.root();
+    let root = authenticated.root(continuation.secret());
     let state = State {
         id,
         handshake: prefix::handshake_id(ephemeral.public(), &ciphertext),
         role: Role::Initiator,
-        predecessor: [0; 32],
-        attempt,
+        predecessor: continuation.predecessor_bytes(),
+        attempt: continuation.attempt,
         created_at: now,
         step: 0,
         root: root.root,

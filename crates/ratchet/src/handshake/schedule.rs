@@ -132,11 +132,12 @@ pub(super) struct Root {
 }
 
 impl Authenticated {
-    /// The end of the handshake, for a session that continues no other.
-    pub(super) fn root(self) -> Root {
+    /// The end of the handshake, with the continuity secret of the session that this one continues,
+    /// or none. What comes before authenticates the claim; this makes it count.
+    pub(super) fn root(self, continuity: Option<&Secret<32>>) -> Root {
         // SES-13.
         let derived: Secret<96> = kdf::derive(
-            &kdf::Z,
+            continuity.map_or(&kdf::Z, Secret::expose),
             &[self.chaining.expose()],
             labels::HANDSHAKE_ROOT,
             self.session.as_bytes(),

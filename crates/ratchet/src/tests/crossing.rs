@@ -4,7 +4,7 @@
 use waxwing_proto::limits::{ATTEMPT_JUMP_MAX, SESSIONS_PER_DEVICE_MAX};
 
 use super::world::{NOW, acquainted, strangers};
-use crate::{Placement, RatchetError, SessionSet};
+use crate::{RatchetError, SessionSet};
 
 const HOUR: u64 = 3600;
 
@@ -94,11 +94,11 @@ fn an_attempt_may_not_run_away() {
     let far = crate::initiate(&a.local(), &bundle, ATTEMPT_JUMP_MAX + 1, NOW, &mut b.rng);
     let set = SessionSet::new();
     assert!(matches!(
-        set.place(&far.unwrap(), NOW),
+        set.place(&far.unwrap(), |_| None, NOW),
         Err(RatchetError::AttemptTooHigh)
     ));
     let near = crate::initiate(&a.local(), &bundle, ATTEMPT_JUMP_MAX, NOW, &mut b.rng);
-    assert!(set.place(&near.unwrap(), NOW).is_ok());
+    assert!(set.place(&near.unwrap(), |_| None, NOW).is_ok());
 }
 
 #[test]
@@ -110,29 +110,56 @@ fn sessions_of_one_device_are_bounded_and_the_oldest_idle_one_goes() {
     assert!(!a.hot.contains_key(&ids[0]) && !a.hot.contains_key(&ids[1]));
     let again = a.session(ids[5]);
     assert!(matches!(
-        a.set.place(&again, NOW),
+        a.set.place(&again, |_| None, NOW),
         Err(RatchetError::DuplicateSession)
     ));
 }
 
+/// Two days are counted from when the prefix of the winner has ended, and a drain must have begun
+/// since; before that nothing goes, however long it takes.
 #[test]
 fn a_superseded_session_goes_after_its_time_a_drain_and_the_end_of_the_prefix() {
     let (mut a, mut b) = strangers();
+    let old = a.initiate(&mut b);
+    a.now += HOUR;
+    let envelope = a.send(&mut b, b"never opened");
     a.initiate(&mut b);
-    let bundle = b.bundle();
-    let next = crate::initiate(&a.local(), &bundle, 1, NOW, &mut b.rng).unwrap();
-    let placed = a.set.place(&next, NOW).unwrap();
-    assert_eq!(placed.placement, Placement::Active);
-    let settled = |ended: bool, drained: bool, now: u64| {
-        let mut set = placed.set.clone();
-        if ended {
-            set.record_prefix_ended(next.id()).unwrap();
-        }
-        set.record_drained(if drained { NOW + HOUR } else { NOW - 1 });
-        set.expire(now).len()
-    };
-    assert_eq!(settled(true, true, NOW + 48 * HOUR), 1);
-    assert_eq!(settled(true, true, NOW + 47 * HOUR), 0);
-    assert_eq!(settled(false, true, NOW + 480 * HOUR), 0);
-    assert_eq!(settled(true, false, NOW + 480 * HOUR), 0);
+    let new = a.send(&mut b, b"opened");
+    for _ in 0..30 {
+        a.now += 24 * HOUR;
+        assert_eq!(a.drain(), []);
+    }
+    b.now = a.now;
+    b.receive(&new).unwrap();
+    let answer = b.send(&mut a, b"answer");
+    a.receive(&answer).unwrap();
+    assert_eq!(a.drain(), []);
+    a.now += 48 * HOUR - 1;
+    assert_eq!(a.drain(), []);
+    a.now += 1;
+    assert_eq!(a.drain(), [old]);
+    // At the other side the loser was never seen; it is dropped without an alarm once all is over.
+    let next = a.send(&mut b, b"the third step");
+    b.receive(&next).unwrap();
+    b.now += 48 * HOUR;
+    b.drain();
+    assert_eq!(b.receive(&envelope), Err(RatchetError::Superseded));
+}
+
+#[test]
+fn a_drain_that_began_before_the_end_of_the_prefix_does_not_count() {
+    let (mut a, mut b) = strangers();
+    a.initiate(&mut b);
+    a.initiate(&mut b);
+    let new = a.send(&mut b, b"opened");
+    b.receive(&new).unwrap();
+    let answer = b.send(&mut a, b"answer");
+    a.set.record_drained(NOW - 1);
+    a.receive(&answer).unwrap();
+    let sessions = a.sessions();
+    let mut set = a.set.clone();
+    let later = NOW + 1000 * HOUR;
+    assert_eq!(set.expire(|id| sessions.get(&id), later), []);
+    set.record_drained(NOW);
+    assert_eq!(set.expire(|id| sessions.get(&id), later).len(), 1);
 }

@@ -45,7 +45,7 @@ fn envelopes_and_rows_are_what_they_always_were() {
         (
             "session set row",
             b.set.encode(),
-            "a9a2e0274d8bf605d0719215f694c44f",
+            "efac72bc249874a2988964a63cf55174",
         ),
     ];
     let found: Vec<_> = rows

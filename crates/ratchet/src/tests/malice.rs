@@ -10,7 +10,7 @@ use crate::envelope::{self, Envelope};
 use crate::handshake::offer;
 use crate::session::header::Header;
 use crate::session::padding;
-use crate::{RatchetError, Session};
+use crate::{Continuation, RatchetError, Session};
 
 /// What `session` would send next, with a header of the peer's choice. `tag` is the number that
 /// the routing tag is made for.
@@ -127,7 +127,8 @@ fn the_first_step_is_made_with_the_announced_key() {
     let bundle = b.bundle();
     for honest in [false, true] {
         let own = local(&a.secrets, &a.manifest);
-        let offer = offer(&own, &bundle, 0, NOW, &mut a.rng).unwrap();
+        let first = Continuation::first(0);
+        let offer = offer(&own, &bundle, &first, NOW, &mut a.rng).unwrap();
         let other = DhSecret::generate(&mut a.rng);
         let mut state = offer.state;
         let key = if honest { offer.ratchet } else { other };

@@ -13,16 +13,21 @@ use waxwing_proto::limits::SESSION_STATE_SIZE_MAX;
 use waxwing_proto::{DeviceId, v1};
 
 use crate::{
-    Accepted, Envelope, Found, HandshakeId, LocalDevice, Opened, PrekeySecret, RatchetError,
-    ResponderKeys, SentHash, Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable,
-    accept, find, initiate,
+    Accepted, Claim, Envelope, Found, HandshakeId, LocalDevice, Opened, PrekeySecret, RatchetError,
+    ResponderKeys, SentHash, Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable, find,
+    initiate_next,
 };
 
 /// Some day in 2024.
 pub(super) const NOW: u64 = 20_000 * 86_400;
 
+/// The sessions of a party as they are read back from their rows.
+type Restored = BTreeMap<SessionId, Session>;
+
 /// One device of one account, and everything that it stores about one peer device.
 pub(super) struct Party {
+    /// Seconds since the Unix epoch.
+    pub(super) now: u64,
     pub(super) secrets: DeviceSecrets,
     pub(super) manifest: DeviceManifest,
     pub(super) signed: (PrekeySecret, PrekeyPair),
@@ -63,6 +68,7 @@ impl Party {
             .map(|id| PrekeySecret::generate_one_time(&local, id, NOW, &mut rng).unwrap())
             .collect();
         Self {
+            now: NOW,
             secrets,
             manifest,
             signed,
@@ -93,6 +99,11 @@ impl Party {
         self.handed_out = self.one_time.len();
     }
 
+    /// The server hands out what it handed out before, as after the restoring of a backup.
+    pub(super) fn hand_back(&mut self) {
+        self.handed_out = 0;
+    }
+
     /// What this party's server hands out: each one-time pair once.
     pub(super) fn bundle(&mut self) -> PrekeyBundle {
         let one_time = self.one_time.get(self.handed_out);
@@ -116,15 +127,17 @@ impl Party {
         self.session(self.set.active().unwrap())
     }
 
-    fn sessions(&self) -> Vec<Session> {
-        self.hot.keys().map(|id| self.session(*id)).collect()
+    pub(super) fn sessions(&self) -> Restored {
+        let restored = self.hot.keys().map(|id| (*id, self.session(*id)));
+        restored.collect()
     }
 
     pub(super) fn initiate(&mut self, peer: &mut Self) -> SessionId {
         let bundle = peer.bundle();
+        let sessions = self.sessions();
+        let next = self.set.continuation(|id| sessions.get(&id));
         let local = local(&self.secrets, &self.manifest);
-        let attempt = self.set.next_attempt();
-        let session = initiate(&local, &bundle, attempt, NOW, &mut self.rng).unwrap();
+        let session = initiate_next(&local, &bundle, &next, self.now, &mut self.rng).unwrap();
         self.place(&session).unwrap();
         self.commit(&session);
         self.tags.insert_session(&session);
@@ -151,11 +164,14 @@ impl Party {
         let envelope = Envelope::parse(bytes)?;
         let sessions = self.sessions();
         let known = |id: &HandshakeId| self.handshakes.get(id).copied();
-        match find(&self.tags, &envelope, &sessions, known) {
+        match find(&self.tags, &envelope, sessions.values(), known) {
+            Found::Session { id, .. } if !self.hot.contains_key(&id) => Err(RatchetError::Replay),
             Found::Session { id, skipped } => {
                 let row =
                     skipped.map(|row| SkippedRow::decode(row, &self.skipped[&(id, row)]).unwrap());
-                let opened = self.session(id).decrypt(&envelope, row.as_ref(), NOW)?;
+                let opened = self
+                    .session(id)
+                    .decrypt(&envelope, row.as_ref(), self.now)?;
                 self.tags.apply(id, &opened.changes);
                 Ok(self.commit_opened(opened))
             }
@@ -178,7 +194,8 @@ impl Party {
         }
     }
 
-    pub(super) fn accept(&self, envelope: &Envelope<'_>) -> Result<Accepted, RatchetError> {
+    /// Who wants to open a session, and with what.
+    pub(super) fn claim<'a>(&'a self, envelope: &Envelope<'a>) -> Result<Claim<'a>, RatchetError> {
         let prefix = envelope.prefix().unwrap();
         if prefix.signed_prekey() != self.signed.0.id() {
             return Err(RatchetError::PrekeyUnknown);
@@ -194,18 +211,65 @@ impl Party {
             signed: &self.signed.0,
             one_time,
         };
-        accept(&self.local(), envelope, &keys, NOW)
+        Claim::check(&self.local(), envelope, &keys)
+    }
+
+    pub(super) fn accept(&self, envelope: &Envelope<'_>) -> Result<Accepted, RatchetError> {
+        let sessions = self.sessions();
+        let claim = self.claim(envelope)?;
+        let judged = self.set.judge(&claim, |id| sessions.get(&id), self.now)?;
+        claim.accept(&judged, self.now)
     }
 
     fn place(&mut self, session: &Session) -> Result<(), RatchetError> {
-        let placed = self.set.place(session, NOW)?;
-        self.set = SessionSet::decode(&placed.set.encode()).unwrap();
+        let sessions = self.sessions();
+        let placed = self.set.place(session, |id| sessions.get(&id), self.now)?;
+        self.set = read_back(&placed.set);
         for id in placed.evicted {
-            self.hot.remove(&id);
-            self.prefixes.remove(&id);
-            self.tags.remove_session(id);
+            self.forget(id);
         }
         Ok(())
+    }
+
+    fn forget(&mut self, id: SessionId) {
+        self.hot.remove(&id);
+        self.prefixes.remove(&id);
+        self.tags.remove_session(id);
+        self.skipped.retain(|(session, _), _| *session != id);
+    }
+
+    /// The mailbox was drained completely just now, and what is over goes.
+    pub(super) fn drain(&mut self) -> Vec<SessionId> {
+        let sessions = self.sessions();
+        self.set.record_drained(self.now);
+        let gone = self.set.expire(|id| sessions.get(&id), self.now);
+        self.set = read_back(&self.set);
+        for id in &gone {
+            self.forget(*id);
+        }
+        gone
+    }
+
+    /// A copy of the device as it is now, with other randomness to come.
+    pub(super) fn copy(&self, seed: u8, one_time_pairs: u32) -> Self {
+        let mut copy = Self::new(seed, one_time_pairs);
+        copy.rng = ChaCha20Rng::from_seed([seed ^ 0x55; 32]);
+        copy.now = self.now;
+        copy.hot = self.hot.clone();
+        copy.prefixes = self.prefixes.clone();
+        copy.skipped = self.skipped.clone();
+        copy.handshakes = self.handshakes.clone();
+        copy.set = self.set.clone();
+        copy.handed_out = self.handed_out;
+        let kept: Vec<u32> = self
+            .one_time
+            .iter()
+            .map(|(secret, _)| secret.id())
+            .collect();
+        copy.one_time
+            .retain(|(secret, _)| kept.contains(&secret.id()));
+        copy.restart();
+        copy
     }
 
     fn commit(&mut self, session: &Session) {
@@ -228,7 +292,7 @@ impl Party {
         }
         if opened.prefix_ended {
             self.prefixes.remove(&id);
-            self.set.record_prefix_ended(id).unwrap();
+            self.set.record_prefix_ended(id, self.now).unwrap();
         }
         for (session, row) in self.tags.overflow(&[id]) {
             self.skipped.remove(&(session, row));
@@ -253,14 +317,22 @@ impl Party {
     /// Forgets the tag table's windows and keeps the rows, as after a start.
     pub(super) fn restart(&mut self) {
         self.tags = TagTable::new();
-        for session in self.sessions() {
-            self.tags.insert_session(&session);
+        for session in self.sessions().values() {
+            self.tags.insert_session(session);
         }
         for ((id, row), bytes) in &self.skipped {
             let row = SkippedRow::decode(*row, bytes).unwrap();
             self.tags.insert_skipped(*id, &row);
         }
     }
+}
+
+fn read_back(set: &SessionSet) -> SessionSet {
+    let row = set.encode();
+    let again = SessionSet::decode(&row).unwrap();
+    assert_eq!(&again, set);
+    assert_eq!(again.encode(), row);
+    again
 }
 
 pub(super) fn local<'a>(

@@ -10,6 +10,7 @@
     reason = "a test that fails panics"
 )]
 
+mod continuations;
 mod party;
 #[path = "../../../../vectors/replay.rs"]
 mod replay;

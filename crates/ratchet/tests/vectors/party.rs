@@ -6,15 +6,15 @@ use waxwing_crypto::DeviceSecrets;
 use waxwing_identity::{DeviceManifest, PrekeyBundle, PrekeyPair};
 use waxwing_proto::{DeviceId, v1};
 use waxwing_ratchet::{
-    Envelope, Found, LocalDevice, Opened, PrekeySecret, RatchetError, ResponderKeys, Session,
-    SkippedRow, TagTable, accept, find, initiate,
+    Claim, Continuation, Envelope, Found, LocalDevice, Opened, PrekeySecret, RatchetError,
+    ResponderKeys, Session, SkippedRow, TagTable, accept, find, initiate_next,
 };
 
 use crate::replay::{array, bytes, number};
 use crate::scripted::Scripted;
 
 /// The day of all known answers, in seconds.
-const NOW: u64 = 20_000 * 86_400;
+pub(crate) const NOW: u64 = 20_000 * 86_400;
 
 struct Device {
     secrets: DeviceSecrets,
@@ -85,6 +85,11 @@ impl World {
 
     /// The initiator's session, with the randomness of the file.
     pub(crate) fn initiate(&self, case: &Value) -> Session {
+        self.initiate_next(case, &Continuation::first(number(&case["attempt"])))
+    }
+
+    /// As [`World::initiate`], after an earlier session.
+    pub(crate) fn initiate_next(&self, case: &Value, next: &Continuation) -> Session {
         let one_time = self
             .one_time
             .as_ref()
@@ -97,11 +102,19 @@ impl World {
         let bundle = PrekeyBundle::check(&wire, &self.responder.manifest).unwrap();
         let names = ["kem_randomness", "ephemeral_secret", "ratchet_secret"];
         let mut draws = Scripted::new(names.map(|name| bytes(&case[name])));
-        let attempt = number(&case["attempt"]);
         let own = self.initiator.local();
-        let session = initiate(&own, &bundle, attempt, NOW, &mut draws).unwrap();
+        let session = initiate_next(&own, &bundle, next, NOW, &mut draws).unwrap();
         draws.assert_used_up();
         session
+    }
+
+    /// Who wants to open a session, and with what; the file's pairs are all there are.
+    pub(crate) fn claim<'a>(&'a self, envelope: &Envelope<'a>) -> Result<Claim<'a>, RatchetError> {
+        let keys = ResponderKeys {
+            signed: &self.signed.0,
+            one_time: self.one_time.as_ref().map(|(secret, _)| secret),
+        };
+        Claim::check(&self.responder.local(), envelope, &keys)
     }
 
     fn accept(&self, envelope: &Envelope<'_>) -> Result<Opened, RatchetError> {

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `cargo xtask model`: the bounded exploration of `tests/model`, with bounds of one's choice.
+//!
+//! `model HANDSHAKES DEAD CONTENTS DRAINS DUPLICATES STATES SECONDS`
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::format_push_string,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a program for whoever works on the protocol; a violated invariant panics"
+)]
+
+#[path = "../tests/model/explore.rs"]
+mod explore;
+#[path = "../tests/model/party.rs"]
+mod party;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use explore::{Bound, Explorer, lines};
+
+fn main() -> ExitCode {
+    let numbers: Vec<u64> = std::env::args()
+        .skip(1)
+        .filter_map(|argument| argument.parse().ok())
+        .collect();
+    let [
+        handshakes,
+        dead,
+        contents,
+        drains,
+        duplicates,
+        states,
+        seconds,
+    ] = numbers[..]
+    else {
+        println!("model HANDSHAKES DEAD CONTENTS DRAINS DUPLICATES STATES SECONDS");
+        return ExitCode::FAILURE;
+    };
+    let small = |number: u64| u8::try_from(number).unwrap();
+    let bound = Bound {
+        handshakes: small(handshakes),
+        dead: small(dead),
+        contents: small(contents),
+        drains: small(drains),
+        duplicates: small(duplicates),
+        states: usize::try_from(states).unwrap(),
+        time: Duration::from_secs(seconds),
+    };
+    let report = Explorer::new(bound, None).run();
+    println!("{}", lines(&bound, &report));
+    if report.violation.is_none() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The explorer: every order of events of two devices and of the network between them, up to a
+//! bound, breadth first.
+//!
+//! A state is two devices and the envelopes under way. Whether an envelope is lost or only late cannot
+//! be told before the end, so loss is no event: at every state everything under way is taken for
+//! lost, and the two must find each other with what they send from then on. What a device does
+//! depends on its own rows alone, so each event of each device is computed once and looked up
+//! afterwards; nothing else is abstracted.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use waxwing_crypto::kdf::sha256;
+
+use crate::party::{Keys, Party, Plant, Prekeys, Refusal};
+
+/// How far the explorer goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bound {
+    /// Handshakes that each device makes.
+    pub(crate) handshakes: u8,
+    /// Of them, those that meet prekeys which the peer does not have any more.
+    pub(crate) dead: u8,
+    /// Contents that each sends beside the first ones of its handshakes.
+    pub(crate) contents: u8,
+    /// Times that each drains its mailbox after two days.
+    pub(crate) drains: u8,
+    /// Envelopes that arrive a second time in the whole run.
+    pub(crate) duplicates: u8,
+    /// Distinct states.
+    pub(crate) states: usize,
+    /// Time.
+    pub(crate) time: Duration,
+}
+
+/// One step of the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Event {
+    /// A device makes a handshake and sends its first content.
+    Open(u8, Prekeys),
+    /// A device sends a content in its active session.
+    Send(u8),
+    /// An envelope arrives.
+    Arrive(u32),
+    /// An envelope arrives and will arrive again.
+    ArriveTwice(u32),
+    /// Two days pass for a device, and its mailbox is drained.
+    Drain(u8),
+}
+
+/// Two devices, by their numbers, what is under way, and how often something came twice.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct State {
+    parties: [u32; 2],
+    under_way: Vec<u32>,
+    duplicates: u8,
+}
+
+/// What a device does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Act {
+    Open(Prekeys),
+    Send,
+    Receive(u32),
+    Drain,
+}
+
+/// The device after an act, and the envelope that it sent.
+type Outcome = Result<(u32, Option<u32>), Refusal>;
+
+struct Sent {
+    to: u8,
+    bytes: Vec<u8>,
+    content: Vec<u8>,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// Distinct states of the world.
+    pub(crate) states: usize,
+    /// Steps between them.
+    pub(crate) steps: usize,
+    /// Distinct states of one device.
+    pub(crate) devices: usize,
+    /// Acts that the real state machine computed.
+    pub(crate) acts: usize,
+    /// Pairs of devices that were brought together again.
+    pub(crate) mended: usize,
+    /// Of those, how many needed a new attempt.
+    pub(crate) retried: usize,
+    /// Most sessions that a device kept.
+    pub(crate) sessions_most: usize,
+    /// Envelopes that were refused because their session was gone or they came again.
+    pub(crate) not_needed: usize,
+    /// Whether every state within the bound was seen.
+    pub(crate) exhausted: bool,
+    pub(crate) took: Duration,
+    /// What went wrong, and the events that led there.
+    pub(crate) violation: Option<(String, Vec<Event>)>,
+}
+
+/// See the module.
+pub(crate) struct Explorer {
+    keys: [Keys; 2],
+    bound: Bound,
+    plant: Option<Plant>,
+    parties: Vec<Party>,
+    by_rows: HashMap<[u8; 32], u32>,
+    envelopes: Vec<Sent>,
+    acts: HashMap<(u32, Act), Outcome>,
+    mended: HashMap<[u32; 2], Result<bool, String>>,
+    /// What a device has opened, for the check that nothing of it opens again.
+    read: HashMap<u32, Vec<u32>>,
+    steps: usize,
+    not_needed: usize,
+}
+
+impl Explorer {
+    pub(crate) fn new(bound: Bound, plant: Option<Plant>) -> Self {
+        Self {
+            keys: [Keys::new(0), Keys::new(1)],
+            bound,
+            plant,
+            parties: Vec::new(),
+            by_rows: HashMap::new(),
+            envelopes: Vec::new(),
+            acts: HashMap::new(),
+            mended: HashMap::new(),
+            read: HashMap::new(),
+            steps: 0,
+            not_needed: 0,
+        }
+    }
+
+    pub(crate) fn run(mut self) -> Report {
+        let began = Instant::now();
+        let parties = [0, 1].map(|side| self.intern(Party::new(side)));
+        let first = State {
+            parties,
+            under_way: Vec::new(),
+            duplicates: 0,
+        };
+        let mut seen: HashSet<State> = HashSet::from([first.clone()]);
+        // The states in the order in which they were found, each with where it came from.
+        let mut found: Vec<(State, usize, Option<Event>)> = vec![(first, 0, None)];
+        let (mut at, mut violation, mut exhausted) = (0, None, true);
+        'all: while at < found.len() {
+            if found.len() >= self.bound.states || began.elapsed() > self.bound.time {
+                exhausted = false;
+                break;
+            }
+            let state = found[at].0.clone();
+            if let Err(what) = self.judge(&state) {
+                violation = Some((what, trace(&found, at)));
+                break;
+            }
+            for event in self.events(&state) {
+                match self.step(&state, event) {
+                    Ok(next) => {
+                        self.steps += 1;
+                        if seen.insert(next.clone()) {
+                            found.push((next, at, Some(event)));
+                        }
+                    }
+                    Err(what) => {
+                        let mut events = trace(&found, at);
+                        events.push(event);
+                        violation = Some((what, events));
+                        break 'all;
+                    }
+                }
+            }
+            at += 1;
+        }
+        let most = self.parties.iter().map(Party::session_count).max();
+        let retried = self.mended.values().filter(|mended| **mended == Ok(true));
+        Report {
+            states: found.len(),
+            steps: self.steps,
+            devices: self.parties.len(),
+            acts: self.acts.len(),
+            mended: self.mended.len(),
+            retried: retried.count(),
+            sessions_most: most.unwrap_or_default(),
+            not_needed: self.not_needed,
+            exhausted: exhausted && violation.is_none(),
+            took: began.elapsed(),
+            violation,
+        }
+    }
+
+    /// The number of a device with these rows.
+    fn intern(&mut self, party: Party) -> u32 {
+        let next = u32::try_from(self.parties.len()).unwrap();
+        let number = *self
+            .by_rows
+            .entry(sha256(&[&party.canonical()]))
+            .or_insert(next);
+        if number == next {
+            self.parties.push(party);
+        }
+        number
+    }
+
+    /// What can happen next.
+    fn events(&self, state: &State) -> Vec<Event> {
+        let mut events = Vec::new();
+        for side in [0_u8, 1] {
+            let party = &self.parties[state.parties[usize::from(side)] as usize];
+            if party.handshakes_made < self.bound.handshakes {
+                events.push(Event::Open(side, Prekeys::Live));
+                if party.dead_made < self.bound.dead {
+                    events.push(Event::Open(side, Prekeys::Dead));
+                }
+            }
+            let beside = party.contents_sent.saturating_sub(party.handshakes_made);
+            if beside < self.bound.contents && party.active(self.plant).is_some() {
+                events.push(Event::Send(side));
+            }
+            if party.drains < self.bound.drains && party.session_count() > 0 {
+                events.push(Event::Drain(side));
+            }
+        }
+        for envelope in &state.under_way {
+            events.push(Event::Arrive(*envelope));
+            if state.duplicates < self.bound.duplicates {
+                events.push(Event::ArriveTwice(*envelope));
+            }
+        }
+        events
+    }
+
+    fn step(&mut self, state: &State, event: Event) -> Result<State, String> {
+        let mut next = state.clone();
+        match event {
+            Event::Open(side, prekeys) => self.send(&mut next, side, Act::Open(prekeys))?,
+            Event::Send(side) => self.send(&mut next, side, Act::Send)?,
+            Event::Drain(side) => self.send(&mut next, side, Act::Drain)?,
+            Event::Arrive(envelope) => {
+                next.under_way.retain(|other| *other != envelope);
+                self.arrive(&mut next.parties, envelope)?;
+            }
+            Event::ArriveTwice(envelope) => {
+                next.duplicates = next.duplicates.saturating_add(1);
+                self.arrive(&mut next.parties, envelope)?;
+            }
+        }
+        Ok(next)
+    }
+
+    fn send(&mut self, state: &mut State, side: u8, act: Act) -> Result<(), String> {
+        let at = usize::from(side);
+        let (party, sent) = self
+            .act(state.parties[at], act)
+            .map_err(|refusal| format!("device {side} cannot {act:?}: {refusal:?}"))?;
+        state.parties[at] = party;
+        if let Some(sent) = sent {
+            let place = state.under_way.partition_point(|other| *other < sent);
+            state.under_way.insert(place, sent);
+        }
+        Ok(())
+    }
+
+    /// An envelope arrives; what need not be opened changes nothing.
+    fn arrive(&mut self, parties: &mut [u32; 2], envelope: u32) -> Result<(), String> {
+        let to = usize::from(self.envelopes[envelope as usize].to);
+        match self.act(parties[to], Act::Receive(envelope)) {
+            Ok((party, _)) => {
+                parties[to] = party;
+                Ok(())
+            }
+            Err(Refusal::NotNeeded(_)) => {
+                self.not_needed += 1;
+                Ok(())
+            }
+            Err(Refusal::Alarm(error)) => Err(format!("false alarm at device {to}: {error}")),
+            Err(Refusal::Broken(error)) => Err(format!("refused at device {to}: {error}")),
+        }
+    }
+
+    /// What a device does, by the real state machine or from memory.
+    fn act(&mut self, number: u32, act: Act) -> Outcome {
+        if let Some(outcome) = self.acts.get(&(number, act)) {
+            return *outcome;
+        }
+        let outcome = self.compute(number, act);
+        self.acts.insert((number, act), outcome);
+        outcome
+    }
+
+    fn compute(&mut self, number: u32, act: Act) -> Outcome {
+        let mut party = self.parties[number as usize].clone();
+        let side = party.side;
+        let (own, peer) = (usize::from(side), usize::from(1 - side));
+        let mut read = self.read.get(&number).cloned().unwrap_or_default();
+        let content = vec![side, party.contents_sent];
+        let bytes = match act {
+            Act::Open(prekeys) => {
+                Some(party.open(&self.keys[own], &self.keys[peer], prekeys, self.plant))
+            }
+            Act::Send => Some(party.send(self.plant)),
+            Act::Drain => {
+                party.drain();
+                None
+            }
+            Act::Receive(envelope) => {
+                let sent = &self.envelopes[envelope as usize];
+                let opened = party.receive(&self.keys[own], &sent.bytes)?;
+                assert_eq!(opened, sent.content);
+                read.push(envelope);
+                read.sort_unstable();
+                None
+            }
+        };
+        // Forward secrecy: of what was opened nothing opens with what is stored now.
+        for envelope in &read {
+            let opens = party.still_opens(&self.envelopes[*envelope as usize].bytes);
+            assert!(!opens, "envelope {envelope} opens a second time");
+        }
+        let sent = bytes.map(|bytes| {
+            self.envelopes.push(Sent {
+                to: 1 - side,
+                bytes,
+                content,
+            });
+            u32::try_from(self.envelopes.len() - 1).unwrap()
+        });
+        let number = self.intern(party);
+        self.read.insert(number, read);
+        Ok((number, sent))
+    }
+
+    /// Takes everything that is under way for lost, and lets both talk: they must find one session.
+    /// What was under way then arrives after all, and must neither alarm nor part them.
+    fn judge(&mut self, state: &State) -> Result<(), String> {
+        let pair = state.parties;
+        let mended = match self.mended.get(&pair) {
+            Some(known) => known.clone(),
+            None => {
+                let mended = self.mend(pair).map(|(_, retried)| retried);
+                self.mended.insert(pair, mended.clone());
+                mended
+            }
+        };
+        mended?;
+        // The late arrivals differ with every state: each eighth is tried.
+        let sampled = state.under_way.iter().sum::<u32>().is_multiple_of(8);
+        if sampled && !state.under_way.is_empty() {
+            let (mut pair, _) = self.mend(pair)?;
+            for envelope in &state.under_way {
+                self.arrive(&mut pair, *envelope)?;
+            }
+            self.mend(pair)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the two devices as they are then, and whether a new attempt was needed.
+    fn mend(&mut self, mut pair: [u32; 2]) -> Result<([u32; 2], bool), String> {
+        const ROUNDS: usize = 3;
+        const RETRIES: usize = 2;
+        for retry in 0..=RETRIES {
+            for _ in 0..ROUNDS {
+                let opened = [self.exchange(&mut pair, 0)?, self.exchange(&mut pair, 1)?];
+                let active = pair.map(|number| self.parties[number as usize].active(self.plant));
+                if opened == [true, true] && active[0] == active[1] {
+                    return Ok((pair, retry > 0));
+                }
+            }
+            for side in [0, 1] {
+                if self.parties[pair[side] as usize].is_unanswered(self.plant)
+                    && let Ok((party, Some(sent))) = self.act(pair[side], Act::Open(Prekeys::Live))
+                {
+                    pair[side] = party;
+                    self.arrive(&mut pair, sent)?;
+                }
+            }
+        }
+        Err("the two devices do not find one session".to_owned())
+    }
+
+    /// One content from one to the other; whether it was opened.
+    fn exchange(&mut self, pair: &mut [u32; 2], from: usize) -> Result<bool, String> {
+        let none = self.parties[pair[from] as usize]
+            .active(self.plant)
+            .is_none();
+        let act = if none {
+            Act::Open(Prekeys::Live)
+        } else {
+            Act::Send
+        };
+        let (party, sent) = self
+            .act(pair[from], act)
+            .map_err(|refusal| format!("device {from} cannot send: {refusal:?}"))?;
+        pair[from] = party;
+        let to = 1 - from;
+        let before = pair[to];
+        if let Some(sent) = sent {
+            self.arrive(pair, sent)?;
+        }
+        Ok(pair[to] != before)
+    }
+}
+
+fn trace(found: &[(State, usize, Option<Event>)], mut at: usize) -> Vec<Event> {
+    let mut events = Vec::new();
+    while let (_, from, Some(event)) = &found[at] {
+        events.push(*event);
+        at = *from;
+    }
+    events.reverse();
+    events
+}
+
+/// The numbers of a report, one a line.
+pub(crate) fn lines(bound: &Bound, report: &Report) -> String {
+    let numbers: BTreeMap<&str, String> = BTreeMap::from([
+        ("states", report.states.to_string()),
+        ("steps between them", report.steps.to_string()),
+        ("states of one device", report.devices.to_string()),
+        ("acts computed", report.acts.to_string()),
+        ("pairs brought together", report.mended.to_string()),
+        ("of them by a new attempt", report.retried.to_string()),
+        ("most sessions kept", report.sessions_most.to_string()),
+        ("arrivals not needed", report.not_needed.to_string()),
+        ("whole bound seen", report.exhausted.to_string()),
+        ("seconds", format!("{:.1}", report.took.as_secs_f64())),
+    ]);
+    let mut text = format!(
+        "bound: {} handshakes ({} of them dead), {} contents, {} drains each, {} duplicates; {} states, {} s\n",
+        bound.handshakes,
+        bound.dead,
+        bound.contents,
+        bound.drains,
+        bound.duplicates,
+        bound.states,
+        bound.time.as_secs()
+    );
+    for (name, value) in numbers {
+        text.push_str(&format!("  {name}: {value}\n"));
+    }
+    match &report.violation {
+        None => text.push_str("  nothing went wrong\n"),
+        Some((what, events)) => text.push_str(&format!("  VIOLATION: {what}\n  {events:?}\n")),
+    }
+    text
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A bounded exploration of the real state machine: two devices, handshakes that cross, any order of
+//! arrival, any subset lost. `cargo xtask model` goes further.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::format_push_string,
+    clippy::disallowed_methods,
+    reason = "a test that fails panics"
+)]
+
+mod explore;
+mod party;
+
+use std::time::Duration;
+
+use explore::{Bound, Explorer, Report, lines};
+use party::Plant;
+
+const SMALL: Bound = Bound {
+    handshakes: 2,
+    dead: 1,
+    contents: 1,
+    drains: 0,
+    duplicates: 0,
+    states: 4_000,
+    time: Duration::from_secs(600),
+};
+
+fn explore(bound: Bound, plant: Option<Plant>) -> Report {
+    let report = Explorer::new(bound, plant).run();
+    assert!(lines(&bound, &report).starts_with("bound: "));
+    report
+}
+
+/// [SES-54], [SES-57]: no false alarm, nothing that cannot be opened, one session in the end.
+#[test]
+fn two_devices_always_find_each_other() {
+    let report = explore(SMALL, None);
+    assert!(report.violation.is_none(), "{:?}", report.violation);
+    assert!(report.states >= 4_000);
+}
+
+/// Also where sessions expire in between and envelopes come twice.
+#[test]
+fn drains_and_duplicates_part_nobody() {
+    let bound = Bound {
+        drains: 1,
+        duplicates: 1,
+        ..SMALL
+    };
+    let report = explore(bound, None);
+    assert!(report.violation.is_none(), "{:?}", report.violation);
+    assert!(report.not_needed > 0);
+}
+
+#[test]
+fn an_exhausted_bound_says_so() {
+    let bound = Bound {
+        handshakes: 1,
+        dead: 0,
+        contents: 0,
+        ..SMALL
+    };
+    let report = explore(bound, None);
+    assert!(report.exhausted && report.violation.is_none());
+}
+
+/// A checker that finds nothing could as well not look.
+#[test]
+fn planted_faults_are_found() {
+    for plant in [
+        Plant::NewestIsActive,
+        Plant::NothingContinued,
+        Plant::AttemptsNotCounted,
+    ] {
+        let bound = Bound {
+            handshakes: 3,
+            contents: 1,
+            states: 60_000,
+            ..SMALL
+        };
+        let report = explore(bound, Some(plant));
+        assert!(report.violation.is_some(), "{plant:?}");
+    }
+}
