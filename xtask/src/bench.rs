@@ -17,14 +17,22 @@ use crate::workspace;
 Examples:
   cargo xtask bench ratchet                       the pairwise protocol against vodozemac
   cargo xtask bench transport                     the transport over QUIC against plain quinn
+  cargo xtask bench store                         the server's store against a bare log
+  cargo xtask bench store --live 1000000 --seconds 180   with a million messages stored
   cargo xtask bench ratchet --json figures.json   the same, for a program to read; with the fast
                                                   backend in figures.fast.json")]
 pub(crate) struct Bench {
-    /// What is measured: ratchet, transport
+    /// What is measured: ratchet, transport, store
     name: String,
     /// Also write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// store: seconds of each sample
+    #[arg(long, value_name = "S")]
+    seconds: Option<u32>,
+    /// store: messages that are stored during the steady state
+    #[arg(long, value_name = "N")]
+    live: Option<u32>,
 }
 
 impl Bench {
@@ -51,6 +59,11 @@ impl Bench {
                 file.set_extension(format!("{feature}.json"));
             }
             command.arg("--json").arg(file);
+        }
+        for (name, value) in [("--seconds", self.seconds), ("--live", self.live)] {
+            if let Some(value) = value {
+                command.args([name, &value.to_string()]);
+            }
         }
         workspace::succeeds(&mut command)
     }

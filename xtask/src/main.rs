@@ -10,6 +10,7 @@
 
 mod bench;
 mod ci;
+mod crash;
 mod demo;
 mod fuzz;
 mod kills;
@@ -46,6 +47,7 @@ enum Command {
     Tidy(tidy::Tidy),
     Vectors(vectors::Vectors),
     Test(test::Test),
+    Crash(crash::Crash),
     Ci(ci::Ci),
 }
 
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Command::Tidy(command) => command.run(),
         Command::Vectors(command) => command.run(),
         Command::Test(command) => command.run(),
+        Command::Crash(command) => command.run(),
         Command::Ci(command) => command.run(),
     };
     match outcome {

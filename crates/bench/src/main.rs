@@ -14,6 +14,7 @@ mod pairs;
 mod ratchet;
 mod report;
 mod transport;
+mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +39,15 @@ struct Arguments {
     /// How often
     #[arg(long, hide = true, default_value_t = 1)]
     count: u32,
+    /// store: seconds of each sample
+    #[arg(long, default_value_t = 3)]
+    seconds: u32,
+    /// store: messages that are stored during the steady state
+    #[arg(long, default_value_t = 200_000)]
+    live: u32,
+    /// fill: the folder
+    #[arg(long, hide = true)]
+    folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -46,6 +56,11 @@ enum Name {
     Ratchet,
     /// The transport over QUIC, against plain quinn with the same settings
     Transport,
+    /// The server's store, against a bare log
+    Store,
+    /// Fills a store and waits: the process that `store` kills
+    #[value(hide = true)]
+    Fill,
 }
 
 fn main() -> Result<ExitCode> {
@@ -65,6 +80,15 @@ fn main() -> Result<ExitCode> {
     let figures = match arguments.name {
         Name::Ratchet => ratchet::run()?,
         Name::Transport => transport::run()?,
+        Name::Store => store::run(store::Settings {
+            seconds: arguments.seconds,
+            live: arguments.live,
+        })?,
+        Name::Fill => {
+            let folder = arguments.folder.context("fill needs --folder")?;
+            store::fill(&folder, arguments.live, &mut std::io::stdout().lock())?;
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     report::print(&figures, &mut std::io::stdout().lock())?;
     if let Some(file) = &arguments.json {

@@ -4,7 +4,7 @@
 //! One tree; one committer thread that takes whatever is queued, applies it, and makes it durable
 //! with one flush and one `fdatasync`. Guards by number, from the audit of sled 0.34.7's source:
 //! G1 the `fdatasync` of a second handle of `db`; G2 new files are synced before anything is
-//! acknowledged; G3 half-written snapshots are deleted before opening; G4 a bad snapshot is moved
+//! acknowledged, and torn ones of a store that never was are set aside; G3 half-written snapshots are deleted before opening; G4 a bad snapshot is moved
 //! aside once; G5 no row is so large that sled would put a page into a file that it never syncs;
 //! G6 the first error of any kind stops the store for good.
 
@@ -72,7 +72,7 @@ pub async fn open_server(
     folder.finish_migration()?;
     let is_made = folder.has_mark() && folder.log().exists();
     let format = server::format();
-    let mut store = SledKeyValue::open(&folder.current(), &files)?;
+    let mut store = open_tables(&folder, &files)?;
     match format.find(&store)? {
         // sled takes a file that it cannot read for an empty one; the mark says that it is not.
         FormatFound::Empty if folder.has_mark() => {
@@ -144,6 +144,19 @@ pub fn exists(folder: &Path) -> bool {
     folder::is_marked(folder)
 }
 
+/// Opens the tables of a store whose folder is locked.
+fn open_tables(folder: &Folder, files: &FileOptions) -> Result<SledKeyValue, StoreError> {
+    match SledKeyValue::open(&folder.current(), files) {
+        // sled tears its own first files when the power is cut while it makes them (G2). Without
+        // the mark nothing was ever acknowledged, so a new store takes their place.
+        Err(StoreError::Corrupt { .. }) if !folder.has_mark() => {
+            folder.set_unfinished_aside()?;
+            SledKeyValue::open(&folder.current(), files)
+        }
+        opened => opened,
+    }
+}
+
 async fn open(
     folder: &Path,
     format: Format<SledKeyValue>,
@@ -152,7 +165,7 @@ async fn open(
     let path = folder.to_owned();
     let folder = Folder::lock(folder)?;
     folder.finish_migration()?;
-    let mut store = SledKeyValue::open(&folder.current(), &files)?;
+    let mut store = open_tables(&folder, &files)?;
     match format.find(&store)? {
         // sled takes a file that it cannot read for an empty one; the mark says that it is not.
         FormatFound::Empty if folder.has_mark() => {

@@ -3,7 +3,8 @@
 //!
 //! `lock` is locked while the store is open; `made` says that there is a store; `sled` is the store, and
 //! `log` the delivery log of a server's; `sled.copy` and `log.copy` are such that are being made by a
-//! migration; `sled.format-N` is what was migrated.
+//! migration; `sled.format-N` is what was migrated; `sled.unfinished` is what a first start left that was
+//! cut.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -18,6 +19,8 @@ const CURRENT: &str = "sled";
 const COPY: &str = "sled.copy";
 const LOG: &str = "log";
 const LOG_COPY: &str = "log.copy";
+/// What was there when a store was to be made and was never finished.
+const UNFINISHED: &str = "sled.unfinished";
 /// Beside a copy that is complete and migrated: all that is missing are the renames.
 const COPY_READY: &str = "sled.copy-ready";
 
@@ -83,6 +86,16 @@ impl Folder {
 
     pub(super) fn has_mark(&self) -> bool {
         is_marked(&self.path)
+    }
+
+    /// Moves files out of the way that were never a store. They are not deleted, in case the mark was.
+    pub(super) fn set_unfinished_aside(&self) -> io::Result<()> {
+        let aside = self.path.join(UNFINISHED);
+        if aside.exists() {
+            fs::remove_dir_all(&aside)?;
+        }
+        fs::rename(self.current(), aside)?;
+        platform::sync_folder(&self.path)
     }
 
     /// Copies the store. The copy of an earlier attempt is thrown away.

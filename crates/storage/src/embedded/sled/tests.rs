@@ -176,6 +176,19 @@ async fn g2_new_files_are_synced_before_anything_is_acknowledged() {
     drop(store);
 }
 
+/// Found by the power-cut images: sled's `conf` is torn, and nothing was acknowledged yet.
+#[tokio::test]
+async fn g2_what_a_cut_first_start_left_does_not_keep_the_store_closed() {
+    let place = Place::default();
+    fs::create_dir_all(place.sled()).unwrap();
+    for torn in [&b""[..], &[0x15; 9], &[0; 4096]] {
+        fs::write(place.sled().join("conf"), torn).unwrap();
+        drop(place.server().await);
+        fs::remove_file(place.folder.path().join("made")).unwrap();
+    }
+    assert!(place.folder.path().join("sled.unfinished/conf").exists());
+}
+
 /// A store with an envelope in it, closed.
 async fn filled() -> Place {
     let place = Place::default();
