@@ -13,8 +13,8 @@
 mod pairs;
 mod ratchet;
 mod report;
-mod transport;
 mod store;
+mod transport;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
