@@ -45,6 +45,8 @@ pub fn files(plant: Option<Plant>) -> FileOptions {
             Some(Plant::SkipSync) => Arc::new(SkipOne::new(SKIPPED)),
             _ => Arc::new(SyncData),
         },
+        // Small, so that recordings are, and segments are begun and recycled often.
+        segment_size: Some(1024 * 1024),
     }
 }
 

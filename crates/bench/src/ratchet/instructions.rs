@@ -40,7 +40,7 @@ const SEALED: usize = 300;
 /// # Errors
 /// The protocol failed.
 pub(super) fn work(work: Work, side: Side, count: u32) -> Result<()> {
-    let each = 0..count;
+    let mut each = 0..count;
     let some = usize::try_from(count)?;
     match (work, side) {
         (Work::Encrypt, Side::Ours) => {
