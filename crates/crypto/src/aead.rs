@@ -58,12 +58,7 @@ impl Cipher {
         tag: &[u8; TAG_LENGTH],
     ) -> Result<(), CryptoError> {
         self.0
-            .decrypt_inout_detached(
-                nonce.into(),
-                ad,
-                InOutBuf::from(&mut *buffer),
-                tag.into(),
-            )
+            .decrypt_inout_detached(nonce.into(), ad, InOutBuf::from(&mut *buffer), tag.into())
             .map_err(|_| {
                 buffer.zeroize();
                 CryptoError::AuthFailed

@@ -266,7 +266,10 @@ mod tests {
             0x0f, 0x25, 0xe0, 0x7e, 0x21, 0xc9, 0x47, 0xd1, 0x9e, 0x33, 0x76, 0xf0, 0x9b, 0x3c,
             0x1e, 0x16, 0x17, 0x42,
         ];
-        assert_eq!(PureRust.x25519_key(&alice).agree(&bob).unwrap().expose(), &shared);
+        assert_eq!(
+            PureRust.x25519_key(&alice).agree(&bob).unwrap().expose(),
+            &shared
+        );
     }
 
     #[test]
@@ -315,7 +318,10 @@ mod tests {
             // 0xfff is above the modulus 3329 in the first 12-bit coefficient.
             ek[0] = 0xff;
             ek[1] |= 0x0f;
-            assert_eq!(check_encapsulation_key(set, &ek), Err(CryptoError::BadKemKey));
+            assert_eq!(
+                check_encapsulation_key(set, &ek),
+                Err(CryptoError::BadKemKey)
+            );
         }
     }
 }

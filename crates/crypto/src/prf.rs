@@ -27,7 +27,8 @@ impl BlockPrf {
 
     /// As [`BlockPrf::block`], for many blocks in place: several times as fast for each.
     pub fn blocks(&self, blocks: &mut [[u8; 16]]) {
-        self.0.encrypt_blocks(Array::cast_slice_from_core_mut(blocks));
+        self.0
+            .encrypt_blocks(Array::cast_slice_from_core_mut(blocks));
     }
 }
 

@@ -171,9 +171,7 @@ fn read(id: SentRowId, row: &[u8]) -> Result<(u32, Vec<[u8; HASH_LENGTH]>), Ratc
     let first = u32::from_be_bytes(*first);
     let (hashes, rest) = hashes.as_chunks::<HASH_LENGTH>();
     let count = u32::try_from(hashes.len()).map_err(|_| CORRUPT)?;
-    let last = first
-        .checked_add(count.saturating_sub(1))
-        .ok_or(CORRUPT)?;
+    let last = first.checked_add(count.saturating_sub(1)).ok_or(CORRUPT)?;
     let in_place = row_of(first) == id.n && row_of(last) == id.n;
     if count == 0 || !rest.is_empty() || !in_place {
         return Err(CORRUPT);

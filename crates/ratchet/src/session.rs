@@ -8,15 +8,15 @@
 
 pub(crate) mod chain_key;
 pub(crate) mod header;
+pub(crate) mod kem;
+pub(crate) mod kem_row;
 pub(crate) mod message_key;
 pub(crate) mod padding;
 pub(crate) mod receive;
 pub(crate) mod root_key;
 pub(crate) mod skipped;
-pub(crate) mod state;
-pub(crate) mod kem;
-pub(crate) mod kem_row;
 pub(crate) mod slack;
+pub(crate) mod state;
 mod state_row;
 mod units;
 
@@ -175,7 +175,11 @@ impl Session {
         // Everything is written in its place: the header is filled in when the salt is known, which
         // depends on the padded content behind it.
         let kind = prefix.map_or(envelope::PLAIN, |_| envelope::OPENING);
-        let mut out = Vec::with_capacity(envelope::OVERHEAD.saturating_add(before.len()).saturating_add(length));
+        let mut out = Vec::with_capacity(
+            envelope::OVERHEAD
+                .saturating_add(before.len())
+                .saturating_add(length),
+        );
         out.extend_from_slice(&[envelope::VERSION, kind]);
         out.extend_from_slice(before);
         out.extend_from_slice(chain.header.tag(n).as_bytes());
@@ -241,7 +245,11 @@ impl Session {
         let received = match skipped {
             Some(row) => self.state.receive_skipped(envelope, row)?,
             None => {
-                let own = self.state.sending.as_ref().map(|chain| chain.ratchet.as_ref());
+                let own = self
+                    .state
+                    .sending
+                    .as_ref()
+                    .map(|chain| chain.ratchet.as_ref());
                 self.state.receive(own, envelope, day(now))?
             }
         };

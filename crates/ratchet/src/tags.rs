@@ -178,7 +178,9 @@ impl TagTable {
     pub fn overflow(&self, sessions: &[SessionId]) -> Vec<(SessionId, SkippedId)> {
         // SES-37.
         let counts = || {
-            let indexes = sessions.iter().filter_map(|session| self.skipped.get(session));
+            let indexes = sessions
+                .iter()
+                .filter_map(|session| self.skipped.get(session));
             indexes.map(SkippedIndex::len)
         };
         if counts().all(|count| count <= SKIPPED_KEYS_PER_SESSION_MAX)

@@ -140,7 +140,9 @@ fn one_opening() -> Result<f64> {
         (0..FORGED / 10).try_for_each(|_| {
             let mut body = [2; 44];
             let cipher = aead::Cipher::new(black_box(key.expose()));
-            let refused = cipher.open(&[3; 12], &[4; 34], &mut body, &[5; 16]).is_err();
+            let refused = cipher
+                .open(&[3; 12], &[4; 34], &mut body, &[5; 16])
+                .is_err();
             ensure!(refused, "opened noise");
             Ok(())
         })
@@ -184,7 +186,10 @@ fn jump() -> Result<Figure> {
         let whole = cpu_us_each(JUMPS, || {
             (0..JUMPS).try_for_each(|_| {
                 let opened = pair.bob.session.decrypt(&parsed, None, NOW)?;
-                ensure!(opened.skipped_added.len() >= usize::try_from(at)?, "no jump");
+                ensure!(
+                    opened.skipped_added.len() >= usize::try_from(at)?,
+                    "no jump"
+                );
                 Ok(())
             })
         })?;

@@ -36,7 +36,10 @@ fn talk(pair: &mut ours::Pair, mut lost: impl FnMut(usize) -> bool) -> Result<Ve
     let (mut epochs, mut made, mut longest) = (Vec::new(), None, 0);
     let mixed = |pair: &ours::Pair| {
         let sides = [&pair.alice, &pair.bob];
-        sides.map(|side| side.session.epochs_mixed()).into_iter().max()
+        sides
+            .map(|side| side.session.epochs_mixed())
+            .into_iter()
+            .max()
     };
     for message in 1.. {
         let before = mixed(pair);
@@ -98,7 +101,13 @@ fn epochs() -> Result<Vec<Figure>> {
     Ok(vec![
         counted("ratchet.epoch", "messages", "bound", period(&epochs), 15.0),
         counted("ratchet.healing_mean", "messages", "bound", mean, 22.0),
-        counted("ratchet.healing_longest", "messages", "bound", longest, 29.0),
+        counted(
+            "ratchet.healing_longest",
+            "messages",
+            "bound",
+            longest,
+            29.0,
+        ),
         counted(
             "ratchet.rows_per_message",
             "bytes",
@@ -125,7 +134,13 @@ fn epochs_with_loss() -> Result<Figure> {
         (seed >> 8) % 10 < 3
     })?;
     let name = "ratchet.epoch_with_loss_30";
-    Ok(Figure::counted(name, "messages", "bound", period(&epochs), 30.0))
+    Ok(Figure::counted(
+        name,
+        "messages",
+        "bound",
+        period(&epochs),
+        30.0,
+    ))
 }
 
 fn bytes() -> Result<Vec<Figure>> {

@@ -40,18 +40,16 @@ const SEALED: usize = 300;
 /// # Errors
 /// The protocol failed.
 pub(super) fn work(work: Work, side: Side, count: u32) -> Result<()> {
-    let each = 0..count;
+    let mut each = 0..count;
     let some = usize::try_from(count)?;
     match (work, side) {
         (Work::Encrypt, Side::Ours) => {
             let mut pair = ours::Pair::talking(1)?;
-            each
-                .try_for_each(|_| pair.alice_seals(CONTENT_SIZE).map(drop))
+            each.try_for_each(|_| pair.alice_seals(CONTENT_SIZE).map(drop))
         }
         (Work::Encrypt, Side::Theirs) => {
             let mut pair = theirs::Pair::talking()?;
-            each
-                .try_for_each(|_| pair.alice_seals(CONTENT_SIZE).map(drop))
+            each.try_for_each(|_| pair.alice_seals(CONTENT_SIZE).map(drop))
         }
         (Work::Decrypt, Side::Ours) => {
             let mut pair = ours::Pair::talking(1)?;

@@ -64,8 +64,8 @@ impl Sessions {
             let name = waxwing_ratchet::SentRowId::from_bytes(row.key.order.to_be_bytes());
             (name, row.value.as_slice())
         });
-        let sent = SentHashes::restore(rows)
-            .map_err(|_| EngineError::CorruptRow(Table::SentHashes))?;
+        let sent =
+            SentHashes::restore(rows).map_err(|_| EngineError::CorruptRow(Table::SentHashes))?;
         self.sent.insert(id, sent);
         Ok(())
     }
@@ -73,7 +73,6 @@ impl Sessions {
 
 /// The name and the value of a KEM row.
 pub(crate) fn kem_row(row: &Row) -> Result<(KemRowId, &[u8]), EngineError> {
-    let name = u8::try_from(row.key.order)
-        .map_err(|_| EngineError::CorruptRow(Table::KemRows))?;
+    let name = u8::try_from(row.key.order).map_err(|_| EngineError::CorruptRow(Table::KemRows))?;
     Ok((KemRowId::from_byte(name), row.value.as_slice()))
 }

@@ -122,7 +122,12 @@ impl HeaderKeys {
     pub(crate) fn open(&self, sealed: &SealedHeader<'_>) -> Option<Header> {
         let mut body = Zeroizing::new(*sealed.body);
         self.cipher()
-            .open(&nonce(sealed.salt), sealed.ad, body.as_mut_slice(), sealed.tag)
+            .open(
+                &nonce(sealed.salt),
+                sealed.ad,
+                body.as_mut_slice(),
+                sealed.tag,
+            )
             .ok()?;
         Some(Header::decode(&body))
     }

@@ -68,7 +68,12 @@ impl KemChanges {
     }
 
     pub(super) fn put_offer(&mut self, epoch: u32, secret: &KemSecret768) {
-        self.put(KemRowId::SECRET, OFFER, epoch, &[secret.expose_seed().expose()]);
+        self.put(
+            KemRowId::SECRET,
+            OFFER,
+            epoch,
+            &[secret.expose_seed().expose()],
+        );
     }
 
     pub(super) fn put_ready(&mut self, epoch: u32, secret: &EpochSecret) {
@@ -156,7 +161,9 @@ impl Epochs {
         for (id, row) in rows {
             match (read(self.number, row)?, id.0.checked_sub(1)) {
                 (Stored::Run(bytes), Some(first)) => {
-                    let runs = units.take(first, &bytes).map_err(|_| RatchetError::Corrupt)?;
+                    let runs = units
+                        .take(first, &bytes)
+                        .map_err(|_| RatchetError::Corrupt)?;
                     // Each run was new when it was stored.
                     if !matches!(&*runs, [run] if run.bytes == bytes) {
                         return Err(RatchetError::Corrupt);

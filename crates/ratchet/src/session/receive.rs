@@ -10,8 +10,8 @@ use waxwing_proto::limits::{CHAIN_LENGTH_MAX, SKIPPED_KEYS_PER_SESSION_MAX, TAG_
 use zeroize::Zeroizing;
 
 use super::header::{Header, HeaderKeys};
-use super::message_key::MessageKey;
 use super::kem_row::KemChanges;
+use super::message_key::MessageKey;
 use super::padding;
 use super::skipped::SkippedRow;
 use super::slack::{self, Receipt};
@@ -209,7 +209,11 @@ impl Skipped {
         chain.n = n.saturating_add(1);
         self.changes.removed.push(envelope.tag());
         let new_window = chain.n.saturating_add(TAG_WINDOW).min(CHAIN_LENGTH_MAX);
-        self.add_window(chain.step, &chain.header, old_window.max(chain.n)..new_window);
+        self.add_window(
+            chain.step,
+            &chain.header,
+            old_window.max(chain.n)..new_window,
+        );
         Ok(key)
     }
 

@@ -62,12 +62,8 @@ impl RootKey {
             ciphertext_hash,
         ]);
         let kem = secret.map_or(&kdf::Z, |secret| secret.shared.expose());
-        let derived: Secret<128> = kdf::derive(
-            self.0.expose(),
-            &[dh.expose(), kem],
-            labels::STEP,
-            &digest,
-        );
+        let derived: Secret<128> =
+            kdf::derive(self.0.expose(), &[dh.expose(), kem], labels::STEP, &digest);
         let [root, chain, header, continuity] = secret::split(&derived);
         Step {
             root: Self::new(root),

@@ -72,7 +72,11 @@ impl<'a> SlackWriter<'a> {
         // ENV-4, ENV-60, SES-40, SES-95.
         if let Some(receipt) = receipt {
             let n = receipt.n.to_be_bytes();
-            self.push(ACKNOWLEDGEMENT, ACKNOWLEDGEMENT_LENGTH, &[&n, &receipt.hash]);
+            self.push(
+                ACKNOWLEDGEMENT,
+                ACKNOWLEDGEMENT_LENGTH,
+                &[&n, &receipt.hash],
+            );
         }
         if epochs.failed {
             return;
@@ -197,7 +201,9 @@ mod tests {
         let rng = &mut ChaCha20Rng::from_seed([1; 32]);
         let id = SessionId::new([2; 32]);
         let changes = &mut KemChanges::default();
-        epochs.prepare(Role::Responder, &id, true, rng, changes).unwrap();
+        epochs
+            .prepare(Role::Responder, &id, true, rng, changes)
+            .unwrap();
         assert!(!changes.is_empty());
         epochs
     }
@@ -214,13 +220,22 @@ mod tests {
             panic!("{slack:?}");
         };
         // 410 is the slack of a content of 100 bytes.
-        assert_eq!((units.epoch, units.first, units.bytes.len()), (1, 0, 12 * 32));
+        assert_eq!(
+            (units.epoch, units.first, units.bytes.len()),
+            (1, 0, 12 * 32)
+        );
         assert_eq!(epochs.cursor, 12);
     }
 
     #[test]
     fn a_small_slack_carries_what_fits() {
-        for (room, receipt, units) in [(0, false, 0), (14, false, 0), (15, true, 0), (54, true, 0), (55, true, 1)] {
+        for (room, receipt, units) in [
+            (0, false, 0),
+            (14, false, 0),
+            (15, true, 0),
+            (54, true, 0),
+            (55, true, 1),
+        ] {
             let mut bytes = vec![0; room];
             SlackWriter::new(&mut bytes).write(Some(&RECEIPT), &mut offering());
             let slack = read(&bytes).unwrap();
@@ -233,7 +248,9 @@ mod tests {
     #[test]
     fn unknown_items_are_stepped_over_and_bad_ones_refused() {
         let good = [
-            &[200, 0, 2, 9, 9, 1, 0, 12, 0, 0, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8][..],
+            &[
+                200, 0, 2, 9, 9, 1, 0, 12, 0, 0, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8,
+            ][..],
             &[3, 0, 12, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0],
         ]
         .concat();

@@ -216,6 +216,10 @@ pub(crate) fn next_units(
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "the tests count some tens of units"
+)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -235,9 +239,15 @@ mod tests {
         let mut units = Units::new(Part::Answer);
         assert_eq!(units.take(3, &[1; 64]).unwrap().len(), 1);
         let runs = units.take(2, &[2; 128]).unwrap();
-        let places: Vec<_> = runs.iter().map(|run| (run.first, run.bytes.len())).collect();
+        let places: Vec<_> = runs
+            .iter()
+            .map(|run| (run.first, run.bytes.len()))
+            .collect();
         assert_eq!(places, [(2, 32), (5, 32)]);
-        assert_eq!(units.bytes()[64..192], [[2; 32], [1; 32], [1; 32], [2; 32]].concat());
+        assert_eq!(
+            units.bytes()[64..192],
+            [[2; 32], [1; 32], [1; 32], [2; 32]].concat()
+        );
         assert_eq!(units.runs(), [3, 2, 5]);
         assert!(units.take(2, &[3; 128]).unwrap().is_empty());
     }
@@ -246,7 +256,10 @@ mod tests {
     fn units_outside_the_part_are_refused() {
         for (first, length) in [(35, 32), (34, 64), (0, 0), (0, 31), (255, 64), (0, 36 * 32)] {
             let mut units = Units::new(Part::Answer);
-            assert!(units.take(first, &vec![0; length]).is_err(), "{first} {length}");
+            assert!(
+                units.take(first, &vec![0; length]).is_err(),
+                "{first} {length}"
+            );
         }
     }
 

@@ -32,7 +32,12 @@ fn honest_acknowledgements_are_ours() {
     a.judged.clear();
     exchange(&mut b, &mut a);
     assert_eq!(a.judged, [Acknowledgement::Ours]);
-    let ours = |party: &Party| party.judged.iter().all(|one| *one != Acknowledgement::Foreign);
+    let ours = |party: &Party| {
+        party
+            .judged
+            .iter()
+            .all(|one| *one != Acknowledgement::Foreign)
+    };
     assert!(ours(&a) && ours(&b) && b.judged.len() > 3);
 }
 
@@ -69,5 +74,9 @@ fn the_hashes_are_few_rows() {
     let id = a.active().id();
     assert_eq!(a.sent_rows.len(), 10 + 1);
     assert!(a.sent_rows.values().all(|row| row.len() <= 261));
-    assert!(a.sent_hashes(id).rows().eq(a.sent_rows.keys().map(|(_, row)| *row)));
+    assert!(
+        a.sent_hashes(id)
+            .rows()
+            .eq(a.sent_rows.keys().map(|(_, row)| *row))
+    );
 }

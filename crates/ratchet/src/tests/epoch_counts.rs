@@ -50,7 +50,10 @@ impl Talk {
         self.messages += 1;
         let envelope = from.send(to, &[0x61; CONTENT]);
         assert_eq!(envelope.len(), ENVELOPE);
-        self.seed = self.seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        self.seed = self
+            .seed
+            .wrapping_mul(1_664_525)
+            .wrapping_add(1_013_904_223);
         if (self.seed >> 8) % 100 < self.loss {
             return None;
         }
@@ -59,7 +62,10 @@ impl Talk {
     }
 
     fn mixed(&self) -> u32 {
-        let mixed = self.parties.each_ref().map(|party| party.active().epochs_mixed());
+        let mixed = self
+            .parties
+            .each_ref()
+            .map(|party| party.active().epochs_mixed());
         mixed[0].max(mixed[1])
     }
 
@@ -128,7 +134,9 @@ impl Shadow {
         } else if self.state.sending.is_none()
             && let Some(secret) = own(a)
         {
-            let _ = self.state.make_step(secret, &mut crate::KemChanges::default());
+            let _ = self
+                .state
+                .make_step(secret, &mut crate::KemChanges::default());
         }
         if let (Some(own), Some(chain)) = (&mut self.state.sending, &a.sending) {
             own.n = chain.n;
@@ -202,7 +210,10 @@ fn nothing_recorded_opens_with_what_is_held_later() {
         assert!(party.skipped.is_empty());
         let session = party.active();
         let phase = &session.state().epochs.phase;
-        assert!(matches!(phase, Phase::Idle | Phase::Offering(..) | Phase::Collecting(_)));
+        assert!(matches!(
+            phase,
+            Phase::Idle | Phase::Offering(..) | Phase::Collecting(_)
+        ));
         for envelope in &recorded {
             let parsed = Envelope::parse(envelope).unwrap();
             assert!(session.decrypt(&parsed, None, NOW).is_err());

@@ -79,13 +79,22 @@ fn the_owner_mixes_at_its_next_step_only() {
     }
     assert!(is_ready(&b));
     a.receive(&step).unwrap();
-    assert_eq!((a.active().epochs_mixed(), b.active().epochs_mixed()), (0, 0));
+    assert_eq!(
+        (a.active().epochs_mixed(), b.active().epochs_mixed()),
+        (0, 0)
+    );
     let same = b.send(&mut a, b"in the same chain");
     a.receive(&same).unwrap();
-    assert_eq!((a.active().epochs_mixed(), b.active().epochs_mixed()), (0, 0));
+    assert_eq!(
+        (a.active().epochs_mixed(), b.active().epochs_mixed()),
+        (0, 0)
+    );
     let turn = a.send(&mut b, b"a makes a step");
     b.receive(&turn).unwrap();
-    assert_eq!((a.active().epochs_mixed(), b.active().epochs_mixed()), (0, 0));
+    assert_eq!(
+        (a.active().epochs_mixed(), b.active().epochs_mixed()),
+        (0, 0)
+    );
     let mixed = b.send(&mut a, b"and b mixes in its next");
     assert_eq!(b.active().epochs_mixed(), 1);
     a.receive(&mixed).unwrap();
@@ -113,7 +122,10 @@ fn there_is_one_epoch_at_a_time() {
     a.receive(&mixed).unwrap();
     let key = a.send(&mut b, &[0; 100]);
     b.receive(&key).unwrap();
-    assert!(matches!(b.active().state().epochs.phase, Phase::Collecting(_)));
+    assert!(matches!(
+        b.active().state().epochs.phase,
+        Phase::Collecting(_)
+    ));
 }
 
 /// Review of the design, H1, second trace: what arrived is lost before it was durable. State and
@@ -263,7 +275,11 @@ fn bad_items_are_refused_and_late_ones_stepped_over() {
     let refused = push(&mut b, &mut a, &short);
     assert_eq!(refused, Err(RatchetError::Malformed("padding")));
     let held = a.kem.clone();
-    for items in [units(0, 3, 1, 1), units(2, 3, 1, 1), units(u32::MAX, 3, 1, 1)] {
+    for items in [
+        units(0, 3, 1, 1),
+        units(2, 3, 1, 1),
+        units(u32::MAX, 3, 1, 1),
+    ] {
         push(&mut b, &mut a, &items).unwrap();
     }
     assert_eq!(a.kem, held);
@@ -274,14 +290,23 @@ fn bad_items_are_refused_and_late_ones_stepped_over() {
     let Phase::Collecting(units) = &session.state().epochs.phase else {
         panic!("no units");
     };
-    assert_eq!(units.bytes()[34 * 32..], [[2; 32], [1; 32], [1; 32]].concat());
+    assert_eq!(
+        units.bytes()[34 * 32..],
+        [[2; 32], [1; 32], [1; 32]].concat()
+    );
 }
 
 /// The rows of an epoch that are damaged are refused, and never make anything panic.
 #[test]
 fn damaged_kem_rows_are_refused() {
     let (mut a, mut b) = ready();
-    let row = |party: &Party| party.kem.first_key_value().map(|(_, row)| row.clone()).unwrap();
+    let row = |party: &Party| {
+        party
+            .kem
+            .first_key_value()
+            .map(|(_, row)| row.clone())
+            .unwrap()
+    };
     let (answer, secret) = (row(&a), row(&b));
     let restore = |party: &Party, bytes: &[u8], id: u8| {
         let session = party.active();

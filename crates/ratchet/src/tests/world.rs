@@ -14,8 +14,9 @@ use waxwing_proto::{DeviceId, v1};
 
 use crate::{
     Accepted, Acknowledgement, Claim, Envelope, Found, HandshakeId, KemChanges, KemRowId,
-    LocalDevice, Opened, PrekeySecret, RatchetError, ResponderKeys, SentHash, SentHashes, SentRowId,
-    Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable, find, initiate_next,
+    LocalDevice, Opened, PrekeySecret, RatchetError, ResponderKeys, SentHash, SentHashes,
+    SentRowId, Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable, find,
+    initiate_next,
 };
 
 /// Some day in 2024.
@@ -130,7 +131,9 @@ impl Party {
 
     pub(super) fn session(&self, id: SessionId) -> Session {
         let prefix = self.prefixes.get(&id).map(Vec::as_slice);
-        let kem = self.kem.range((id, KemRowId::from_byte(0))..=(id, KemRowId::from_byte(255)));
+        let kem = self
+            .kem
+            .range((id, KemRowId::from_byte(0))..=(id, KemRowId::from_byte(255)));
         let kem = kem.map(|((_, row), bytes)| (*row, bytes.as_slice()));
         Session::restore(&self.hot[&id], prefix, kem).unwrap()
     }
@@ -140,7 +143,10 @@ impl Party {
     }
 
     pub(super) fn sent_hashes(&self, id: SessionId) -> SentHashes {
-        let rows = self.sent_rows.iter().filter(|((session, _), _)| *session == id);
+        let rows = self
+            .sent_rows
+            .iter()
+            .filter(|((session, _), _)| *session == id);
         SentHashes::restore(rows.map(|((_, row), bytes)| (*row, bytes.as_slice()))).unwrap()
     }
 

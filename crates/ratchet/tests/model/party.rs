@@ -14,8 +14,8 @@ use waxwing_identity::{DeviceManifest, ManifestDraft, PrekeyBundle, Signatory};
 use waxwing_proto::{DeviceId, v1};
 use waxwing_ratchet::{
     Claim, Continuation, Envelope, Found, HandshakeId, KemChanges, KemRowId, LocalDevice, Opened,
-    PrekeySecret, RatchetError, ResponderKeys, Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable,
-    find, initiate_next,
+    PrekeySecret, RatchetError, ResponderKeys, Session, SessionId, SessionSet, SkippedId,
+    SkippedRow, TagTable, find, initiate_next,
 };
 
 /// Some day in 2024, in seconds.

@@ -183,11 +183,7 @@ fn contents_are_padded_alike() {
             _ => continue,
         };
         let overhead = 1 + 1 + prefix + 16 + 16 + 60 + 16;
-        assert_eq!(
-            envelope.len(),
-            overhead + padded,
-            "{case}"
-        );
+        assert_eq!(envelope.len(), overhead + padded, "{case}");
         compared += 1;
     }
     assert_eq!(compared, 38);
