@@ -229,9 +229,7 @@ fn an_acknowledgement_of_what_a_copy_sent_is_an_alarm() {
     world.send("bob", alice, "hello alice").unwrap();
     world.sleep(60_000);
     assert_eq!(world.texts("alice", bob).last().unwrap(), "hello alice");
-    let is_alarm = |notice: &Notice| {
-        matches!(notice, Notice::Alarm(alarm) if alarm.kind == AlarmKind::ClonedDevice)
-    };
+    let is_alarm = |notice: &Notice| matches!(notice, Notice::Alarm(alarm) if alarm.kind == AlarmKind::ClonedDevice);
     assert!(world.notices("alice").iter().any(is_alarm));
     assert!(!world.notices("bob").iter().any(is_alarm));
 }
