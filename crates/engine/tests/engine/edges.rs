@@ -195,6 +195,31 @@ fn a_device_that_lost_its_sessions_is_an_alarm_and_shows_nothing() {
     assert!(alarmed > 0);
 }
 
+/// What this device remembers to have sent is not what the contact has opened: a copy of it did.
+/// The content that says so is delivered all the same.
+#[test]
+fn an_acknowledgement_of_what_a_copy_sent_is_an_alarm() {
+    let mut world = acquainted(40);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    world.send("alice", bob, "hello bob").unwrap();
+    world.sleep(60_000);
+    let mut changed = 0;
+    for (key, row) in &mut world.client("alice").rows {
+        if key.table == Table::SentHashes {
+            *row.last_mut().unwrap() ^= 1;
+            changed += 1;
+        }
+    }
+    assert!(changed > 0);
+    world.crash("alice");
+    world.send("bob", alice, "hello alice").unwrap();
+    world.sleep(60_000);
+    assert_eq!(world.texts("alice", bob).last().unwrap(), "hello alice");
+    let is_alarm = |notice: &Notice| matches!(notice, Notice::Alarm(alarm) if alarm.kind == AlarmKind::ClonedDevice);
+    assert!(world.notices("alice").iter().any(is_alarm));
+    assert!(!world.notices("bob").iter().any(is_alarm));
+}
+
 #[test]
 fn a_removed_device_is_not_heard_although_the_server_lets_it_in() {
     let mut world = acquainted(39);
