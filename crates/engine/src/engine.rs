@@ -202,6 +202,7 @@ impl Engine {
         }
         self.started = true;
         self.arm_receipts(turn);
+        self.arm_horizon(turn);
         self.resume_progress(turn);
         for account in self.outbox.accounts() {
             self.pump(turn, account);
@@ -218,6 +219,7 @@ impl Engine {
             Timer::LinkingExpired => self.linking_expired(turn),
             Timer::OwnManifests => self.fetch_own_manifests(turn),
             Timer::DeliveryIds => self.create_delivery_ids(turn),
+            Timer::Horizon => self.horizon_due(turn),
         }
     }
 

@@ -21,6 +21,7 @@ pub mod effect;
 mod engine;
 mod error;
 pub mod event;
+mod horizon;
 mod inbox;
 mod journal;
 mod keys;

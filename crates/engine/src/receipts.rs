@@ -39,10 +39,10 @@ impl Engine {
 
     /// Puts what is owed to a contact in the outbox.
     pub(crate) fn ship_receipts(&mut self, turn: &mut Turn<'_>, account: AccountKey) {
-        let off = self
-            .account
-            .as_ref()
-            .is_none_or(|own| own.receipts_off || !own.is_active());
+        let Some(own) = self.account.as_ref() else {
+            return;
+        };
+        let (off, is_active) = (own.receipts_off, own.is_active());
         let Some(contact) = self.contacts.get_mut(&account) else {
             return;
         };
@@ -51,7 +51,10 @@ impl Engine {
         }
         let due = core::mem::take(&mut contact.receipts_due);
         self.save_contact(&account);
-        if off {
+        if off || !is_active {
+            if is_active {
+                self.ship_control(turn, account);
+            }
             return;
         }
         let kind = Kind::Receipt(v1::Receipt {

@@ -64,7 +64,9 @@ impl Engine {
         }
         self.heed_contact(&account, &envelope, &content);
         match &content.kind {
-            Some(Kind::Receipt(receipt)) => self.receive_receipt(&account, receipt, rows),
+            Some(Kind::Receipt(receipt)) => {
+                self.receive_receipt(&account, device, receipt, rows);
+            }
             Some(Kind::Control(_)) => {}
             // Only the account's own devices may say these.
             Some(Kind::SentCopy(_) | Kind::AccountState(_)) => {}
@@ -182,7 +184,13 @@ impl Engine {
         self.receipts_owed(turn, account);
     }
 
-    fn receive_receipt(&mut self, account: &AccountKey, receipt: &v1::Receipt, rows: &[Row]) {
+    fn receive_receipt(
+        &mut self,
+        account: &AccountKey,
+        device: DeviceId,
+        receipt: &v1::Receipt,
+        rows: &[Row],
+    ) {
         let (state, shown) = match receipt.kind() {
             v1::receipt::Kind::Delivered => (State::Delivered, MessageState::Delivered),
             v1::receipt::Kind::Read => (State::Read, MessageState::Read),
@@ -191,6 +199,7 @@ impl Engine {
         let ids = codec::message_ids(&receipt.message_ids, limits::RECEIPT_IDS_MAX);
         let mut foreign = false;
         for id in ids {
+            self.receipted(account, device, &id);
             let key = keys::message_index(account, &id);
             let Some(index) = rows
                 .iter()

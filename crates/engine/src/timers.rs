@@ -26,6 +26,8 @@ pub(crate) enum Timer {
     LinkingExpired,
     /// Make delivery ids valid on the server again.
     DeliveryIds,
+    /// Look for contents that were lost and for sessions in which nobody answers.
+    Horizon,
 }
 
 /// The timers that run.

@@ -315,6 +315,15 @@ impl Session {
         CHAIN_LENGTH_MAX.saturating_sub(sent)
     }
 
+    /// The newest epoch that is mixed into a chain of this session, 0 before the first: what was
+    /// said after it is beyond the reach of a quantum computer that read what came before.
+    #[must_use]
+    pub fn mixed_epoch(&self) -> u32 {
+        let sending = self.state.sending.as_ref().map_or(0, |chain| chain.mix);
+        let receiving = self.state.receiving.as_ref().map_or(0, |chain| chain.mix);
+        sending.max(receiving)
+    }
+
     pub(crate) const fn state(&self) -> &State {
         &self.state
     }

@@ -7,6 +7,7 @@
 )]
 
 mod attacks;
+mod clones;
 mod continuity;
 mod conversation;
 mod crossing;

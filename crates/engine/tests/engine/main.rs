@@ -14,6 +14,7 @@ mod conversation;
 mod crashes;
 mod devices;
 mod edges;
+mod horizon;
 mod interruptions;
 mod storm;
 mod trust;

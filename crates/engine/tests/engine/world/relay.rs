@@ -53,6 +53,10 @@ pub(crate) struct Relay {
     pub(crate) forgets_removals: bool,
     pub(crate) ids_full: bool,
     pub(crate) prekey_questions: u32,
+    /// Accepts what is for these devices, and loses it.
+    pub(crate) loses: BTreeSet<DeviceId>,
+    /// Envelopes that were accepted.
+    pub(crate) accepted: u32,
 }
 
 pub(crate) type Outcome = Result<Reply, RequestFailure>;
