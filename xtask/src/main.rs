@@ -12,6 +12,7 @@ mod bench;
 mod ci;
 mod crash;
 mod demo;
+mod fuzz;
 mod model;
 mod sim;
 mod stage;
@@ -40,6 +41,7 @@ enum Command {
     Model(model::Model),
     Wiretap(wiretap::Wiretap),
     Bench(bench::Bench),
+    Fuzz(fuzz::Fuzz),
     Tidy(tidy::Tidy),
     Vectors(vectors::Vectors),
     Test(test::Test),
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Model(command) => command.run(),
         Command::Wiretap(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Fuzz(command) => command.run(),
         Command::Tidy(command) => command.run(),
         Command::Vectors(command) => command.run(),
         Command::Test(command) => command.run(),
