@@ -61,14 +61,10 @@ const ALLOWED: [(&str, &[&str]); 12] = [
 ];
 
 /// Programs and tools: they may use every crate, and nothing may use them.
-<<<<<<< HEAD
-const ROOTS: [&str; 5] = ["bench", "crash", "preload", "simulator", "xtask"];
+const ROOTS: [&str; 6] = ["bench", "crash", "fuzz", "preload", "simulator", "xtask"];
 
 /// Loaded into processes by tests and linked into nothing, not even into a tool: it is `unsafe`.
 const UNLINKED: &str = "waxwing-preload";
-=======
-const ROOTS: [&str; 4] = ["bench", "fuzz", "simulator", "xtask"];
->>>>>>> main
 
 /// Crates that must not be reached on any path, because they know how to open an envelope.
 const BLIND: [&str; 2] = ["relay", "server"];
