@@ -17,13 +17,17 @@ use crate::workspace;
 Examples:
   cargo xtask bench ratchet                       the pairwise protocol against vodozemac
   cargo xtask bench transport                     the transport over QUIC against plain quinn
+  cargo xtask bench tcp --heavy                   over TCP, with up to 10000 idle connections
   cargo xtask bench ratchet --json figures.json   the same, for a program to read")]
 pub(crate) struct Bench {
-    /// What is measured: ratchet, transport
+    /// What is measured: ratchet, transport, tcp
     name: String,
     /// Also write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also measure what needs thousands of connections
+    #[arg(long)]
+    heavy: bool,
 }
 
 impl Bench {
@@ -41,6 +45,9 @@ impl Bench {
         if let Some(file) = &self.json {
             // The program runs in the workspace's folder, the user perhaps elsewhere.
             command.arg("--json").arg(std::path::absolute(file)?);
+        }
+        if self.heavy {
+            command.arg("--heavy");
         }
         workspace::succeeds(&mut command)
     }

@@ -25,6 +25,9 @@ struct Arguments {
     /// Also write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also measure what needs thousands of connections
+    #[arg(long)]
+    heavy: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -33,6 +36,8 @@ enum Name {
     Ratchet,
     /// The transport over QUIC, against plain quinn with the same settings
     Transport,
+    /// The transport over TCP, against plain tokio-rustls
+    Tcp,
 }
 
 fn main() -> Result<ExitCode> {
@@ -48,6 +53,7 @@ fn main() -> Result<ExitCode> {
     let figures = match arguments.name {
         Name::Ratchet => ratchet::run()?,
         Name::Transport => transport::run()?,
+        Name::Tcp => transport::tcp::run(arguments.heavy)?,
     };
     report::print(&figures, &mut std::io::stdout().lock())?;
     if let Some(file) = &arguments.json {

@@ -109,8 +109,6 @@ pub const TCP_HELD_BYTES_SPARED: usize = 4 * 1024;
 pub const TCP_LINGER_MS: u32 = 1_000;
 /// Networks and servers for which a client remembers that TCP was faster.
 pub const TRANSPORTS_REMEMBERED_MAX: usize = 64;
-/// Handshakes over TCP that one address prefix may have under way at a time.
-pub const CONNECTING_PER_PREFIX_MAX: usize = 256;
 /// The shortest delay before a client connects again, in milliseconds.
 pub const RECONNECT_DELAY_MS_MIN: u32 = 250;
 /// The longest delay before a client connects again, in milliseconds.

@@ -51,15 +51,30 @@ pub(crate) enum Order {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reply {
-    Status { accounts: u64 },
+    Status {
+        accounts: u64,
+        transports: Vec<String>,
+        /// The only key exchange, by its name in the registry of TLS groups.
+        group: String,
+    },
     NewInvite(NewInvite),
     Invites(Vec<ListedInvite>),
-    Revoked { id: String },
+    Revoked {
+        id: String,
+    },
     Disclosure(Disclosure),
-    UnknownInvite { id: String },
-    AmbiguousInvite { id: String },
-    UnknownAccount { account: String },
-    StoreFailed { code: String },
+    UnknownInvite {
+        id: String,
+    },
+    AmbiguousInvite {
+        id: String,
+    },
+    UnknownAccount {
+        account: String,
+    },
+    StoreFailed {
+        code: String,
+    },
     Misunderstood,
 }
 

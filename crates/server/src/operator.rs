@@ -9,7 +9,7 @@ use waxwing_proto::{AccountKey, InviteToken, ServerAddress};
 use waxwing_storage::server::{InviteId, Store};
 use waxwing_storage::{Minute, StoreError};
 use waxwing_transport::platform::{SystemClock, SystemEntropy};
-use waxwing_transport::{Clock as _, Entropy as _};
+use waxwing_transport::{Clock as _, Entropy as _, KeyExchange};
 
 use crate::admin::{ListedInvite, NewInvite, Order, Reply};
 use crate::config::Configuration;
@@ -24,6 +24,7 @@ use crate::text;
 pub(crate) struct Operator<S> {
     store: Arc<S>,
     server: ServerAddress,
+    transports: Vec<String>,
 }
 
 impl<S: Store> Operator<S> {
@@ -35,7 +36,12 @@ impl<S: Store> Operator<S> {
     ) -> Result<Self, Failure> {
         let key = ServerKey::load(&folder.key_path())?;
         let server = key.address(configuration)?;
-        Ok(Self { store, server })
+        let transports = configuration.transport_names();
+        Ok(Self {
+            store,
+            server,
+            transports: transports.into_iter().map(str::to_owned).collect(),
+        })
     }
 
     /// The server as links name it.
@@ -50,7 +56,11 @@ impl<S: Store> Operator<S> {
                 .store
                 .account_count()
                 .await
-                .map(|accounts| Reply::Status { accounts }),
+                .map(|accounts| Reply::Status {
+                    accounts,
+                    transports: self.transports.clone(),
+                    group: KeyExchange::X25519MlKem768.as_str().to_owned(),
+                }),
             Order::NewInvite {
                 uses,
                 lifetime_minutes,

@@ -178,7 +178,15 @@ impl Service {
             Ok(Answer::ContactLink(link)) => ServerLink::new(link.server().clone()).ok(),
             _ => None,
         };
-        let link_error = match (own_link, *self.handle.link().borrow()) {
+        let link = *self.handle.link().borrow();
+        let (key_exchange, transport) = match link {
+            LinkState::Up(group, transport) => (
+                Some(group.as_str().to_owned()),
+                Some(transport.as_str().to_owned()),
+            ),
+            _ => (None, None),
+        };
+        let link_error = match (own_link, link) {
             // A device that may not connect any more.
             (Err(fault), _) if matches!(fault.code, Code::DeviceRemoved | Code::RestoredStore) => {
                 Some(fault.code)
@@ -195,6 +203,8 @@ impl Service {
             self.drained.load(Ordering::Relaxed),
             link_error,
             status.server,
+            key_exchange,
+            transport,
             server_link.map(|link| link.to_string()),
             status.outbox,
             status.alarms,

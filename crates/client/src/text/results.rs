@@ -172,6 +172,12 @@ pub(crate) fn status(status: &Status, console: &Console) -> String {
             "server".to_owned(),
             format!("{}, {link}", display::line(&status.server)),
         ]);
+        if let (Some(transport), Some(key_exchange)) = (&status.transport, &status.key_exchange) {
+            rows.push([
+                "connection".to_owned(),
+                format!("{transport}, {key_exchange}"),
+            ]);
+        }
         rows.push([
             "server link".to_owned(),
             status.server_link.clone().unwrap_or_default(),

@@ -20,4 +20,5 @@ mod hosting;
 mod messages;
 mod output;
 mod support;
+mod transports;
 mod trust;

@@ -14,12 +14,17 @@ pub(crate) fn runs(accounts: u64) -> String {
     format!("runs, its store answers, {} accounts", grouped(accounts))
 }
 
-pub(crate) fn port_free(listen: &str) -> String {
-    format!("{listen} (UDP) is free")
+/// `group` is the key exchange, by its name in the registry of TLS groups.
+pub(crate) fn offered(transports: &[&str], group: &str) -> String {
+    format!("{}, with {group} alone", transports.join(" and "))
 }
 
-pub(crate) fn reached_at(host: &str, port: u16) -> String {
-    format!("{host}, port {port} (UDP); whether others reach it cannot be seen from here")
+pub(crate) fn port_free(listen: &str, protocols: &str) -> String {
+    format!("{listen} ({protocols}) is free")
+}
+
+pub(crate) fn reached_at(host: &str, port: u16, protocols: &str) -> String {
+    format!("{host}, port {port} ({protocols}); whether others reach it cannot be seen from here")
 }
 
 pub(crate) fn free(bytes: u64) -> String {

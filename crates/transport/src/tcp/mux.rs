@@ -485,7 +485,9 @@ impl Mux {
         self.closed = Some(reason);
         self.closing = tell;
         self.queued = 0;
-        self.streams.end_all();
+        // What nobody was given yet, nobody will read.
+        let unread = self.streams.end_all();
+        self.discard(unread);
         self.news = News {
             arrived: true,
             room: true,
