@@ -17,7 +17,6 @@ use crate::outbox::lane::LaneState;
 use crate::outbox::shipment::{SealedEnvelope, Shipment};
 use crate::pending::{LaneCall, Pending};
 use crate::timers::{Timer, jitter, retry_delay_ms};
-use crate::trust;
 
 impl Engine {
     /// Looks at every lane.
@@ -31,6 +30,7 @@ impl Engine {
         let lane = self.outbox.lane_mut(&account);
         if lane.state == LaneState::Waiting {
             lane.state = LaneState::Idle;
+            lane.stale_rounds = 0;
         }
         self.pump(turn, account);
     }
@@ -79,7 +79,7 @@ impl Engine {
         }
         let contact = self.contacts.get(account)?;
         let held = !contact.is_accepted()
-            || contact.alarm.is_some_and(trust::blocks_sending)
+            || contact.alarms.blocking().is_some()
             || (!contact.answered && contact.unanswered >= limits::UNANSWERED_CONTENTS_MAX);
         if held {
             return None;

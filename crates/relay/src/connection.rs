@@ -26,6 +26,7 @@ pub(crate) async fn serve<S: Store>(state: Arc<State<S>>, link: Link) {
         link.close_with_retry(CloseCode::Overloaded, UNAVAILABLE_RETRY_MS);
         return;
     };
+    let _counted = state.census.count(&link);
     let mut draining = state.draining();
     let greeted = tokio::select! {
         biased;

@@ -9,6 +9,7 @@ use waxwing_storage::server::Store;
 use waxwing_transport::{Clock, CloseCode, Elsewhere, Entropy, Link, Listener, within};
 
 use crate::admission::Rates;
+use crate::census::Census;
 use crate::state::State;
 use crate::wake::WakeBus;
 use crate::{connection, retention};
@@ -132,6 +133,12 @@ impl<S: Store> Relay<S> {
     /// Completes when the store has failed.
     pub async fn failed(&self) -> StoreError {
         self.state.failure().await
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn census(&self) -> &Arc<Census> {
+        &self.state.census
     }
 
     /// The store.

@@ -10,6 +10,7 @@ use waxwing_storage::{Day, Minute, StoreError};
 use waxwing_transport::{Clock, CloseCode, Elsewhere, Entropy, Link};
 
 use crate::admission::Admission;
+use crate::census::Census;
 use crate::live::Live;
 use crate::refusal::Refusal;
 use crate::relay::{Seams, Settings};
@@ -36,6 +37,7 @@ pub(crate) struct State<S> {
     pub(crate) rendezvous_written: Notify,
     pub(crate) rendezvous_waiters: AtomicUsize,
     connections: AtomicUsize,
+    pub(crate) census: Arc<Census>,
     /// What all connections together read of large requests at a time.
     pub(crate) large_requests: Arc<Semaphore>,
     draining: watch::Sender<bool>,
@@ -60,6 +62,7 @@ impl<S> State<S> {
             rendezvous_written: Notify::new(),
             rendezvous_waiters: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            census: Arc::default(),
             large_requests: Arc::new(Semaphore::new(limits::LARGE_REQUESTS_MAX)),
             draining: watch::Sender::new(false),
             elsewhere: OnceLock::new(),
@@ -104,6 +107,13 @@ impl<S> State<S> {
     /// it says from then on is worth an acknowledgement.
     pub(crate) fn stored<T>(&self, result: Result<T, StoreError>) -> Result<T, Refusal> {
         result.map_err(|error| {
+            // BOX-74.
+            if let StoreError::Busy { retry_after_ms } = error {
+                return Refusal {
+                    retry_after_ms: Some(retry_after_ms),
+                    ..Refusal::UNAVAILABLE
+                };
+            }
             tracing::error!(code = error.code(), "the store failed");
             if error.is_fatal() {
                 self.failure.send_if_modified(|failure| {

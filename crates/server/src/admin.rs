@@ -2,6 +2,7 @@
 //! The admin socket: how commands reach the store while a server runs on it. One JSON line each
 //! way, only for processes of the same user (the folder is closed to others, and the peer is asked).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,8 +55,8 @@ pub(crate) enum Reply {
     Status {
         accounts: u64,
         transports: Vec<String>,
-        /// The only key exchange, by its name in the registry of TLS groups.
-        group: String,
+        /// Connections at this moment, by the name of their key exchange.
+        connections: BTreeMap<String, u64>,
     },
     NewInvite(NewInvite),
     Invites(Vec<ListedInvite>),

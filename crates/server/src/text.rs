@@ -5,6 +5,7 @@
 pub(crate) mod answers;
 pub(crate) mod doctor;
 mod failures;
+mod folding;
 pub(crate) mod help;
 
 pub(crate) use failures::*;

@@ -16,11 +16,12 @@ mod dialer;
 mod link;
 mod listener;
 pub(crate) mod packets;
+mod padding;
 mod settings;
 pub(crate) mod socket;
 mod tls;
 
-pub use crate::tls::{SERVER_NAME, ServerIdentity};
+pub use crate::tls::{SERVER_NAME, ServerIdentity, key_exchanges};
 pub use dialer::{DialerSettings, QuicDialer};
 pub use listener::{ListenerSettings, QuicListener};
 pub use settings::StableKeys;

@@ -13,6 +13,8 @@
 //!
 //! [`limits::PROBE_INTERVAL_MS`]: waxwing_proto::limits::PROBE_INTERVAL_MS
 
+use waxwing_proto::limits;
+
 mod attempts;
 mod keeper;
 mod pace;
@@ -25,3 +27,7 @@ pub use pace::Pace;
 pub use probing::{connect_eagerly, probing};
 pub use signals::{Signals, Waiting};
 pub use silence::Silence;
+
+/// How often a silent server is tried while something waits, in milliseconds: sooner than the bound
+/// by what a lost packet of a handshake costs.
+const INTERVAL_MS: u64 = (limits::PROBE_INTERVAL_MS / 4 * 3) as u64;

@@ -26,6 +26,17 @@ pub(crate) fn provider() -> CryptoProvider {
     }
 }
 
+/// The key exchanges that both sides offer, by their names in the registry of TLS groups: read from the
+/// settings that every handshake uses.
+#[must_use]
+pub fn key_exchanges() -> Vec<String> {
+    let groups = provider().kx_groups;
+    groups
+        .iter()
+        .map(|group| format!("{:?}", group.name()))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use rustls::NamedGroup;
@@ -36,5 +47,9 @@ mod tests {
     fn the_hybrid_group_stands_alone() {
         let groups: Vec<NamedGroup> = provider().kx_groups.iter().map(|it| it.name()).collect();
         assert_eq!(groups, [NamedGroup::X25519MLKEM768]);
+        assert_eq!(
+            key_exchanges(),
+            [crate::link::KeyExchange::X25519MlKem768.as_str()]
+        );
     }
 }

@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use waxwing_engine::{Answer, Command, CommandError, LinkFailure, Notice};
-
 use waxwing_transport::{KeyExchange, Signals, Transport};
 
 use super::error::HostError;

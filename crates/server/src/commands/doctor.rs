@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `doctor`: checks what a server needs, with and without a server that runs.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
+use serde_json::{Value, json};
 use waxwing_transport::{KeyExchange, quic};
 
 use super::Scene;
@@ -116,6 +117,7 @@ async fn examine(scene: &Scene) -> Vec<Check> {
     ));
     checks.push(disk(scene));
     checks.push(name(&configuration));
+    checks.push(key_exchange());
     checks.extend(server(scene, &configuration).await);
     checks
 }
@@ -172,6 +174,28 @@ fn name(configuration: &Configuration) -> Check {
     Check::new("name", result).doubtful_instead()
 }
 
+/// What the server offers to everybody who connects.
+fn key_exchange() -> Check {
+    let offered = quic::key_exchanges();
+    let result = if offered == [KeyExchange::X25519MlKem768.as_str()] {
+        Ok(words::key_exchange(&offered.join(", ")))
+    } else {
+        Err(text::bug(words::CLASSICAL_OFFERED))
+    };
+    Check::new("key exchange", result)
+}
+
+/// What the connections of the running server have agreed on.
+fn connected(connections: &BTreeMap<String, u64>) -> Check {
+    let hybrid = KeyExchange::X25519MlKem768.as_str();
+    let result = if connections.keys().all(|name| name == hybrid) {
+        Ok(words::connected(connections))
+    } else {
+        Err(text::bug(words::CLASSICAL_OFFERED))
+    };
+    Check::new("connections", result)
+}
+
 /// Asks the server that runs, or else tries port and store.
 async fn server(scene: &Scene, configuration: &Configuration) -> Vec<Check> {
     let folder = &scene.folder;
@@ -179,12 +203,13 @@ async fn server(scene: &Scene, configuration: &Configuration) -> Vec<Check> {
         Ok(Some(Reply::Status {
             accounts,
             transports,
-            group,
+            connections,
         })) => {
             let names: Vec<&str> = transports.iter().map(String::as_str).collect();
             return vec![
                 Check::new("server", Ok(words::runs(accounts))),
-                Check::new("transports", Ok(words::offered(&names, &group))),
+                Check::new("transports", Ok(words::offered(&names))),
+                connected(&connections),
             ];
         }
         Ok(Some(Reply::StoreFailed { code })) => {
@@ -217,10 +242,7 @@ async fn server(scene: &Scene, configuration: &Configuration) -> Vec<Check> {
             probed.map_err(|error| text::bind_failed(listen, protocol, &error))
         })
         .map(|()| words::port_free(&listen.to_string(), &protocols(configuration)));
-    let offered = words::offered(
-        &configuration.transport_names(),
-        KeyExchange::X25519MlKem768.as_str(),
-    );
+    let offered = words::offered(&configuration.transport_names());
     let store = folder
         .open_store(configuration)
         .await

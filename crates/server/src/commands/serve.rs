@@ -117,11 +117,12 @@ async fn serve_until_signal(
     let listener = key.listen(configuration)?;
     let store = Arc::new(folder.open_store(configuration).await?);
     let socket = bind_admin_socket(folder)?;
-    let operator = Arc::new(Operator::new(Arc::clone(&store), folder, configuration)?);
+    let relay = Relay::new(Arc::clone(&store), seams(), settings(configuration));
+    let operator = Operator::new(store, folder, configuration)?;
+    let operator = Arc::new(operator.of_running(Arc::clone(relay.census())));
     let admin = tokio::spawn(admin::serve(socket, Arc::clone(&operator)));
     announce(scene, configuration, &key, &operator, invite).await?;
 
-    let relay = Relay::new(store, seams(), settings(configuration));
     let elsewhere = configuration.elsewhere()?;
     let serving = serve_relay(&relay, listener, &mut signals, elsewhere).await;
     admin.abort();

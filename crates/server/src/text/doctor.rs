@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What `doctor` finds.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{byte_count, grouped, quoted};
@@ -14,9 +15,25 @@ pub(crate) fn runs(accounts: u64) -> String {
     format!("runs, its store answers, {} accounts", grouped(accounts))
 }
 
-/// `group` is the key exchange, by its name in the registry of TLS groups.
-pub(crate) fn offered(transports: &[&str], group: &str) -> String {
-    format!("{}, with {group} alone", transports.join(" and "))
+pub(crate) fn offered(transports: &[&str]) -> String {
+    transports.join(" and ")
+}
+
+pub(crate) const CLASSICAL_OFFERED: &str = "a key exchange without ML-KEM is in use";
+
+pub(crate) fn key_exchange(name: &str) -> String {
+    format!("{name} and no other is offered")
+}
+
+pub(crate) fn connected(connections: &BTreeMap<String, u64>) -> String {
+    if connections.is_empty() {
+        return "none at the moment".to_owned();
+    }
+    let counts: Vec<String> = connections
+        .iter()
+        .map(|(name, count)| format!("{} over {name}", grouped(*count)))
+        .collect();
+    counts.join(", ")
 }
 
 pub(crate) fn port_free(listen: &str, protocols: &str) -> String {

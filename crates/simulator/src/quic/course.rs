@@ -25,6 +25,9 @@ const FAULTS: usize = 6;
 /// The longest outage.
 const OUTAGE_MS_MAX: u64 = 600_000;
 
+/// What a message may be late by after an outage, besides three round trips.
+const OUTAGE_LATE_MS: u64 = 2_000;
+
 /// What came out of a seed.
 #[derive(Debug)]
 pub struct Run {
@@ -205,7 +208,7 @@ impl Course {
                 let spread = if is_lossy {
                     &mut self.figures.after_outage_lossy
                 } else {
-                    self.bound("outage", late_ms, u64::from(limits::PROBE_INTERVAL_MS));
+                    self.bound("outage", late_ms, OUTAGE_LATE_MS);
                     &mut self.figures.after_outage
                 };
                 spread.add(late_ms);

@@ -11,6 +11,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::connection_ids::ShardedConnectionIds;
 use super::identity::ServerIdentity;
+use super::padding::{self, PaddedConfig};
 use super::tls;
 use crate::error::LinkError;
 
@@ -68,7 +69,10 @@ fn common(is_padded: bool) -> Result<TransportConfig, LinkError> {
         .allow_spin(false);
     if is_padded {
         // TRN-75.
-        config.pad_to_mtu(true).mtu_discovery_config(None);
+        config
+            .pad_to_mtu(true)
+            .mtu_discovery_config(None)
+            .congestion_controller_factory(Arc::new(PaddedConfig::default()));
     }
     Ok(config)
 }
@@ -80,10 +84,15 @@ pub(super) fn client_transport(
     is_padded: bool,
 ) -> Result<TransportConfig, LinkError> {
     let mut config = common(is_padded)?;
+    let (stream_window, connection_window) = if is_padded {
+        (padding::STREAM_WINDOW, padding::CONNECTION_WINDOW)
+    } else {
+        (CLIENT_STREAM_WINDOW, CLIENT_CONNECTION_WINDOW)
+    };
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
-        .stream_receive_window(VarInt::from_u32(CLIENT_STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(CLIENT_CONNECTION_WINDOW))
+        .stream_receive_window(VarInt::from_u32(stream_window))
+        .receive_window(VarInt::from_u32(connection_window))
         .keep_alive_interval(keep_alive);
     Ok(config)
 }

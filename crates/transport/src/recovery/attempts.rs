@@ -12,8 +12,8 @@ use crate::link::{Dialer, Plane};
 use crate::rpc::Connection;
 use crate::seams::Clock;
 
-/// Attempts at a time. The oldest makes room: with one every two seconds it has had eight.
-const ATTEMPTS_MAX: usize = 4;
+/// Attempts at a time. The oldest makes room: with one every one and a half seconds it has had nine.
+const ATTEMPTS_MAX: usize = 6;
 
 /// The attempts under way. Dropping it gives them up.
 pub(super) struct Attempts<D: ?Sized> {

@@ -3,6 +3,7 @@
 
 use waxwing_proto::limits;
 
+use super::INTERVAL_MS;
 use crate::reconnect::Backoff;
 
 /// When the next attempt to connect is due. Times are those of one monotonic clock.
@@ -84,9 +85,8 @@ impl Pace {
     #[must_use]
     pub fn due_ms(&self, now_ms: u64) -> u64 {
         let eager_ms = if self.is_eager(now_ms) {
-            let interval_ms = u64::from(limits::PROBE_INTERVAL_MS);
             self.attempt_ms
-                .map_or(now_ms, |at_ms| at_ms.saturating_add(interval_ms))
+                .map_or(now_ms, |at_ms| at_ms.saturating_add(INTERVAL_MS))
         } else {
             u64::MAX
         };
@@ -113,7 +113,7 @@ mod tests {
             pace.began(now_ms);
             pace.failed(now_ms, u64::MAX, None);
             let due_ms = pace.due_ms(now_ms);
-            assert!(due_ms <= now_ms + 2000, "{due_ms} at {now_ms}");
+            assert!(due_ms <= now_ms + 1500, "{due_ms} at {now_ms}");
             now_ms = due_ms.max(now_ms + 100);
         }
         let late_ms = u64::from(limits::PROBE_EAGER_MS);
@@ -128,7 +128,7 @@ mod tests {
         pace.began(100);
         assert_eq!(pace.due_ms(5000), u64::MAX);
         pace.set_waiting(5000, true);
-        assert_eq!(pace.due_ms(5000), 2100);
+        assert_eq!(pace.due_ms(5000), 1600);
         pace.set_waiting(5001, false);
         assert_eq!(pace.due_ms(5001), u64::MAX);
     }

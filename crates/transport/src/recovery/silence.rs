@@ -3,10 +3,12 @@
 
 use waxwing_proto::limits;
 
+use super::INTERVAL_MS;
+
 /// How long a peer may be silent while something waits, in milliseconds: three round trips within
 /// these bounds.
 const PATIENCE_MS_MIN: u64 = 1000;
-const PATIENCE_MS_MAX: u64 = limits::PROBE_INTERVAL_MS as u64;
+const PATIENCE_MS_MAX: u64 = INTERVAL_MS;
 
 /// How often signs of life are looked for, in milliseconds, while something waits and while nothing
 /// does: what is heard counts from the look that saw it.
@@ -110,7 +112,7 @@ impl Silence {
         match self.probed_ms {
             // The first probe may only have met a peer with nothing to say: the next comes sooner.
             Some(at_ms) if is_eager && self.probes <= 1 => at_ms.saturating_add(patience_ms),
-            Some(at_ms) if is_eager => at_ms.saturating_add(u64::from(limits::PROBE_INTERVAL_MS)),
+            Some(at_ms) if is_eager => at_ms.saturating_add(INTERVAL_MS),
             Some(at_ms) => at_ms.saturating_add(idle_ms),
             None if is_eager => {
                 let since_ms = self.waiting_ms.unwrap_or(self.heard_ms).max(self.heard_ms);
@@ -126,17 +128,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_silent_peer_is_probed_every_two_seconds_while_something_waits() {
+    fn a_silent_peer_is_probed_often_while_something_waits() {
         let mut silence = Silence::new(1000, 5);
         assert_eq!(silence.due_ms(false, 100), 31_000);
         silence.set_waiting(4000, true);
         assert_eq!(silence.due_ms(true, 100), 5000);
-        assert_eq!(silence.due_ms(true, 600), 5800);
-        assert_eq!(silence.due_ms(true, 5000), 6000);
+        assert_eq!(silence.due_ms(true, 400), 5200);
+        assert_eq!(silence.due_ms(true, 5000), 5500);
         silence.probed(5000);
         assert_eq!(silence.due_ms(true, 100), 6000);
         silence.probed(6000);
-        assert_eq!(silence.due_ms(true, 100), 8000);
+        assert_eq!(silence.due_ms(true, 100), 7500);
         assert_eq!(silence.due_ms(false, 100), 36_000);
         assert!(!silence.observe(7000, 5));
         assert!(silence.observe(7000, 6));

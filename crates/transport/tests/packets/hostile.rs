@@ -55,7 +55,8 @@ async fn a_flood_of_handshakes_shuts_nobody_out() {
     }
     assert_eq!(bytes.len(), usize::try_from(FLOOD).unwrap());
     for (received, sent) in bytes.values() {
-        assert!(*sent <= 3 * received, "{sent} bytes for {received}");
+        // The library lets a datagram go whole of which the first byte is allowed.
+        assert!(*sent <= 3 * received + 1200, "{sent} bytes for {received}");
     }
     // Above the mark nobody gets more than a Retry, which costs the server no memory.
     let held = u64::try_from(limits::CONNECTING_UNVALIDATED_MAX).unwrap();
@@ -178,18 +179,14 @@ async fn padded_packets_have_one_size() {
     };
     let dialer = world.network.dialer("bob", settings);
     let events = world.record();
-    let signals = Signals::new();
     let link = dialer.dial(&world.address, Plane::Account).await.unwrap();
     let connection = Connection::establish(link, Arc::clone(&world.clock))
         .await
         .unwrap();
-    for (size, fill) in [(1, 1), (100, 2), (1_000, 3), (20_000, 4), (300_000, 5)] {
-        // Probed as every call of a client is: padded acknowledgements count against the window of
-        // the side that sends them, and a server that has sent nothing else for long may only go on
-        // when its client moves.
-        let call = exchange(&connection, size, fill);
-        let call = probing(connection.link(), &*world.clock, &signals, call);
-        call.await.unwrap();
+    for (size, fill) in [(1, 1), (20_000, 2), (300_000, 3), (100, 4), (300_000, 5)] {
+        // Much in one direction and then in the other: what is acknowledged must not fill the
+        // window of the side that has only received.
+        exchange(&connection, size, fill).await.unwrap();
         // Long enough for acknowledgements alone, and for keep-alives.
         tokio::time::sleep(Duration::from_secs(26)).await;
     }

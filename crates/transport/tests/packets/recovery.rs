@@ -106,7 +106,7 @@ async fn a_waiting_message_is_through_soon_after_any_outage() {
         (8, 590_000),
     ] {
         let late_ms = late_after_outage(seed, outage_ms).await;
-        let bound_ms = u64::from(limits::PROBE_INTERVAL_MS) + 3 * ROUND_TRIP_MS;
+        let bound_ms = 2_000 + 3 * ROUND_TRIP_MS;
         assert!(late_ms <= bound_ms, "{late_ms} ms after {outage_ms} ms");
     }
 }
@@ -195,7 +195,9 @@ async fn where_the_connection_cannot_move_a_fresh_one_wins() {
     signals.network_changed();
     kin.send(&signals, 2).await;
     let late_ms = world.now_ms() - moved_ms;
-    assert!(late_ms <= 4 * ROUND_TRIP_MS, "{late_ms}");
+    // Handshake, greeting, call; and where the greeting overtakes the end of the handshake, it is
+    // lost, and sent again after another two.
+    assert!(late_ms <= 5 * ROUND_TRIP_MS, "{late_ms}");
     assert_eq!(kin.ups.lock().unwrap().len(), 2);
 }
 
@@ -267,7 +269,7 @@ async fn a_single_call_gets_through_after_an_outage() {
         .await
         .unwrap();
     let late_ms = world.now_ms() - begun_ms - 30_000;
-    let bound_ms = u64::from(limits::PROBE_INTERVAL_MS) + 3 * ROUND_TRIP_MS;
+    let bound_ms = 2_000 + 3 * ROUND_TRIP_MS;
     assert!(late_ms <= bound_ms, "{late_ms}");
 }
 
