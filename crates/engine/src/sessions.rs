@@ -209,12 +209,12 @@ impl Sessions {
             sealed.session.hot_row(),
         );
         *session = sealed.session;
-        Self::put_kem(journal, id, sealed.kem);
-        self.record_sent(journal, id, &sealed.sent);
         let now_ms = turn.now.wall_ms;
         peer.clock.follow(Some(id), now_ms);
         peer.clock.sent(session, now_ms);
         journal.put(keys::session_clock(account, device), peer.clock.to_row());
+        Self::put_kem(journal, id, sealed.kem);
+        self.record_sent(journal, id, &sealed.sent);
         Ok(sealed.envelope)
     }
 
