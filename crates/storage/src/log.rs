@@ -121,6 +121,9 @@ pub struct Opened {
     pub tables: Vec<(LogPosition, Bytes)>,
 }
 
+/// An entry to be read, and its segment, held so that it is not written over meanwhile.
+type Wanted = (Entry, Option<Arc<segments::Segment>>);
+
 struct State {
     index: Index,
     /// Where the next record goes.
@@ -315,7 +318,7 @@ impl DeliveryLog {
         after: Position,
         max_count: usize,
         max_bytes: usize,
-    ) -> Result<Vec<(Entry, Option<Arc<segments::Segment>>)>, StoreError> {
+    ) -> Result<Vec<Wanted>, StoreError> {
         let shared = &*self.shared;
         if shared.committer.has_stopped() {
             return Err(StoreError::Stopped);
