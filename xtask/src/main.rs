@@ -10,7 +10,9 @@
 
 mod bench;
 mod ci;
+mod crash;
 mod demo;
+mod fuzz;
 mod kills;
 mod model;
 mod sim;
@@ -41,9 +43,11 @@ enum Command {
     Model(model::Model),
     Wiretap(wiretap::Wiretap),
     Bench(bench::Bench),
+    Fuzz(fuzz::Fuzz),
     Tidy(tidy::Tidy),
     Vectors(vectors::Vectors),
     Test(test::Test),
+    Crash(crash::Crash),
     Ci(ci::Ci),
 }
 
@@ -55,9 +59,11 @@ fn main() -> ExitCode {
         Command::Model(command) => command.run(),
         Command::Wiretap(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Fuzz(command) => command.run(),
         Command::Tidy(command) => command.run(),
         Command::Vectors(command) => command.run(),
         Command::Test(command) => command.run(),
+        Command::Crash(command) => command.run(),
         Command::Ci(command) => command.run(),
     };
     match outcome {

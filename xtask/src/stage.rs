@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-pub(crate) use person::Person;
+pub(crate) use person::{Person, Running};
 pub(crate) use server::{Server, ServerOptions, as_user};
 
 use crate::workspace;
@@ -69,6 +69,11 @@ impl Stage {
     /// The server's program.
     pub(crate) fn waxwingd(&self) -> &Path {
         &self.waxwingd
+    }
+
+    /// The client's program.
+    pub(crate) fn waxwing(&self) -> &Path {
+        &self.waxwing
     }
 
     /// Starts a server with its data in a folder of its own.

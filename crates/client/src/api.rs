@@ -70,6 +70,9 @@ pub(crate) enum Call {
     /// Answer: nothing.
     #[serde(rename = "devices.remove")]
     RemoveDevice { device: String },
+    /// The devices of this version of the list are the user's. Answer: nothing.
+    #[serde(rename = "devices.confirm_list")]
+    ConfirmDevices { version: u32 },
     /// A contact link, or a name on one's own server. Answer: [`objects::Contact`].
     #[serde(rename = "contacts.add")]
     AddContact {
@@ -112,6 +115,12 @@ pub(crate) enum Call {
     /// Answer: nothing.
     #[serde(rename = "messages.mark_shown")]
     MarkShown { up_to: u64 },
+    /// What the server deleted and the user was not told of. Answer: a list of [`objects::Expired`].
+    #[serde(rename = "messages.expired")]
+    Expired {},
+    /// The user was told: pairs of a day since the Unix epoch and a count. Answer: nothing.
+    #[serde(rename = "messages.mark_expired_shown")]
+    MarkExpiredShown { shown: Vec<(u32, u32)> },
     /// Answer: [`objects::Verification`].
     #[serde(rename = "verification.show")]
     Verification { contact: String },
@@ -136,6 +145,7 @@ pub(crate) const METHODS: &[&str] = &[
     "devices.inspect",
     "devices.approve",
     "devices.remove",
+    "devices.confirm_list",
     "contacts.add",
     "contacts.list",
     "contacts.find",
@@ -147,6 +157,8 @@ pub(crate) const METHODS: &[&str] = &[
     "messages.history",
     "messages.unread",
     "messages.mark_shown",
+    "messages.expired",
+    "messages.mark_expired_shown",
     "verification.show",
     "verification.confirm",
 ];

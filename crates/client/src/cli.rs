@@ -261,6 +261,11 @@ pub(crate) enum Devices {
         #[arg(long)]
         yes: bool,
     },
+    /// End an alarm about the devices: all that `devices list` has shown are yours
+    Confirm {
+        /// The version of the list that you looked at, as the alarm names it
+        version: u32,
+    },
     /// Remove a device from the account
     Remove {
         /// The device's id, or its beginning, as `devices list` prints it

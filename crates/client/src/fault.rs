@@ -102,6 +102,10 @@ codes! {
     DeviceShutOut = "device_shut_out" => User,
     EvidenceMismatch = "evidence_mismatch" => Untrusted,
     EvidenceMalformed = "evidence_malformed" => User,
+    EvidenceIncomplete = "evidence_incomplete" => Untrusted,
+    DevicesChanged = "devices_changed" => User,
+    DeviceChangesUsedUp = "device_changes_used_up" => User,
+    OutboxFull = "outbox_full" => User,
     KeyChanged = "key_changed" => Untrusted,
     Equivocation = "equivocation" => Untrusted,
     Rollback = "rollback" => Untrusted,
@@ -161,6 +165,9 @@ pub(crate) struct Fault {
     /// The nearest existing name, where a name was not found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) nearest: Option<String>,
+    /// Whether it is about the account itself and not about a contact.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub(crate) own: bool,
     /// What the operating system or a parser said, in words of this program's libraries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cause: Option<String>,
@@ -177,6 +184,7 @@ impl Fault {
             retry_after_s: None,
             subject: None,
             nearest: None,
+            own: false,
             cause: None,
         }
     }
@@ -184,6 +192,12 @@ impl Fault {
     /// About what.
     pub(crate) fn about(mut self, subject: impl Into<String>) -> Self {
         self.subject = Some(subject.into());
+        self
+    }
+
+    /// About the account itself.
+    pub(crate) const fn own(mut self) -> Self {
+        self.own = true;
         self
     }
 
@@ -286,7 +300,11 @@ impl From<CommandError> for Fault {
             CommandError::TextInvalid => Code::TextTooLong,
             CommandError::EvidenceMismatch => Code::EvidenceMismatch,
             CommandError::EvidenceMalformed => Code::EvidenceMalformed,
+            CommandError::EvidenceIncomplete(_) => Code::EvidenceIncomplete,
+            CommandError::OutboxFull => Code::OutboxFull,
             CommandError::DeviceUnknown => Code::DeviceUnknown,
+            CommandError::DevicesChanged => Code::DevicesChanged,
+            CommandError::DeviceChangesUsedUp => Code::DeviceChangesUsedUp,
             CommandError::LinkCodeMismatch => Code::LinkCodeMismatch,
             CommandError::NoLinking => Code::NoLinking,
             CommandError::TooManyDevices => Code::TooManyDevices,

@@ -6,11 +6,11 @@ use waxwing_proto::v1::contact_state::Request as RequestState;
 use waxwing_proto::{AccountKey, DeliveryId, DeviceId, MessageId, ServerAddress, limits, v1};
 use zeroize::Zeroizing;
 
+use crate::alarms::Alarms;
 use crate::codec;
 use crate::command::ContactSummary;
 use crate::error::EngineError;
 use crate::gaps::Sequences;
-use crate::notice::AlarmKind;
 use crate::receipts::Owed;
 use crate::row::{Row, Table};
 
@@ -51,8 +51,10 @@ pub(crate) struct Contact {
     pub(crate) account: AccountKey,
     /// The user's own name for it.
     pub(crate) label: String,
-    /// `name@host`, as it calls itself: shown, never trusted.
+    /// `name@host`, from a link or a server that was asked; where `address_claimed`, as it calls itself.
     pub(crate) address: String,
+    /// Nobody but the contact said that the address is its own: shown, and looked up for a request only.
+    pub(crate) address_claimed: bool,
     /// `None` until a stranger told how it is reached.
     pub(crate) route: Option<Route>,
     /// The public id, to fall back to.
@@ -65,7 +67,7 @@ pub(crate) struct Contact {
     pub(crate) last_verified_head: Option<ManifestHead>,
     /// The devices of that head.
     pub(crate) verified_devices: Vec<DeviceId>,
-    pub(crate) alarm: Option<AlarmKind>,
+    pub(crate) alarms: Alarms,
     /// When the user's decisions about it changed last, by the wall clock.
     pub(crate) changed_at_ms: u64,
     /// Visible contents that this device wrote here.
@@ -80,6 +82,8 @@ pub(crate) struct Contact {
     pub(crate) unanswered: u32,
     pub(crate) answered: bool,
     pub(crate) by_name: bool,
+    /// Contents that are kept of it while it is a request.
+    pub(crate) request_contents: u32,
 }
 
 impl Contact {
@@ -89,6 +93,7 @@ impl Contact {
             account,
             label,
             address: String::new(),
+            address_claimed: false,
             route: None,
             public_delivery_id: None,
             given: None,
@@ -97,7 +102,7 @@ impl Contact {
             verified: false,
             last_verified_head: None,
             verified_devices: Vec::new(),
-            alarm: None,
+            alarms: Alarms::default(),
             changed_at_ms: 0,
             sequence: 0,
             seen: Vec::new(),
@@ -107,6 +112,7 @@ impl Contact {
             unanswered: 0,
             answered: false,
             by_name: false,
+            request_contents: 0,
         }
     }
 
@@ -131,10 +137,11 @@ impl Contact {
             account: self.account,
             label: self.label.clone(),
             address: self.address.clone(),
+            address_claimed: self.address_claimed,
             verified: self.verified,
             request: self.request_pending,
             blocked: self.blocked,
-            alarm: self.alarm,
+            alarm: self.alarms.first(),
             devices,
         }
     }
@@ -169,7 +176,10 @@ impl Contact {
             blocked: self.blocked,
             verified: self.verified,
             last_verified_head: self.last_verified_head.as_ref().map(head),
-            alarm: codec::alarm_to_number(self.alarm),
+            alarm: 0,
+            alarms: self.alarms.to_row(),
+            address_claimed: self.address_claimed,
+            request_contents: self.request_contents,
             changed_at_ms: self.changed_at_ms,
             sequence: self.sequence,
             seen: codec::message_ids_to_wire(&self.seen),
@@ -236,7 +246,9 @@ impl Contact {
                 .iter()
                 .map(|device| codec::fixed(device, table))
                 .collect::<Result<_, _>>()?,
-            alarm: codec::alarm_from_number(stored.alarm),
+            alarms: Alarms::from_row(stored.alarms, stored.alarm),
+            address_claimed: stored.address_claimed,
+            request_contents: stored.request_contents,
             changed_at_ms: stored.changed_at_ms,
             sequence: stored.sequence,
             seen: codec::message_ids(&stored.seen, limits::SEEN_REFERENCES_MAX),

@@ -178,8 +178,17 @@ impl Engine {
         cursor: u64,
         state: State,
     ) {
+        // BOX-42.
+        let key = match state {
+            State::Received | State::Silent => keys::message_index(account, id),
+            State::Unspecified
+            | State::Queued
+            | State::OnServer
+            | State::Delivered
+            | State::Read => keys::sent_index(account, id),
+        };
         self.journal.put(
-            keys::message_index(account, id),
+            key,
             codec::encode(&v1::MessageIndexRow {
                 account_key: account.to_wire(),
                 cursor,

@@ -209,7 +209,12 @@ fn account_of(row: &Row) -> Option<AccountKey> {
 fn index_key(row: &Row) -> Option<RowKey> {
     let stored = messages::read_row(row)?;
     let id = MessageId::try_from(stored.message_id.as_ref()).ok()?;
-    Some(keys::message_index(&account_of(row)?, &id))
+    let account = account_of(row)?;
+    Some(if stored.outgoing {
+        keys::sent_index(&account, &id)
+    } else {
+        keys::message_index(&account, &id)
+    })
 }
 
 fn assemble(rows: Vec<Row>, states: &[Row], display_order: bool) -> Vec<crate::notice::Message> {

@@ -8,6 +8,7 @@ use waxwing_proto::{AccountKey, MessageId, limits, v1};
 
 use crate::codec;
 use crate::command::{Answer, CommandError, CommandId, ReceiptSettings};
+use crate::contacts::Contact;
 use crate::content::silent;
 use crate::engine::{Engine, Turn};
 use crate::sending::Parcel;
@@ -210,6 +211,19 @@ impl Engine {
 
     /// Puts what is owed to a contact in the outbox.
     pub(crate) fn ship_receipts(&mut self, turn: &mut Turn<'_>, account: AccountKey) {
+        // While one is on its way the rest is gathered: a contact whose server takes nothing, and who goes on
+        // writing, would otherwise fill the outbox.
+        let has_room = |contact: &Contact| !contact.owed.is_empty() && !contact.owed.is_full();
+        if self.outbox.holds_receipt(&account)
+            && let Some(contact) = self.contacts.get_mut(&account).filter(|it| has_room(it))
+        {
+            let delay_ms = jitter(turn.rng, DELAY_MS.1, DELAY_MS.1.saturating_mul(2));
+            contact.owed.leave_at_ms = turn.now.wall_ms.saturating_add(delay_ms);
+            self.timers
+                .set(Timer::Receipts(account), turn.after_ms(delay_ms));
+            self.save_contact(&account);
+            return;
+        }
         let receipts = self.take_receipts(&account, limits::RECEIPT_IDS_MAX);
         let mut receipts = receipts.into_iter();
         if let Some(first) = receipts.next() {

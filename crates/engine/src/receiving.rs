@@ -12,6 +12,7 @@ use crate::contacts::{Contact, Route};
 use crate::engine::{Engine, Turn};
 use crate::inbox::{InHand, receipts_in, within_bounds};
 use crate::keys;
+use crate::labels::short_label;
 use crate::manifests::decode_all;
 use crate::messages;
 use crate::notice::{AlarmKind, MessageState, Notice};
@@ -84,6 +85,7 @@ impl Engine {
         }
         let mut contact = Contact::new(*account, self.free_label(&short_label(account), account));
         contact.request_pending = true;
+        contact.address_claimed = true;
         contact.answered = true;
         contact.changed_at_ms = turn.now.wall_ms;
         self.contacts.insert(*account, contact);
@@ -121,15 +123,23 @@ impl Engine {
                     delivery_id,
                 });
             }
-            if let Ok(parsed) = address.address.parse::<waxwing_proto::Address>() {
+            // What it calls itself is taken once, and where nobody else said how it is called.
+            if contact.address.is_empty()
+                && let Ok(parsed) = address.address.parse::<waxwing_proto::Address>()
+            {
                 if contact.label == short_label(account) {
                     renamed = Some(parsed.name.as_str().to_owned());
                 }
                 changed.address = parsed.to_string();
+                changed.address_claimed = true;
             }
         }
         if let Some(name) = renamed {
-            changed.label = self.free_label(&name, account);
+            changed.label = if changed.request_pending {
+                self.request_label(&name, account)
+            } else {
+                self.free_label(&name, account)
+            };
         }
         let changed_route = self.contacts.get(account).is_some_and(|contact| {
             contact.route != changed.route
@@ -158,6 +168,7 @@ impl Engine {
         let Ok(id) = MessageId::try_from(content.message_id.as_ref()) else {
             return;
         };
+        let full = self.request_is_full(account);
         let Some(contact) = self.contacts.get_mut(account) else {
             return;
         };
@@ -167,6 +178,13 @@ impl Engine {
         let duplicate = rows
             .iter()
             .any(|row| row.key == keys::message_index(account, &id));
+        // BOX-44.
+        if contact.request_pending && !duplicate {
+            if full {
+                return;
+            }
+            contact.request_contents = contact.request_contents.saturating_add(1);
+        }
         if !duplicate {
             let refers_to = codec::message_ids(&content.seen, limits::SEEN_REFERENCES_MAX);
             contact.saw(id, &refers_to);
@@ -184,6 +202,20 @@ impl Engine {
         self.owe_delivered(turn, account, id);
     }
 
+    /// Whether a stranger has said as much as is kept before the user decides. An honest one never gets
+    /// there: each of its devices stops at `UNANSWERED_CONTENTS_MAX`.
+    fn request_is_full(&self, account: &AccountKey) -> bool {
+        let kept =
+            |contact: &Contact| usize::try_from(contact.request_contents).unwrap_or(usize::MAX);
+        let of_this = self.contacts.get(account).map_or(0, kept);
+        let of_all = self
+            .contacts
+            .values()
+            .map(kept)
+            .fold(0, usize::saturating_add);
+        of_this >= limits::REQUEST_CONTENTS_MAX || of_all >= limits::REQUESTS_CONTENTS_MAX
+    }
+
     fn receive_receipt(&mut self, account: &AccountKey, receipt: &v1::Receipt, rows: &[Row]) {
         let (state, shown) = match receipt.kind() {
             v1::receipt::Kind::Delivered => (State::Delivered, MessageState::Delivered),
@@ -193,7 +225,7 @@ impl Engine {
         let ids = codec::message_ids(&receipt.message_ids, limits::RECEIPT_IDS_MAX);
         let mut foreign = false;
         for id in ids {
-            let key = keys::message_index(account, &id);
+            let key = keys::sent_index(account, &id);
             let Some(index) = rows
                 .iter()
                 .find(|row| row.key == key)
@@ -202,9 +234,7 @@ impl Engine {
                 foreign = true;
                 continue;
             };
-            if index.state() == State::Received
-                || messages::rank(index.state()) >= messages::rank(state)
-            {
+            if messages::rank(index.state()) >= messages::rank(state) {
                 continue;
             }
             self.put_message_state(account, &id, index.cursor, state);
@@ -264,7 +294,7 @@ impl Engine {
             return;
         };
         self.note_sequence(turn, &account, (device, true), &content);
-        let key = keys::message_index(&account, &id);
+        let key = keys::sent_index(&account, &id);
         if rows.iter().any(|row| row.key == key) || !within_bounds(&content) {
             return;
         }
@@ -287,9 +317,4 @@ impl Engine {
             self.notify(Notice::Message(message));
         }
     }
-}
-
-/// A label for an account of which nothing but the key is known.
-pub(crate) fn short_label(account: &AccountKey) -> String {
-    account.to_hex().chars().take(12).collect()
 }

@@ -35,6 +35,11 @@ pub enum Table {
     Progress = 11,
     /// Handshakes that were seen, against replays.
     Handshakes = 12,
+    /// The KEM epoch under way of each session. Scope: session id; order: the row's name.
+    KemRows = 17,
+    /// Hashes of what was sent in each session's last two own chains. Scope: session id; order: step
+    /// and number.
+    SentHashes = 18,
 }
 
 impl Table {

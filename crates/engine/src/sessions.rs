@@ -2,6 +2,7 @@
 //! The sessions with every device of every account, one's own other devices included: finding the
 //! one that an envelope belongs to, sealing, opening, and the rows that each of these changes.
 
+pub(crate) mod epoch_rows;
 mod forgetting;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use waxwing_identity::PrekeyBundle;
 use waxwing_proto::{AccountKey, DeviceId};
 use waxwing_ratchet::{
     Accepted, Claim, Continuation, Envelope, Found, HandshakeId, LocalDevice, Opened, RatchetError,
-    ResponderKeys, Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable,
+    ResponderKeys, SentHashes, Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable,
 };
 use zeroize::Zeroizing;
 
@@ -52,6 +53,8 @@ impl PeerDevice {
 pub(crate) struct SeenHandshake {
     pub(crate) session: SessionId,
     pub(crate) signed_prekey: u32,
+    /// Who made it.
+    pub(crate) account: AccountKey,
 }
 
 /// All sessions.
@@ -62,6 +65,7 @@ pub(crate) struct Sessions {
     pub(crate) tags: TagTable,
     pub(crate) skipped: BTreeMap<(SessionId, SkippedId), SkippedRow>,
     pub(crate) handshakes: BTreeMap<HandshakeId, SeenHandshake>,
+    pub(crate) sent: BTreeMap<SessionId, SentHashes>,
 }
 
 /// An envelope that was opened. Nothing has changed yet.
@@ -132,6 +136,14 @@ impl Sessions {
             .collect()
     }
 
+    /// How many handshakes of an account are remembered.
+    pub(crate) fn handshakes_of(&self, account: &AccountKey) -> usize {
+        self.handshakes
+            .values()
+            .filter(|seen| seen.account == *account)
+            .count()
+    }
+
     /// Seals a content in the active session; the advanced session is staged.
     pub(crate) fn seal(
         &mut self,
@@ -156,6 +168,8 @@ impl Sessions {
             sealed.session.hot_row(),
         );
         *session = sealed.session;
+        Self::put_kem(journal, id, sealed.kem);
+        self.record_sent(journal, id, &sealed.sent);
         Ok(sealed.envelope)
     }
 
@@ -318,13 +332,16 @@ impl Sessions {
                 let Opened {
                     session,
                     skipped_added,
+                    kem,
                     ..
                 } = opened;
                 let peer = (initiator.account, initiator.device.id());
                 let id = self.place(journal, peer, session, now)?;
+                Self::put_kem(journal, id, kem);
                 let seen = SeenHandshake {
                     session: id,
                     signed_prekey,
+                    account: peer.0,
                 };
                 journal.put(keys::handshake(handshake.as_bytes()), seen.to_row());
                 self.handshakes.insert(handshake, seen);
@@ -358,6 +375,7 @@ impl Sessions {
             opened.session.hot_row(),
         );
         *session = opened.session;
+        Self::put_kem(journal, id, opened.kem);
         if opened.prefix_ended {
             journal.delete(keys::session_prefix(account, device, *slot));
             let _known_in_set = known.set.record_prefix_ended(id, now);
@@ -386,16 +404,24 @@ impl SeenHandshake {
     fn to_row(self) -> Zeroizing<Vec<u8>> {
         let mut row = Zeroizing::new(self.signed_prekey.to_be_bytes().to_vec());
         row.extend_from_slice(self.session.as_bytes());
+        row.extend_from_slice(self.account.as_bytes());
         row
     }
 
     /// Reads a row.
     pub(crate) fn from_row(row: &Row) -> Result<Self, EngineError> {
         let corrupt = EngineError::CorruptRow(Table::Handshakes);
-        let (signed, session) = row.value.split_first_chunk::<4>().ok_or(corrupt)?;
+        let (signed, rest) = row.value.split_first_chunk::<4>().ok_or(corrupt)?;
+        let (session, account) = rest.split_first_chunk::<32>().ok_or(corrupt)?;
         Ok(Self {
-            session: SessionId::new(session.try_into().map_err(|_| corrupt)?),
+            session: SessionId::new(*session),
             signed_prekey: u32::from_be_bytes(*signed),
+            // Rows of before name nobody, and count for nobody.
+            account: if account.is_empty() {
+                AccountKey::new([0; AccountKey::LENGTH])
+            } else {
+                AccountKey::try_from(account).map_err(|_| corrupt)?
+            },
         })
     }
 }

@@ -20,6 +20,10 @@ pub(crate) enum Timer {
     Account,
     /// Ask for the next step of a linking.
     Linking,
+    /// Ask for versions that would end an alarm about a contact.
+    Successors,
+    /// Ask again for a slot of a linking.
+    LinkingSlot,
     /// Ask again for the manifests of one's own account.
     OwnManifests,
     /// Give up a linking.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use waxwing_storage::StoreError;
 use waxwing_storage::server::Store;
-use waxwing_transport::{Clock, CloseCode, Entropy, Link, Listener, within};
+use waxwing_transport::{Clock, CloseCode, Elsewhere, Entropy, Link, Listener, within};
 
 use crate::admission::Rates;
 use crate::census::Census;
@@ -122,7 +122,12 @@ impl<S: Store> Relay<S> {
     /// [`Relay::serve`] then returns.
     pub fn drain(&self) {
         // TRN-23.
-        self.state.start_drain();
+        self.state.start_drain(None);
+    }
+
+    /// As [`Relay::drain`], and sends the clients to another address of the same server.
+    pub fn drain_to(&self, elsewhere: Elsewhere) {
+        self.state.start_drain(Some(elsewhere));
     }
 
     /// Completes when the store has failed.

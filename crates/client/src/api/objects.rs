@@ -92,6 +92,8 @@ object! {
         server_link: Option<String>,
         outbox: usize,
         alarms: usize,
+        /// What stands about the account's own devices.
+        own_alarm: Option<Code>,
         requests: usize,
         manifest_version: u32,
         one_time_prekeys: Option<u32>,
@@ -115,6 +117,8 @@ object! {
     Contact = "contact" {
         name: String,
         address: String,
+        /// Whether nobody but the contact itself says that the address is its own.
+        address_claimed: bool,
         account: String,
         verified: bool,
         request: bool,
@@ -122,6 +126,11 @@ object! {
         alarm: Option<Code>,
         devices: usize,
     }
+}
+
+object! {
+    /// Messages of one day that the server deleted.
+    Expired = "expired" { day: String, unix_day: u32, count: u32, }
 }
 
 object! {
@@ -233,6 +242,7 @@ impl core::convert::From<command::ContactSummary> for Contact {
         Self::new(
             contact.label,
             contact.address,
+            contact.address_claimed,
             contact.account.to_hex(),
             contact.verified,
             contact.request,
@@ -240,6 +250,12 @@ impl core::convert::From<command::ContactSummary> for Contact {
             contact.alarm.map(Code::from),
             contact.devices,
         )
+    }
+}
+
+impl core::convert::From<command::ExpiredMessages> for Expired {
+    fn from(expired: command::ExpiredMessages) -> Self {
+        Self::new(day(expired.day), expired.day, expired.count)
     }
 }
 

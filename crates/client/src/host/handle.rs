@@ -7,6 +7,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use waxwing_engine::{Answer, Command, CommandError, LinkFailure, Notice};
 use waxwing_transport::KeyExchange;
 
+use waxwing_transport::Signals;
+
 use super::error::HostError;
 
 /// Commands that wait for the engine at a time.
@@ -44,6 +46,7 @@ pub struct Handle {
     notices: broadcast::Sender<Notice>,
     shutdown: watch::Sender<bool>,
     link: watch::Receiver<LinkState>,
+    signals: Signals,
     fate: Arc<OnceLock<Option<HostError>>>,
 }
 
@@ -88,6 +91,7 @@ impl Handle {
                 notices,
                 shutdown,
                 link,
+                signals: Signals::new(),
                 fate,
             },
             desk,
@@ -125,6 +129,16 @@ impl Handle {
     #[must_use]
     pub fn link(&self) -> watch::Receiver<LinkState> {
         self.link.clone()
+    }
+
+    /// Says that the network of this device has changed, has come back, or that the application
+    /// came to the front: connections are tried and made anew at once, on both planes.
+    pub fn network_changed(&self) {
+        self.signals.network_changed();
+    }
+
+    pub(super) fn signals(&self) -> Signals {
+        self.signals.clone()
     }
 
     /// Asks the host to end: what is under way to the disk arrives there, acknowledgements that are

@@ -170,6 +170,9 @@ impl Service {
                 let device = device_id(&device)?;
                 self.done(Command::RemoveDevice { device }).await
             }
+            Call::ConfirmDevices { version } => {
+                self.done(Command::ConfirmDevices { version }).await
+            }
             call => self.answer_about_contacts(call).await,
         }
     }
@@ -233,6 +236,7 @@ impl Service {
             server_link.map(|link| link.to_string()),
             status.outbox,
             status.alarms,
+            status.own_alarm.map(Code::from),
             status.requests,
             status.manifest_version,
             status.one_time_prekeys,

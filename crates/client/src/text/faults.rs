@@ -65,7 +65,10 @@ pub(crate) fn explain(fault: &Fault, program: &[String]) -> Explanation {
         "" => "it".to_owned(),
         subject => display::line(subject),
     };
-    let (what, why) = parts(fault, &shown);
+    let (what, why) = match fault.own.then(|| local::own_devices(fault.code)).flatten() {
+        Some(own) => own,
+        None => parts(fault, &shown),
+    };
     let hints = hints::of(fault)
         .into_iter()
         .map(|(label, words)| Hint {
@@ -239,6 +242,22 @@ fn parts(fault: &Fault, it: &str) -> (String, String) {
             format!("what you compared is not the key that this device has for {it}"),
             "Do not send anything private before you know why.",
         ),
+        Code::EvidenceIncomplete => (
+            format!("the key of {it} is the one you know, but that does not settle the alarm"),
+            "It is about the devices of your contact: whoever stole one has the same key in front. Compare the whole code with --qr, or wait until your contact has used the recovery words.",
+        ),
+        Code::DevicesChanged => (
+            own("the devices of your account are others than those that you looked at"),
+            "Nothing was confirmed. Look again.",
+        ),
+        Code::DeviceChangesUsedUp => (
+            own("devices have changed the list of your devices as often as devices may"),
+            "What is left is kept for your recovery words, so that a thief of a device cannot lock you out. Recovering removes every device and makes room.",
+        ),
+        Code::OutboxFull => (
+            own("not sent: the outbox is full"),
+            "4096 messages wait there, and none was lost. They leave when the servers of their recipients take them.",
+        ),
         Code::EvidenceMalformed => (
             own("what you gave to compare cannot be read"),
             "It has to be copied whole from what your contact's verify command shows.",
@@ -362,6 +381,39 @@ mod tests {
                             "{hint:?}"
                         );
                     }
+                }
+            }
+        }
+    }
+
+    /// What is said about the own account names the own devices, and what is printed can be typed.
+    #[test]
+    fn alarms_about_the_own_devices_have_hints_of_their_own() {
+        for code in [
+            Code::KeyChanged,
+            Code::Equivocation,
+            Code::Rollback,
+            Code::SuspiciousRemoval,
+            Code::ClonedDevice,
+            Code::AccountRecovered,
+        ] {
+            let seen = alarm(&Fault::new(code).own(), &program());
+            assert_eq!(seen.hints.len(), 1, "{code:?}");
+            assert!(
+                seen.hints[0]
+                    .command
+                    .ends_with(&["devices".into(), "list".into()])
+            );
+            assert!(seen.what.contains("your"), "{}", seen.what);
+            let listed = explain(&Fault::new(code).own().about("3"), &program());
+            assert_eq!(listed.hints.len(), 3);
+            for hint in listed.hints {
+                if let Err(error) = Cli::try_parse_from(&hint.command) {
+                    assert_eq!(
+                        error.kind(),
+                        clap::error::ErrorKind::DisplayHelp,
+                        "{hint:?}"
+                    );
                 }
             }
         }

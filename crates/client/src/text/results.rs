@@ -135,6 +135,9 @@ fn marks(contact: &Contact) -> String {
         }
         .to_owned(),
     ];
+    if contact.address_claimed && !contact.address.is_empty() {
+        marks.push("address as it calls itself".to_owned());
+    }
     if contact.request {
         marks.push("request".to_owned());
     }

@@ -94,6 +94,27 @@ impl Server {
         }
     }
 
+    /// What the server has stored by now.
+    pub(crate) fn backup(&mut self) -> TempDir {
+        self.kill();
+        let backup = folder();
+        copy_folder(
+            &self.folder.path().join("data"),
+            &backup.path().join("data"),
+        );
+        self.start_at(&format!("127.0.0.1:{}", self.port));
+        backup
+    }
+
+    /// The server goes back to what it had stored then.
+    pub(crate) fn restore(&mut self, backup: &TempDir) {
+        self.kill();
+        let place = self.folder.path().join("data");
+        std::fs::remove_dir_all(&place).unwrap();
+        copy_folder(&backup.path().join("data"), &place);
+        self.start_at(&format!("127.0.0.1:{}", self.port));
+    }
+
     /// Runs another `waxwingd` command on this server's data.
     fn tool_output(&self, arguments: &[&str]) -> Output {
         Command::new(waxwingd())
@@ -148,6 +169,20 @@ impl Server {
         let invite: Value = serde_json::from_slice(&output.stdout).expect("an invite");
         invite["invite"].as_str().unwrap().to_owned()
     }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let kind = entry.file_type().unwrap();
+        let target = to.join(entry.file_name());
+        if kind.is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+    std::fs::set_permissions(to, std::fs::metadata(from).unwrap().permissions()).unwrap();
 }
 
 impl Drop for Server {

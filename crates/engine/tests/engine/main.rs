@@ -10,6 +10,7 @@
     reason = "a test that goes wrong has to stop"
 )]
 
+mod alarms;
 mod compat;
 mod conversation;
 mod crashes;
@@ -18,7 +19,10 @@ mod edges;
 mod gaps;
 #[path = "../../../../vectors/compat/golden.rs"]
 mod golden;
+mod hostile;
 mod interruptions;
+mod interruptions;
+mod names;
 mod receipts;
 mod storm;
 mod trust;

@@ -7,6 +7,15 @@ use waxwing_proto::v1::progress_row::Step;
 use crate::parts::{head, id, key, opaque, server};
 use crate::{Sample, sample, samples};
 
+fn held_expiry() -> v1::HeldExpiry {
+    v1::HeldExpiry {
+        day: 20_001,
+        count: 3,
+        acknowledged: true,
+        shown: true,
+    }
+}
+
 fn gap() -> v1::Gap {
     v1::Gap {
         device_id: id(4),
@@ -40,6 +49,20 @@ pub(crate) fn rows() -> Vec<Sample> {
             receipts_off: true,
             alarm: 2,
             ..Default::default()
+        },
+        "-alarms" => AccountRow {
+            phase: v1::account_row::Phase::Active.into(),
+            account_key: key(1),
+            alarms: 0b1_0100,
+            expired: vec![held_expiry()],
+            revoking_delivery_ids: vec![id(5), id(6)],
+            ..Default::default()
+        },
+        HeldExpiry {
+            day: 20_001,
+            count: 3,
+            acknowledged: true,
+            shown: true,
         },
         "-receipts" => AccountRow {
             read_receipts_off: true,
@@ -76,6 +99,15 @@ pub(crate) fn rows() -> Vec<Sample> {
             receipts_withheld: vec![id(10), id(11)],
             by_name: true,
             verified_device_ids: vec![id(12), id(13)],
+            ..Default::default()
+        },
+        "-alarms" => ContactRow {
+            label: "alice-0a1b2c".to_owned(),
+            address: "alice@chat.example.org".to_owned(),
+            request: v1::contact_state::Request::Pending.into(),
+            alarms: 0b110,
+            address_claimed: true,
+            request_contents: 31,
             ..Default::default()
         },
         "-receipts-and-gaps" => ContactRow {

@@ -31,7 +31,12 @@ pub(crate) fn account() -> Vec<Sample> {
         ExpiredCount { day: 20_000, count: 3 },
         ReplaceManifestRequest { manifest: opaque(5) },
         ReplaceManifestResponse {},
-        AdvanceGenerationRequest { generation: 9, signature: signature(6) },
+        AdvanceGenerationRequest { generation: 9, signature: signature(6), expired: vec![] },
+        "-expired" => AdvanceGenerationRequest {
+            generation: 9,
+            signature: signature(6),
+            expired: vec![v1::ExpiredCount { day: 20_001, count: 3 }],
+        },
         AdvanceGenerationResponse {},
         ResolveNameRequest { name: "bob".to_owned() },
         ResolveNameResponse { account_key: key(1), public_delivery_id: id(2), proof: opaque(3) },
@@ -156,6 +161,11 @@ pub(crate) fn content() -> Vec<Sample> {
         head: head(4),
         changed_at_ms: 1_728_000_000_456,
         manifest: opaque(5),
+        address_claimed: false,
+    };
+    let claimed = v1::ContactState {
+        address_claimed: true,
+        ..contact.clone()
     };
     let state = v1::AccountState {
         address: "alice@chat.example.org".to_owned(),
@@ -217,6 +227,7 @@ pub(crate) fn content() -> Vec<Sample> {
         sample("SentCopy", "", copy),
         sample("AccountState", "", state),
         sample("ContactState", "", contact),
+        sample("ContactState", "-claimed", claimed),
         sample("Control", "", v1::Control {}),
     ]
 }

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use waxwing_transport::KeyExchange;
 use waxwing_transport::quic;
 
+use waxwing_transport::quic;
+
 use super::Scene;
 use crate::admin::{self, Order, Reply};
 use crate::config::Configuration;
@@ -17,8 +19,6 @@ use crate::{logging, platform};
 
 /// Less free space than this is a problem.
 const FREE_DISK_BYTES_MIN: u64 = 100 * 1024 * 1024;
-/// Smaller UDP buffers than this lose packets under load.
-const UDP_BUFFER_BYTES_MIN: u64 = 2 * 1024 * 1024;
 /// This program was written after this day: a clock before it is wrong.
 const DAY_MIN: u32 = 20_750;
 
@@ -136,12 +136,18 @@ fn clock() -> Check {
 }
 
 fn udp_buffers() -> Check {
-    let result = match platform::udp_buffer_bytes_max() {
-        Some((receive, send)) if receive.min(send) < UDP_BUFFER_BYTES_MIN => Err(
-            words::udp_buffers_small(receive.min(send), UDP_BUFFER_BYTES_MIN),
-        ),
-        Some((receive, send)) => Ok(text::byte_count(receive.min(send))),
-        None => Ok(words::UNKNOWN.to_owned()),
+    let count = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+    let result = match quic::granted_buffers() {
+        Ok(granted) => {
+            let (receive, send) = (count(granted.receive_bytes), count(granted.send_bytes));
+            if granted.is_limited() {
+                let wanted = count(quic::SOCKET_BUFFER_BYTES);
+                Err(words::udp_buffers_small(receive.min(send), wanted))
+            } else {
+                Ok(words::udp_buffers(receive, send))
+            }
+        }
+        Err(error) => Err(text::bug(&error.to_string())),
     };
     Check::new("UDP buffers", result).doubtful_instead()
 }

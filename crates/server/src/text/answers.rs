@@ -4,6 +4,7 @@
 use core::fmt::Write as _;
 
 use serde_json::Value;
+use waxwing_storage::embedded::logged::Verification;
 
 use super::{byte_count, date_and_time, folding, grouped};
 use crate::admin::{ListedInvite, NewInvite};
@@ -212,6 +213,39 @@ pub(super) fn shown(field: &Field) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+pub(crate) fn verification(verified: &Verification) -> String {
+    let log = &verified.log;
+    let mut text = format!(
+        "delivery log: {} whole records in {} segments ({}), {} checkpoints\n\
+         tables: {} whole rows\n",
+        grouped(log.records),
+        grouped(log.segments),
+        byte_count(log.bytes),
+        grouped(log.checkpoints),
+        grouped(verified.rows),
+    );
+    for place in &log.damage {
+        let _ = writeln!(
+            text,
+            "damaged: segment {:08x}, {} bytes at {}",
+            place.segment, place.length, place.offset
+        );
+    }
+    for (count, what) in [
+        (log.damaged_checkpoints, "checkpoints"),
+        (log.unreadable, "envelopes that wait"),
+        (verified.damaged_rows, "rows of tables"),
+    ] {
+        if count > 0 {
+            let _ = writeln!(text, "damaged: {} {what}", grouped(count));
+        }
+    }
+    if verified.is_whole() {
+        text.push_str("nothing is damaged\n");
+    }
+    text
 }
 
 pub(crate) fn search(search: &Search) -> String {

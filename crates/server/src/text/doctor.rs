@@ -7,7 +7,6 @@ use std::path::Path;
 use super::{byte_count, grouped, quoted};
 use crate::failure::Failure;
 
-pub(crate) const UNKNOWN: &str = "the operating system does not say";
 pub(crate) const OTHER_VERSION: &str = "another version of waxwingd is running";
 pub(crate) const STORE_OPENS: &str = "opens";
 pub(crate) const DOES_NOT_RUN: &str = "does not run at the moment";
@@ -49,6 +48,14 @@ pub(crate) fn clock_wrong(date: &str) -> Failure {
     Failure::finding("clock_wrong", format!("the clock says {date}"))
         .why("Invites and the retention limit depend on the day.")
         .next("set it", "timedatectl set-ntp true")
+}
+
+pub(crate) fn udp_buffers(receive: u64, send: u64) -> String {
+    format!(
+        "the kernel grants {} to receive and {} to send",
+        byte_count(receive),
+        byte_count(send)
+    )
 }
 
 pub(crate) fn udp_buffers_small(bytes: u64, wanted: u64) -> Failure {

@@ -14,6 +14,24 @@ pub(super) fn of(fault: &Fault) -> Vec<(&'static str, Vec<String>)> {
     let plain = |label: &'static str, command: &[&str]| Some((label, words(command, None)));
     let how = |command: &[&str]| plain("see how", command);
     let hints = match fault.code {
+        Code::KeyChanged
+        | Code::Equivocation
+        | Code::Rollback
+        | Code::SuspiciousRemoval
+        | Code::ClonedDevice
+        | Code::AccountRecovered
+            if fault.own =>
+        {
+            // The subject is the version of the list that the user is looking at.
+            match subject {
+                Some(_) => vec![
+                    about("they are all yours", &["devices", "confirm"]),
+                    plain("one is not", &["devices", "remove", "--help"]),
+                    plain("one was stolen", &["recover", "--help"]),
+                ],
+                None => vec![plain("look at your devices", &["devices", "list"])],
+            }
+        }
         Code::ContactUnknown | Code::ContactAmbiguous | Code::LabelInvalid => {
             vec![plain("see who there is", &["contacts", "list"])]
         }
@@ -31,6 +49,7 @@ pub(super) fn of(fault: &Fault) -> Vec<(&'static str, Vec<String>)> {
         | Code::ClonedDevice
         | Code::AccountRecovered
         | Code::EvidenceMismatch
+        | Code::EvidenceIncomplete
         | Code::EvidenceMalformed => vec![about("compare keys", &["verify"])],
         Code::TextEmpty | Code::TextNotUtf8 | Code::TextTooLong => {
             vec![plain("how to send", &["send", "--help"])]
@@ -75,9 +94,14 @@ pub(super) fn of(fault: &Fault) -> Vec<(&'static str, Vec<String>)> {
             plain("make an account", &["register", "--help"]),
             plain("take one over", &["recover", "--help"]),
         ],
-        Code::DeviceUnknown | Code::DeviceAmbiguous | Code::TooManyDevices => {
+        Code::DeviceUnknown
+        | Code::DeviceAmbiguous
+        | Code::TooManyDevices
+        | Code::DevicesChanged => {
             vec![plain("see which there are", &["devices", "list"])]
         }
+        Code::DeviceChangesUsedUp => vec![plain("how to recover", &["recover", "--help"])],
+        Code::OutboxFull => vec![plain("see how it is", &["status"])],
         Code::PassphraseMissing | Code::Locked => vec![plain("unlock it", &["unlock"])],
         Code::PassphraseWrong => vec![plain("try again", &["unlock"])],
         Code::HostVersion | Code::ProfileBusy => vec![plain("end it", &["lock"])],

@@ -87,3 +87,20 @@ pub(super) fn parts(code: Code, it: &str) -> (String, String) {
     };
     (what, why.to_owned())
 }
+
+const OWN_WHY: &str = "\
+Look at your devices. If one is not yours, remove it; if a thief may have one, recover with your words.";
+
+/// Alarms about the account itself. `None` for what is told as it is of contacts.
+pub(super) fn own_devices(code: Code) -> Option<(String, String)> {
+    let what = match code {
+        Code::KeyChanged => "your server shows your account with another key",
+        Code::Equivocation => "two different device lists of your account have been seen",
+        Code::Rollback => "your server showed an old device list of your account",
+        Code::SuspiciousRemoval => "a device of your account removed one that is older than itself",
+        Code::ClonedDevice => "a device of your account seems to exist twice",
+        Code::AccountRecovered => "your account was recovered from its words: its devices are new",
+        _ => return None,
+    };
+    Some((what.to_owned(), OWN_WHY.to_owned()))
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Recognises a server by the hash of its raw public key (RFC 7250).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, PeerIncompatible, PeerMisbehaved,
+    SignatureScheme,
+};
+use waxwing_proto::KeyPin;
+
+use super::identity::pin_of;
+
+/// Accepts the keys that the pins name, for one attempt to connect.
+#[derive(Debug)]
+pub(crate) struct PinnedKeys {
+    pins: Vec<KeyPin>,
+    algorithms: WebPkiSupportedAlgorithms,
+    saw_other_key: AtomicBool,
+}
+
+impl PinnedKeys {
+    pub(crate) const fn new(pins: Vec<KeyPin>, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self {
+            pins,
+            algorithms,
+            saw_other_key: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether a server showed a key that none of the pins names. TLS itself has no word for it.
+    pub(crate) fn saw_other_key(&self) -> bool {
+        self.saw_other_key.load(Ordering::Relaxed)
+    }
+}
+
+impl ServerCertVerifier for PinnedKeys {
+    /// `end_entity` is a SubjectPublicKeyInfo, as raw public keys are required below. The name and
+    /// the time say nothing about a pinned key.
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        // TRN-3.
+        // RFC 7250, section 3: a raw public key stands alone.
+        if !intermediates.is_empty() {
+            return Err(Error::InvalidCertificate(CertificateError::BadEncoding));
+        }
+        if self.pins.contains(&pin_of(end_entity)) {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            self.saw_other_key.store(true, Ordering::Relaxed);
+            Err(Error::InvalidCertificate(
+                CertificateError::ApplicationVerificationFailure,
+            ))
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::PeerIncompatible(
+            PeerIncompatible::Tls12NotOfferedOrEnabled,
+        ))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        if dss.scheme != SignatureScheme::ED25519 {
+            return Err(Error::PeerMisbehaved(
+                PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme,
+            ));
+        }
+        let spki = SubjectPublicKeyInfoDer::from(cert.as_ref());
+        verify_tls13_signature_with_raw_key(message, &spki, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
