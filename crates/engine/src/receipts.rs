@@ -237,6 +237,8 @@ impl Engine {
             self.ship(turn, account, &parcel);
             self.pump(turn, account);
         }
+        // An acceptance may release more than one receipt holds.
+        self.receipts_owed(turn, &account);
     }
 
     /// Takes receipts of up to `most` ids each that may leave now; saves the contact.
