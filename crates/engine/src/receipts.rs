@@ -244,6 +244,8 @@ impl Engine {
         } else if is_active && was_heard {
             self.ship_control(turn, account);
         }
+        // An acceptance may release more than one receipt holds.
+        self.receipts_owed(turn, &account);
     }
 
     /// Takes receipts of up to `most` ids each that may leave now; saves the contact.
