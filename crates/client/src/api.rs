@@ -39,6 +39,19 @@ pub(crate) enum Call {
     /// Answer: [`objects::Registered`].
     #[serde(rename = "account.recover")]
     Recover { server: String, words: Words },
+    /// Deletes the account on its server, for ever. Answer: nothing.
+    #[serde(rename = "account.close")]
+    CloseAccount { words: Words },
+    /// What is absent stays as it is. Answer: [`objects::Receipts`].
+    #[serde(rename = "receipts")]
+    Receipts {
+        #[serde(default)]
+        delivered: Option<bool>,
+        #[serde(default)]
+        read: Option<bool>,
+        #[serde(default)]
+        on_their_own: Option<bool>,
+    },
     /// Answer: a list of [`objects::Device`].
     #[serde(rename = "devices.list")]
     Devices {},
@@ -124,6 +137,8 @@ pub(crate) const METHODS: &[&str] = &[
     "status",
     "account.register",
     "account.recover",
+    "account.close",
+    "receipts",
     "devices.list",
     "devices.link",
     "devices.confirm",

@@ -109,6 +109,10 @@ pub(crate) enum Command {
     Devices(Devices),
     /// Take an account over with its recovery words; removes all its old devices
     Recover(Recover),
+    /// Delete the account on its server, for ever; needs the recovery words
+    CloseAccount(CloseAccount),
+    /// Show or change which receipts this device sends
+    Receipts(Receipts),
     /// Show how the profile is
     Status,
     /// Look for what could be wrong and say what to do about it
@@ -287,6 +291,31 @@ pub(crate) struct Recover {
     pub(crate) protection: Protection,
 }
 
+/// `close-account`
+#[derive(Debug, Args)]
+pub(crate) struct CloseAccount {
+    /// Read the recovery words from this file; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) words_file: Option<PathBuf>,
+    /// Do not ask for the account's address to confirm
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// `receipts`
+#[derive(Debug, Args)]
+pub(crate) struct Receipts {
+    /// Whether contacts are told that a message has arrived
+    #[arg(long, value_name = "on|off", value_parser = switch, action = clap::ArgAction::Set)]
+    pub(crate) delivered: Option<bool>,
+    /// Whether contacts are told that `receive` has shown a message
+    #[arg(long, value_name = "on|off", value_parser = switch, action = clap::ArgAction::Set)]
+    pub(crate) read: Option<bool>,
+    /// Whether receipts leave on their own; off, they wait for the next text to the contact
+    #[arg(long, value_name = "on|off", value_parser = switch, action = clap::ArgAction::Set)]
+    pub(crate) alone: Option<bool>,
+}
+
 /// `unlock`
 #[derive(Debug, Args)]
 pub(crate) struct Unlock {
@@ -301,6 +330,15 @@ pub(crate) struct HostArgs {
     /// End after this time
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(crate) lifetime: Option<Duration>,
+}
+
+/// Reads `on` or `off`.
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("it is on or off".to_owned()),
+    }
 }
 
 /// Reads `500ms`, `20s`, `5m`, `8h`, `2d`; a bare number means seconds.

@@ -64,6 +64,7 @@ macro_rules! codes {
 codes! {
     Usage = "usage" => Usage,
     NotRegistered = "not_registered" => User,
+    AccountClosed = "account_closed" => User,
     AlreadyRegistered = "already_registered" => User,
     ContactUnknown = "contact_unknown" => NotFound,
     ContactAmbiguous = "contact_ambiguous" => User,
@@ -86,6 +87,7 @@ codes! {
     AccountExists = "account_exists" => User,
     AccountUnknown = "account_unknown" => NotFound,
     WordsInvalid = "words_invalid" => User,
+    WordsOfAnother = "words_of_another" => User,
     WordsNotConfirmed = "words_not_confirmed" => User,
     WordsFile = "words_file" => User,
     ServerLinkInvalid = "server_link_invalid" => User,
@@ -97,6 +99,7 @@ codes! {
     DeviceAmbiguous = "device_ambiguous" => User,
     TooManyDevices = "too_many_devices" => User,
     DeviceRemoved = "device_removed" => Untrusted,
+    DeviceShutOut = "device_shut_out" => User,
     EvidenceMismatch = "evidence_mismatch" => Untrusted,
     EvidenceMalformed = "evidence_malformed" => User,
     EvidenceIncomplete = "evidence_incomplete" => Untrusted,
@@ -127,6 +130,7 @@ codes! {
     ProfileBusy = "profile_busy" => Store,
     ProtectionDiffers = "protection_differs" => User,
     PassphraseMissing = "passphrase_missing" => Store,
+    PassphraseNeeded = "passphrase_needed" => Store,
     PassphraseWrong = "passphrase_wrong" => Store,
     PassphraseSource = "passphrase_source" => User,
     StoreCorrupt = "store_corrupt" => Store,
@@ -285,6 +289,7 @@ impl From<CommandError> for Fault {
     fn from(error: CommandError) -> Self {
         let code = match error {
             CommandError::NotRegistered => Code::NotRegistered,
+            CommandError::AccountClosed => Code::AccountClosed,
             CommandError::AlreadyRegistered => Code::AlreadyRegistered,
             CommandError::ContactUnknown => Code::ContactUnknown,
             CommandError::ContactAmbiguous => Code::ContactAmbiguous,

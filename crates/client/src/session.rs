@@ -5,6 +5,7 @@
 //! start at once may both ask for the passphrase, but one of them hosts and the other attaches.
 
 mod hosting;
+mod network;
 
 use std::time::Duration;
 

@@ -36,6 +36,9 @@ pub(crate) struct Account {
     pub(crate) expired: Vec<HeldExpiry>,
     /// Ids that nobody is to write to any more, until the server knows.
     pub(crate) revoking: Vec<DeliveryId>,
+    pub(crate) read_receipts_off: bool,
+    /// Receipts leave on texts only.
+    pub(crate) receipts_ride_only: bool,
 }
 
 /// The newest signed pair of this device.
@@ -75,6 +78,8 @@ impl Account {
             alarms: Alarms::NONE,
             expired: Vec::new(),
             revoking: Vec::new(),
+            read_receipts_off: false,
+            receipts_ride_only: false,
         }
     }
 
@@ -136,6 +141,8 @@ impl Account {
                 .map(HeldExpiry::to_row)
                 .collect(),
             revoking_delivery_ids: self.revoking.iter().map(|id| id.to_wire()).collect(),
+            read_receipts_off: self.read_receipts_off,
+            receipts_ride_only: self.receipts_ride_only,
         })
     }
 
@@ -179,6 +186,8 @@ impl Account {
                 .iter()
                 .map(|id| codec::fixed(id, table))
                 .collect::<Result<_, _>>()?,
+            read_receipts_off: stored.read_receipts_off,
+            receipts_ride_only: stored.receipts_ride_only,
         })
     }
 }

@@ -67,6 +67,9 @@ impl Engine {
                     retry_after_ms,
                 }),
             ) => self.lane_refused(turn, &account, call, code, retry_after_ms),
+            (_, Err(RequestFailure::Link(_) | RequestFailure::Timeout)) => {
+                self.lane_unreached(turn, &account);
+            }
             (_, Err(_) | Ok(_)) => self.lane_wait(turn, &account, 0),
         }
     }

@@ -159,10 +159,14 @@ pub enum Command {
     },
     /// Answer: [`Answer::Status`].
     Status,
-    /// Whether this device sends delivered receipts; on at first. Answer: [`Answer::Done`].
+    /// Which receipts this device sends; `None` leaves a setting as it is. Answer: [`Answer::Receipts`].
     SetReceipts {
-        /// The new state.
-        on: bool,
+        /// Whether it tells that a message arrived; on at first.
+        delivered: Option<bool>,
+        /// Whether it tells that a message was shown; on at first.
+        read: Option<bool>,
+        /// Whether receipts leave on their own; off, they wait for a text to ride on. On at first.
+        on_their_own: Option<bool>,
     },
     /// Delete the account on its server: with the account key, so that whoever holds an unlocked device
     /// cannot. Answer: [`Answer::Done`], or [`CommandError::EvidenceMismatch`] for other words.
@@ -231,6 +235,19 @@ pub enum Answer {
     Expired(Vec<ExpiredMessages>),
     /// How the profile is.
     Status(Status),
+    /// Which receipts this device sends.
+    Receipts(ReceiptSettings),
+}
+
+/// Which receipts this device sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceiptSettings {
+    /// That a message arrived.
+    pub delivered: bool,
+    /// That a message was shown.
+    pub read: bool,
+    /// Whether receipts leave on their own, beside riding on texts.
+    pub on_their_own: bool,
 }
 
 /// Messages of one day that waited too long on the server and were deleted there.
@@ -306,6 +323,9 @@ pub struct Status {
     pub device: Option<DeviceId>,
     /// Whether the account's connection is authenticated and subscribed.
     pub online: bool,
+    /// Whether the server said last that it does not know this device or its account. Its word alone: the
+    /// account's chain proves a removal.
+    pub shut_out: bool,
     /// The account's server, as `host:port`.
     pub server: String,
     /// Contents in the outbox.
@@ -329,6 +349,9 @@ pub enum CommandError {
     /// The profile has no account yet.
     #[error("the profile has no account")]
     NotRegistered,
+    /// The account of the profile was closed by its owner.
+    #[error("the account was closed")]
+    AccountClosed,
     /// The profile has an account already.
     #[error("the profile has an account already")]
     AlreadyRegistered,

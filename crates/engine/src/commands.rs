@@ -41,6 +41,7 @@ impl Engine {
             Some(Phase::Restored | Phase::Removed | Phase::Closed) if only_reads(command) => None,
             Some(Phase::Restored) => Some(CommandError::TrustBlocked(AlarmKind::RestoredStore)),
             Some(Phase::Removed) => Some(CommandError::Removed),
+            Some(Phase::Closed) => Some(CommandError::AccountClosed),
             _ => Some(CommandError::NotRegistered),
         }
     }
@@ -89,13 +90,11 @@ impl Engine {
                 self.answer(id, verification.map(Answer::Verification));
             }
             Command::Verify { contact, evidence } => self.verify(turn, id, &contact, &evidence),
-            Command::SetReceipts { on } => {
-                if let Some(account) = &mut self.account {
-                    account.receipts_off = !on;
-                }
-                self.save_account();
-                self.answer(id, Ok(Answer::Done));
-            }
+            Command::SetReceipts {
+                delivered,
+                read,
+                on_their_own,
+            } => self.set_receipts(turn, id, (delivered, read, on_their_own)),
             Command::ListExpired => {
                 let expired = self.expired_messages();
                 self.answer(id, Ok(Answer::Expired(expired)));
@@ -144,6 +143,7 @@ impl Engine {
             account: account.and_then(|account| account.key),
             device: account.map(|account| account.device),
             online: self.connection.subscribed,
+            shut_out: self.connection.shut_out.is_some(),
             server: account
                 .map(|account| format!("{}:{}", account.server.host, account.server.port))
                 .unwrap_or_default(),

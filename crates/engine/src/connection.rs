@@ -42,6 +42,8 @@ pub(crate) struct Connection {
     pub(crate) waiting: Option<CommandId>,
     /// What the server refused before it was tried whether the account exists already.
     pub(crate) refused: Option<(v1::ErrorCode, u32)>,
+    /// Why the server does not let this device in, since it said so last.
+    pub(crate) shut_out: Option<v1::ErrorCode>,
     /// What the server said about one-time pairs last.
     pub(crate) one_time_prekeys: Option<u32>,
     /// Whether a clock skew was shown on this connection.
@@ -85,6 +87,7 @@ impl Engine {
         self.connection.subscribed = false;
         self.show_clock_skew(turn, server_time_ms);
         self.account_step(turn);
+        self.wake_unreached_lanes(turn);
     }
 
     fn show_clock_skew(&mut self, turn: &Turn<'_>, server_time_ms: u64) {
@@ -229,6 +232,9 @@ impl Engine {
             self.recovery_failed();
             return;
         }
+        if code_is_final(code) {
+            self.connection.shut_out = Some(code);
+        }
         if code == v1::ErrorCode::DeviceNotListed {
             // The server's word alone proves nothing: the chain has to show the revocation.
             self.fetch_own_manifests(turn);
@@ -240,6 +246,7 @@ impl Engine {
         self.connection.authenticated = true;
         self.connection.attempt = 0;
         self.connection.refused = None;
+        self.connection.shut_out = None;
         self.hold_expired(&reply.expired);
         let Some(account) = &mut self.account else {
             return;

@@ -4,7 +4,7 @@
 use waxwing_identity::ContactLink;
 use waxwing_proto::v1::request::Call;
 use waxwing_proto::v1::response::Result as Reply;
-use waxwing_proto::{AccountKey, AccountName, Address, DeliveryId, v1};
+use waxwing_proto::{AccountKey, AccountName, Address, DeliveryId, ServerAddress, v1};
 
 use crate::command::{Answer, CommandError, CommandId, ContactSummary};
 use crate::contacts::{Contact, Route};
@@ -107,7 +107,7 @@ impl Engine {
             server,
             delivery_id,
         };
-        self.alarm_other_key(&address, &account);
+        self.alarm_other_key(&address, &route.server, &account);
         let introduction = Introduction {
             account,
             address,
@@ -119,13 +119,17 @@ impl Engine {
 
     /// The server gave another key than a contact of this address has: either the name changed
     /// hands, or somebody is in between.
-    fn alarm_other_key(&mut self, address: &Address, account: &AccountKey) {
+    fn alarm_other_key(&mut self, address: &Address, server: &ServerAddress, account: &AccountKey) {
         let address = address.to_string();
+        // An address names no port: two servers of one host have people of one name.
+        let is_there =
+            |route: &Route| (&route.server.host, route.server.port) == (&server.host, server.port);
         let others: Vec<AccountKey> = self
             .contacts
             .values()
             .filter(|contact| contact.address == address && contact.account != *account)
             .filter(|contact| !contact.request_pending)
+            .filter(|contact| contact.route.as_ref().is_none_or(is_there))
             .map(|contact| contact.account)
             .collect();
         for other in others {
@@ -247,8 +251,7 @@ impl Engine {
     /// Receipts that waited for an acceptance are due now.
     fn release_receipts(&mut self, turn: &mut Turn<'_>, account: &AccountKey) {
         if let Some(contact) = self.contacts.get_mut(account) {
-            let withheld = core::mem::take(&mut contact.receipts_withheld);
-            contact.receipts_due.extend(withheld);
+            contact.owed.release();
             self.save_contact(account);
         }
         self.receipts_owed(turn, account);

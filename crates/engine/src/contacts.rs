@@ -10,6 +10,8 @@ use crate::alarms::Alarms;
 use crate::codec;
 use crate::command::ContactSummary;
 use crate::error::EngineError;
+use crate::gaps::Sequences;
+use crate::receipts::Owed;
 use crate::row::{Row, Table};
 
 /// How an account is written to.
@@ -73,9 +75,9 @@ pub(crate) struct Contact {
     /// The newest contents: those that no other known content refers to.
     pub(crate) seen: Vec<MessageId>,
     pub(crate) heads_told: Option<HeadsTold>,
-    pub(crate) receipts_due: Vec<MessageId>,
-    /// Due once the user has accepted.
-    pub(crate) receipts_withheld: Vec<MessageId>,
+    pub(crate) owed: Owed,
+    /// What came of each sending device, and what did not.
+    pub(crate) sequences: Sequences,
     /// Shipments that left before anything arrived.
     pub(crate) unanswered: u32,
     pub(crate) answered: bool,
@@ -105,8 +107,8 @@ impl Contact {
             sequence: 0,
             seen: Vec::new(),
             heads_told: None,
-            receipts_due: Vec::new(),
-            receipts_withheld: Vec::new(),
+            owed: Owed::default(),
+            sequences: Sequences::default(),
             unanswered: 0,
             answered: false,
             by_name: false,
@@ -127,18 +129,6 @@ impl Contact {
         self.seen.push(id);
         let excess = self.seen.len().saturating_sub(limits::SEEN_REFERENCES_MAX);
         self.seen.drain(..excess);
-    }
-
-    /// Notes that a message arrived for which a receipt is due, now or after an acceptance.
-    pub(crate) fn owe_receipt(&mut self, id: MessageId) {
-        let list = if self.is_accepted() {
-            &mut self.receipts_due
-        } else {
-            &mut self.receipts_withheld
-        };
-        if list.len() < limits::RECEIPT_IDS_MAX {
-            list.push(id);
-        }
     }
 
     /// The contact as lists show it.
@@ -196,16 +186,21 @@ impl Contact {
             own_head_told: self.heads_told.as_ref().map(|told| head(&told.own)),
             peer_head_told: self.heads_told.as_ref().map(|told| head(&told.peer)),
             heads_told_day: self.heads_told.map_or(0, |told| told.day),
-            receipts_due: codec::message_ids_to_wire(&self.receipts_due),
+            receipts_due: codec::message_ids_to_wire(&self.owed.delivered),
             unanswered_envelopes: self.unanswered,
             answered: self.answered,
-            receipts_withheld: codec::message_ids_to_wire(&self.receipts_withheld),
+            receipts_withheld: codec::message_ids_to_wire(&self.owed.delivered_withheld),
             by_name: self.by_name,
             verified_device_ids: self
                 .verified_devices
                 .iter()
                 .map(|device| device.to_wire())
                 .collect(),
+            read_due: codec::message_ids_to_wire(&self.owed.read),
+            read_withheld: codec::message_ids_to_wire(&self.owed.read_withheld),
+            receipts_leave_at_ms: self.owed.leave_at_ms,
+            sequences: self.sequences.senders_to_wire(),
+            gaps: self.sequences.gaps_to_wire(),
         })
     }
 
@@ -258,14 +253,21 @@ impl Contact {
             sequence: stored.sequence,
             seen: codec::message_ids(&stored.seen, limits::SEEN_REFERENCES_MAX),
             heads_told,
-            receipts_due: codec::message_ids(&stored.receipts_due, limits::RECEIPT_IDS_MAX),
-            receipts_withheld: codec::message_ids(
-                &stored.receipts_withheld,
-                limits::RECEIPT_IDS_MAX,
-            ),
+            owed: Owed {
+                delivered: receipt_ids(&stored.receipts_due),
+                read: receipt_ids(&stored.read_due),
+                delivered_withheld: receipt_ids(&stored.receipts_withheld),
+                read_withheld: receipt_ids(&stored.read_withheld),
+                leave_at_ms: stored.receipts_leave_at_ms,
+            },
+            sequences: Sequences::from_wire(&stored.sequences, &stored.gaps)?,
             unanswered: stored.unanswered_envelopes,
             answered: stored.answered,
             by_name: stored.by_name,
         })
     }
+}
+
+fn receipt_ids(list: &[bytes::Bytes]) -> Vec<MessageId> {
+    codec::message_ids(list, limits::RECEIPT_IDS_MAX)
 }

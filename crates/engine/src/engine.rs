@@ -106,6 +106,8 @@ impl Engine {
             Table::Outbox,
             Table::Progress,
             Table::Handshakes,
+            Table::KemRows,
+            Table::SentHashes,
         ]
     }
 
@@ -189,6 +191,12 @@ impl Engine {
         }
     }
 
+    /// Whether a content waits in the outbox that its server has not accepted.
+    #[must_use]
+    pub fn has_unsent(&self) -> bool {
+        self.outbox.len() > 0
+    }
+
     /// Does what has become due.
     pub fn handle_timeout(&mut self, now: Now, rng: &mut dyn CryptoRng) {
         let mut turn = Turn { now, rng };
@@ -206,6 +214,7 @@ impl Engine {
         }
         self.started = true;
         self.arm_receipts(turn);
+        self.show_gaps(turn);
         self.resume_progress(turn);
         for account in self.outbox.accounts() {
             self.pump(turn, account);
@@ -227,6 +236,7 @@ impl Engine {
                 self.create_delivery_ids(turn);
                 self.revoke_delivery_ids();
             }
+            Timer::Gaps => self.show_gaps(turn),
         }
     }
 
@@ -258,7 +268,7 @@ impl Engine {
         match query {
             Query::Inbox => self.inbox_loaded(turn, &rows),
             Query::Reading { command, reading } => self.reading_loaded(command, reading, rows),
-            Query::Shown { command, up_to } => self.shown_loaded(command, up_to, &rows),
+            Query::Shown { command, up_to } => self.shown_loaded(turn, command, up_to, &rows),
         }
     }
 

@@ -94,6 +94,14 @@ pub(crate) fn skipped_key(session: &[u8; 32], id: [u8; 8]) -> RowKey {
     scoped(Table::SkippedKeys, session, u64::from_be_bytes(id))
 }
 
+pub(crate) fn kem_row(session: &[u8; 32], row: u8) -> RowKey {
+    scoped(Table::KemRows, session, row.into())
+}
+
+pub(crate) fn sent_hashes(session: &[u8; 32], row: [u8; 8]) -> RowKey {
+    scoped(Table::SentHashes, session, u64::from_be_bytes(row))
+}
+
 pub(crate) fn handshake(id: &[u8; 32]) -> RowKey {
     scoped(Table::Handshakes, id, 0)
 }

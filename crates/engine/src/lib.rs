@@ -23,6 +23,7 @@ mod engine;
 mod error;
 pub mod event;
 mod expiry;
+mod gaps;
 mod gathering;
 mod inbox;
 mod journal;

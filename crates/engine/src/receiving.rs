@@ -10,7 +10,7 @@ use waxwing_proto::{AccountKey, DeliveryId, DeviceId, MessageId, ServerAddress, 
 use crate::codec;
 use crate::contacts::{Contact, Route};
 use crate::engine::{Engine, Turn};
-use crate::inbox::{InHand, within_bounds};
+use crate::inbox::{InHand, receipts_in, within_bounds};
 use crate::keys;
 use crate::labels::short_label;
 use crate::manifests::decode_all;
@@ -64,9 +64,12 @@ impl Engine {
             return;
         }
         self.heed_contact(&account, &envelope, &content);
+        for receipt in receipts_in(&content) {
+            self.receive_receipt(&account, receipt, rows);
+        }
         match &content.kind {
-            Some(Kind::Receipt(receipt)) => self.receive_receipt(&account, receipt, rows),
-            Some(Kind::Control(_)) => {}
+            // Receipts, of which a text may carry some as well, were looked at already.
+            Some(Kind::Receipt(_) | Kind::Control(_)) => {}
             // Only the account's own devices may say these.
             Some(Kind::SentCopy(_) | Kind::AccountState(_)) => {}
             Some(Kind::Text(_)) | None => {
@@ -159,6 +162,8 @@ impl Engine {
         rows: &[Row],
     ) {
         let account = &account;
+        // Also what is not kept has come.
+        self.note_sequence(turn, account, (device, false), content);
         // BOX-24.
         let Ok(id) = MessageId::try_from(content.message_id.as_ref()) else {
             return;
@@ -180,8 +185,6 @@ impl Engine {
             }
             contact.request_contents = contact.request_contents.saturating_add(1);
         }
-        // One receipt for each arrival, duplicates included.
-        contact.owe_receipt(id);
         if !duplicate {
             let refers_to = codec::message_ids(&content.seen, limits::SEEN_REFERENCES_MAX);
             contact.saw(id, &refers_to);
@@ -196,8 +199,7 @@ impl Engine {
                 }
             }
         }
-        self.save_contact(account);
-        self.receipts_owed(turn, account);
+        self.owe_delivered(turn, account, id);
     }
 
     /// Whether a stranger has said as much as is kept before the user decides. An honest one never gets
@@ -251,7 +253,7 @@ impl Engine {
     }
 
     /// Whether this device has been the account's only one since the beginning.
-    fn holds_whole_history(&self) -> bool {
+    pub(crate) fn holds_whole_history(&self) -> bool {
         let Some(account) = &self.account else {
             return false;
         };
@@ -291,6 +293,7 @@ impl Engine {
         let Ok(id) = MessageId::try_from(content.message_id.as_ref()) else {
             return;
         };
+        self.note_sequence(turn, &account, (device, true), &content);
         let key = keys::sent_index(&account, &id);
         if rows.iter().any(|row| row.key == key) || !within_bounds(&content) {
             return;

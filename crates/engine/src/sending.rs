@@ -16,7 +16,7 @@ use crate::keys;
 use crate::outbox::lane::LaneState;
 use crate::outbox::shipment::{SealedEnvelope, Shipment};
 use crate::pending::{LaneCall, Pending};
-use crate::timers::{Timer, retry_delay_ms};
+use crate::timers::{Timer, jitter, retry_delay_ms};
 
 impl Engine {
     /// Looks at every lane.
@@ -313,11 +313,32 @@ impl Engine {
     ) {
         let lane = self.outbox.lane_mut(account);
         lane.state = LaneState::Waiting;
+        lane.unreached = false;
         lane.attempt = lane.attempt.saturating_add(1);
         let attempt = lane.attempt;
         let delay = retry_delay_ms(turn.rng, attempt).max(u64::from(retry_after_ms));
         self.timers
             .set(Timer::Outbox(*account), turn.after_ms(delay));
+    }
+
+    /// A lane rests because its server could not be reached.
+    pub(crate) fn lane_unreached(&mut self, turn: &mut Turn<'_>, account: &AccountKey) {
+        self.lane_wait(turn, account, 0);
+        self.outbox.lane_mut(account).unreached = true;
+    }
+
+    /// The network is back: lanes that rest because of it need not rest longer. Spread over a
+    /// moment, so that the servers of many contacts are not called in one instant.
+    pub(crate) fn wake_unreached_lanes(&mut self, turn: &mut Turn<'_>) {
+        for account in self.outbox.accounts() {
+            let lane = self.outbox.lane_mut(&account);
+            if lane.unreached && lane.state == LaneState::Waiting {
+                lane.attempt = 0;
+                let delay = jitter(turn.rng, 0, 250);
+                self.timers
+                    .set_sooner(Timer::Outbox(account), turn.after_ms(delay));
+            }
+        }
     }
 
     fn drop_first(&mut self, account: &AccountKey) {

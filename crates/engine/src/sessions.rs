@@ -2,6 +2,7 @@
 //! The sessions with every device of every account, one's own other devices included: finding the
 //! one that an envelope belongs to, sealing, opening, and the rows that each of these changes.
 
+pub(crate) mod epoch_rows;
 mod forgetting;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use waxwing_identity::PrekeyBundle;
 use waxwing_proto::{AccountKey, DeviceId};
 use waxwing_ratchet::{
     Accepted, Claim, Continuation, Envelope, Found, HandshakeId, LocalDevice, Opened, RatchetError,
-    ResponderKeys, Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable,
+    ResponderKeys, SentHashes, Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable,
 };
 use zeroize::Zeroizing;
 
@@ -64,6 +65,7 @@ pub(crate) struct Sessions {
     pub(crate) tags: TagTable,
     pub(crate) skipped: BTreeMap<(SessionId, SkippedId), SkippedRow>,
     pub(crate) handshakes: BTreeMap<HandshakeId, SeenHandshake>,
+    pub(crate) sent: BTreeMap<SessionId, SentHashes>,
 }
 
 /// An envelope that was opened. Nothing has changed yet.
@@ -166,6 +168,8 @@ impl Sessions {
             sealed.session.hot_row(),
         );
         *session = sealed.session;
+        Self::put_kem(journal, id, sealed.kem);
+        self.record_sent(journal, id, &sealed.sent);
         Ok(sealed.envelope)
     }
 
@@ -328,10 +332,12 @@ impl Sessions {
                 let Opened {
                     session,
                     skipped_added,
+                    kem,
                     ..
                 } = opened;
                 let peer = (initiator.account, initiator.device.id());
                 let id = self.place(journal, peer, session, now)?;
+                Self::put_kem(journal, id, kem);
                 let seen = SeenHandshake {
                     session: id,
                     signed_prekey,
@@ -369,6 +375,7 @@ impl Sessions {
             opened.session.hot_row(),
         );
         *session = opened.session;
+        Self::put_kem(journal, id, opened.kem);
         if opened.prefix_ended {
             journal.delete(keys::session_prefix(account, device, *slot));
             let _known_in_set = known.set.record_prefix_ended(id, now);

@@ -245,7 +245,6 @@ fn apply_state(contact: &mut Contact, state: &v1::ContactState) {
         contact.request_contents = 0;
     }
     if contact.is_accepted() {
-        let withheld = core::mem::take(&mut contact.receipts_withheld);
-        contact.receipts_due.extend(withheld);
+        contact.owed.release();
     }
 }

@@ -30,6 +30,8 @@ pub(crate) enum Timer {
     LinkingExpired,
     /// Make delivery ids valid on the server again.
     DeliveryIds,
+    /// Show what has been missing for a day.
+    Gaps,
 }
 
 /// The timers that run.

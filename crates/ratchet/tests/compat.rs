@@ -189,11 +189,13 @@ static STORED: LazyLock<Files> = LazyLock::new(|| {
     files
 });
 
-/// A session that was stored; its row is written again without a difference.
+/// A session that was stored. Its row is written again in the newest format and read back from it.
 fn restored(files: &Files, hot: &str, prefix: Option<&str>) -> Session {
     let prefix = prefix.map(|name| files[name].as_slice());
-    let session = Session::restore(&files[hot], prefix).unwrap();
-    assert_eq!(session.hot_row().as_slice(), files[hot], "{hot}");
+    let session = Session::restore(&files[hot], prefix, []).unwrap();
+    let again = Session::restore(&session.hot_row(), prefix, []).unwrap();
+    assert_eq!(again.hot_row(), session.hot_row(), "{hot}");
+    assert_eq!(session.hot_row()[1..100], files[hot][1..100], "{hot}");
     assert_eq!(session.prefix_row(), prefix, "{hot}");
     session
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use waxwing_proto::{Host, limits};
+use waxwing_transport::Elsewhere;
 
 use crate::cli::PlaceArgs;
 use crate::failure::Failure;
@@ -26,6 +27,12 @@ pub(crate) struct Configuration {
     /// The port in links, where it is not the one to listen on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) public_port: Option<u16>,
+    /// `HOST:PORT` of the same server with the same key, where clients go while this one is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) elsewhere: Option<String>,
+    /// Whether all packets are filled up to the same size.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub(crate) pad_packets: bool,
     /// Whether people register without an invite.
     #[serde(default)]
     pub(crate) open_registration: bool,
@@ -69,6 +76,7 @@ impl Configuration {
                 .parse()
                 .map_err(|_| text::config_value("name", text::HOST_SYNTAX))?;
         }
+        self.elsewhere()?;
         if self.listen.port() == 0 {
             return Err(text::config_value("listen", text::PORT_NOT_ZERO));
         }
@@ -101,6 +109,8 @@ impl Configuration {
             listen: with_free_port(listen)?,
             name,
             public_port,
+            elsewhere: None,
+            pad_packets: false,
             open_registration: false,
             rate_limits: true,
             retention_days: limits::RETENTION_DAYS,
@@ -138,6 +148,18 @@ impl Configuration {
         };
         host.parse()
             .map_err(|_| text::config_value("name", text::HOST_SYNTAX))
+    }
+
+    /// Where clients go while this server is stopped.
+    pub(crate) fn elsewhere(&self) -> Result<Option<Elsewhere>, Failure> {
+        let Some(place) = &self.elsewhere else {
+            return Ok(None);
+        };
+        let wrong = || text::config_value("elsewhere", text::ELSEWHERE_SYNTAX);
+        let (host, port) = parse_name(place).map_err(|_| wrong())?;
+        let host = host.parse().map_err(|_| wrong())?;
+        let port = port.ok_or_else(wrong)?;
+        Ok(Some(Elsewhere { host, port }))
     }
 
     /// The port that links name.
@@ -247,6 +269,15 @@ mod tests {
     }
 
     #[test]
+    fn elsewhere_is_a_host_and_a_port() {
+        let text = "listen = \"127.0.0.1:1\"\nelsewhere = \"second.example:47\"\n";
+        let elsewhere = Configuration::parse(text).unwrap().elsewhere().unwrap();
+        let elsewhere = elsewhere.unwrap();
+        assert_eq!(elsewhere.host.as_str(), "second.example");
+        assert_eq!(elsewhere.port, 47);
+    }
+
+    #[test]
     fn mistakes_are_refused_with_their_line() {
         let cases = [
             (
@@ -259,6 +290,10 @@ mod tests {
                 "config_value",
             ),
             ("listen = \"127.0.0.1:0\"\n", "config_value"),
+            (
+                "listen = \"127.0.0.1:1\"\nelsewhere = \"no.port\"\n",
+                "config_value",
+            ),
             (
                 "listen = \"127.0.0.1:1\"\nname = \"not a host\"\n",
                 "config_value",

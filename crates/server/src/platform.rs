@@ -192,15 +192,6 @@ pub(crate) fn free_disk_bytes(path: &Path) -> io::Result<u64> {
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// The largest receive and send buffers that the kernel grants to a UDP socket, where it says so.
-pub(crate) fn udp_buffer_bytes_max() -> Option<(u64, u64)> {
-    let read = |name: &str| -> Option<u64> {
-        let text = fs::read_to_string(format!("/proc/sys/net/core/{name}")).ok()?;
-        text.trim().parse().ok()
-    };
-    Some((read("rmem_max")?, read("wmem_max")?))
-}
-
 /// Days since the Unix epoch.
 pub(crate) fn today() -> u32 {
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;

@@ -63,11 +63,26 @@ impl ServerKey {
     }
 
     /// Takes connections. Needs a running tokio runtime.
-    pub(crate) fn listen(&self, listen: SocketAddr) -> Result<Arc<dyn Listener>, Failure> {
+    pub(crate) fn listen(
+        &self,
+        configuration: &Configuration,
+    ) -> Result<Arc<dyn Listener>, Failure> {
         let keys = self.stable_keys();
-        let listener =
-            QuicListener::bind(listen, &self.identity, &keys, ListenerSettings::default())
-                .map_err(|error| text::listener_failed(listen, &error))?;
+        let listen = configuration.listen;
+        let settings = ListenerSettings {
+            pads_packets: configuration.pad_packets,
+            ..ListenerSettings::default()
+        };
+        let listener = QuicListener::bind(listen, &self.identity, &keys, settings)
+            .map_err(|error| text::listener_failed(listen, &error))?;
+        let buffers = listener.socket_buffers();
+        // Once, at the start: under load the difference decides how long the slowest wait.
+        tracing::info!(
+            receive_bytes = buffers.receive_bytes,
+            send_bytes = buffers.send_bytes,
+            is_limited = buffers.is_limited(),
+            "socket buffers"
+        );
         Ok(Arc::new(listener))
     }
 

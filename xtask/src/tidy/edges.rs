@@ -61,7 +61,10 @@ const ALLOWED: [(&str, &[&str]); 12] = [
 ];
 
 /// Programs and tools: they may use every crate, and nothing may use them.
-const ROOTS: [&str; 4] = ["bench", "fuzz", "simulator", "xtask"];
+const ROOTS: [&str; 6] = ["bench", "crash", "fuzz", "preload", "simulator", "xtask"];
+
+/// Loaded into processes by tests and linked into nothing, not even into a tool: it is `unsafe`.
+const UNLINKED: &str = "waxwing-preload";
 
 /// Crates that must not be reached on any path, because they know how to open an envelope.
 const BLIND: [&str; 2] = ["relay", "server"];
@@ -81,6 +84,11 @@ pub(super) fn check(graph: &Graph) -> Vec<Finding> {
     for (at, package) in graph.members() {
         let short = short(&package.name);
         found.extend(direct(graph, package, short));
+        if package.declared.iter().any(|asked| asked.name == UNLINKED) {
+            let message =
+                format!("must not depend on {UNLINKED}, which is loaded and never linked");
+            found.push(Finding::new(package.name.as_str(), message));
+        }
         if BLIND.contains(&short) {
             for name in OPENS_ENVELOPES {
                 let reason = "the server must not be able to open an envelope";
@@ -259,6 +267,17 @@ mod tests {
             &[("waxwing-client", "waxwing-simulator", "normal")],
         ));
         assert_eq!(found.len(), 2, "{found:?}");
+    }
+
+    #[test]
+    fn nothing_depends_on_what_is_loaded_only() {
+        let mut graph = Graph::of(&["xtask", "waxwing-preload"], &[], &[]);
+        graph.packages[0].declared = vec![Declared {
+            name: "waxwing-preload".to_owned(),
+            development: true,
+            ..Declared::default()
+        }];
+        assert_eq!(messages(&graph).len(), 1);
     }
 
     #[test]

@@ -86,6 +86,8 @@ object! {
         /// Why there is no connection, as far as an attempt has failed.
         link_error: Option<Code>,
         server: String,
+        /// The key exchange of the connection, by its name in the registry of TLS groups.
+        key_exchange: Option<String>,
         /// The server as a link, for linking and recovering.
         server_link: Option<String>,
         outbox: usize,
@@ -98,6 +100,16 @@ object! {
         protected: bool,
         host: String,
     }
+}
+
+object! {
+    /// Which receipts this device sends.
+    Receipts = "receipts" { delivered: bool, read: bool, on_their_own: bool, }
+}
+
+object! {
+    /// The account was closed.
+    Closed = "account_closed" { address: String, }
 }
 
 object! {
@@ -172,9 +184,12 @@ object! {
         from: From,
         sent_at: String,
         received_at: String,
-        /// `text`, or `needs_newer_version`, which has no body.
+        /// `text`; or, without a body, `needs_newer_version` or `missing`.
         content: String,
         body: Option<String>,
+        /// For `missing`: how many contents of this device have not come for a day or longer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        missing: Option<u64>,
         state: State,
     }
 }
@@ -284,9 +299,10 @@ impl Message {
             verified: outgoing || message.verified,
             own: outgoing,
         };
-        let (content, body) = match message.body {
-            Body::Text(body) => ("text", Some(body)),
-            _ => ("needs_newer_version", None),
+        let (content, body, missing) = match message.body {
+            Body::Text(body) => ("text", Some(body), None),
+            Body::Missing(count) => ("missing", None, Some(count)),
+            _ => ("needs_newer_version", None, None),
         };
         Self::new(
             message.id.to_hex(),
@@ -297,6 +313,7 @@ impl Message {
             timestamp(message.received_at_ms),
             content.to_owned(),
             body,
+            missing,
             message.state.into(),
         )
     }

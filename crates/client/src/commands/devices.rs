@@ -111,6 +111,7 @@ async fn link(server: &str, protection: &Protection, yes: bool, context: &mut Co
             register::greet(
                 &registered,
                 &server.server().host.to_string(),
+                protection,
                 &context.console,
             )
         }

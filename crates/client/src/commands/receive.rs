@@ -60,7 +60,9 @@ async fn rounds(
         match status.link_error {
             _ if status.account.is_none() => return Err(Code::NotRegistered.into()),
             // What waiting does not mend.
-            Some(code @ (Code::DeviceRemoved | Code::RestoredStore)) => return Err(code.into()),
+            Some(code @ (Code::DeviceRemoved | Code::RestoredStore | Code::AccountClosed)) => {
+                return Err(code.into());
+            }
             _ => {}
         }
         let Some(until) = until else {

@@ -5,6 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use waxwing_engine::{Answer, Command, CommandError, LinkFailure, Notice};
+use waxwing_transport::KeyExchange;
+
+use waxwing_transport::Signals;
 
 use super::error::HostError;
 
@@ -29,8 +32,8 @@ pub enum CommandFailure {
 pub enum LinkState {
     /// None is wanted, or the first attempt has not ended.
     Idle,
-    /// It is up.
-    Up,
+    /// It is up, over this key exchange.
+    Up(KeyExchange),
     /// The last attempt failed, or the connection was lost; another attempt follows.
     Down(LinkFailure),
 }
@@ -43,6 +46,7 @@ pub struct Handle {
     notices: broadcast::Sender<Notice>,
     shutdown: watch::Sender<bool>,
     link: watch::Receiver<LinkState>,
+    signals: Signals,
     fate: Arc<OnceLock<Option<HostError>>>,
 }
 
@@ -87,6 +91,7 @@ impl Handle {
                 notices,
                 shutdown,
                 link,
+                signals: Signals::new(),
                 fate,
             },
             desk,
@@ -124,6 +129,16 @@ impl Handle {
     #[must_use]
     pub fn link(&self) -> watch::Receiver<LinkState> {
         self.link.clone()
+    }
+
+    /// Says that the network of this device has changed, has come back, or that the application
+    /// came to the front: connections are tried and made anew at once, on both planes.
+    pub fn network_changed(&self) {
+        self.signals.network_changed();
+    }
+
+    pub(super) fn signals(&self) -> Signals {
+        self.signals.clone()
     }
 
     /// Asks the host to end: what is under way to the disk arrives there, acknowledgements that are

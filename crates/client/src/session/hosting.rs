@@ -9,6 +9,7 @@ use waxwing_storage::embedded::sled::{FileOptions, open_client};
 use waxwing_transport::platform::{SystemClock, SystemEntropy};
 use waxwing_transport::quic::{DialerSettings, QuicDialer};
 
+use super::network;
 use crate::fault::{Code, Fault, Outcome};
 use crate::host::{Driver, Handle, Seams};
 use crate::passphrase::Passphrase;
@@ -24,8 +25,6 @@ const OWN_STREAM_SIZE: usize = 64 * 1024;
 /// What the store may keep in memory.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 
-/// How often a silent server is asked whether it is there: somebody waits for messages.
-const KEEP_ALIVE_MS: u32 = 10_000;
 /// The shortest attempt to connect that `--timeout` can ask for.
 const CONNECT_MS_MIN: u32 = 250;
 
@@ -70,10 +69,7 @@ impl Hosting {
         let store = open_client(&profile.store_folder(), files)
             .await
             .map_err(store_fault)?;
-        let mut dialing = DialerSettings {
-            keep_alive_ms: Some(KEEP_ALIVE_MS),
-            ..DialerSettings::default()
-        };
+        let mut dialing = DialerSettings::default();
         if let Some(timeout_ms) = timeout.map(|timeout| timeout.as_millis()) {
             // One attempt; the keeper of the connection makes others.
             let timeout_ms = u32::try_from(timeout_ms).unwrap_or(u32::MAX);
@@ -100,6 +96,7 @@ impl Hosting {
         let mut followers = JoinSet::new();
         let (following, notices) = (Arc::clone(&service), handle.notices());
         followers.spawn(async move { following.follow(notices).await });
+        followers.spawn(network::watch(handle.clone()));
         let driver = tokio::spawn(async move {
             if let Err(error) = driver.run().await {
                 tracing::error!(%error, "the engine's host has to stop");

@@ -103,6 +103,10 @@ fn parts(fault: &Fault, it: &str) -> (String, String) {
     let (what, why): (String, &str) = match fault.code {
         Code::Usage => (own("the command line is not understood"), ""),
         Code::NotRegistered => (own("this profile has no account yet"), ""),
+        Code::AccountClosed => (
+            own("the account of this profile was closed"),
+            "What is stored here can still be read. A new account needs another --profile NAME.",
+        ),
         Code::AlreadyRegistered => (
             own("this profile has an account already"),
             "One profile is one account; another account needs another --profile NAME.",
@@ -188,6 +192,10 @@ fn parts(fault: &Fault, it: &str) -> (String, String) {
             own("these are not recovery words"),
             "They are 24 English words, in their order.",
         ),
+        Code::WordsOfAnother => (
+            format!("these are not the recovery words of {it}"),
+            "They are those of another account. Nothing was done.",
+        ),
         Code::WordsNotConfirmed => (
             own("the word was not confirmed"),
             "No account was made. Without the words a lost device is a lost account.",
@@ -225,6 +233,10 @@ fn parts(fault: &Fault, it: &str) -> (String, String) {
         Code::DeviceRemoved => (
             own("this device was removed from its account"),
             "Another of your devices did that, or somebody who has your recovery words. What is stored here can still be read.",
+        ),
+        Code::DeviceShutOut => (
+            own("the server does not know this device or its account"),
+            "The account was closed, or the server was set up anew. Its word alone proves nothing; what is stored here can still be read.",
         ),
         Code::EvidenceMismatch => (
             format!("what you compared is not the key that this device has for {it}"),
@@ -354,6 +366,11 @@ mod tests {
         for code in Code::ALL {
             let explanation = explain(&Fault::new(*code).about("bob"), &program());
             assert!(!explanation.what.is_empty(), "{code:?}");
+            let needs_none = matches!(
+                code,
+                Code::NotConfirmed | Code::Output | Code::ProblemsFound | Code::Interrupted
+            );
+            assert_eq!(explanation.hints.is_empty(), needs_none, "{code:?}");
             for hint in explanation.hints {
                 match Cli::try_parse_from(&hint.command) {
                     Ok(cli) => assert_eq!(cli.global.profile, "work"),

@@ -13,11 +13,15 @@
 )]
 
 mod bad_input;
+mod closing;
 mod conversation;
 mod crashes;
 mod devices;
+mod folders;
 mod hosting;
 mod messages;
+mod operator;
 mod output;
+mod receipts;
 mod support;
 mod trust;

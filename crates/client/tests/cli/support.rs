@@ -115,6 +115,35 @@ impl Server {
         self.start_at(&format!("127.0.0.1:{}", self.port));
     }
 
+    /// Runs another `waxwingd` command on this server's data.
+    fn tool_output(&self, arguments: &[&str]) -> Output {
+        Command::new(waxwingd())
+            .args(arguments)
+            .arg("--data")
+            .arg(self.folder.path().join("data"))
+            .output()
+            .unwrap()
+    }
+
+    /// What a `waxwingd` command prints that succeeds.
+    pub(crate) fn tool(&self, arguments: &[&str]) -> String {
+        let output = self.tool_output(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A `waxwingd` command that fails with this code.
+    pub(crate) fn fails(&self, arguments: &[&str], code: &str) {
+        let output = self.tool_output(arguments);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(
+            stderr.contains(&format!("\"{code}\"")),
+            "{arguments:?}: {stderr}"
+        );
+    }
+
     /// Another server with a key of its own at this one's address.
     pub(crate) fn replace_key(&self) -> Self {
         let other = folder();

@@ -50,29 +50,6 @@ fn an_unknown_kind_is_kept_and_shown_as_such() {
 }
 
 #[test]
-fn receipts_can_be_switched_off() {
-    let mut world = acquainted(32);
-    let bob = world.account("bob");
-    world.sleep(60_000);
-    world
-        .ask("bob", Command::SetReceipts { on: false })
-        .unwrap();
-    world.send("alice", bob, "silent").unwrap();
-    world.sleep(600_000);
-    assert_eq!(
-        world.history("alice", bob).last().unwrap().state,
-        MessageState::OnServer
-    );
-    world.ask("bob", Command::SetReceipts { on: true }).unwrap();
-    world.send("alice", bob, "heard").unwrap();
-    world.sleep(60_000);
-    assert_eq!(
-        world.history("alice", bob).last().unwrap().state,
-        MessageState::Delivered
-    );
-}
-
-#[test]
 fn a_stranger_gets_at_most_32_contents() {
     let mut world = World::new(33);
     let alice = world.register("alice", 1);
@@ -390,7 +367,7 @@ fn an_account_that_is_closed_is_gone() {
     world.ask("bob", close(World::words(2))).unwrap();
     assert_eq!(
         world.send("bob", alice, "still here?"),
-        Err(CommandError::NotRegistered)
+        Err(CommandError::AccountClosed)
     );
     world.send("alice", bob, "are you there?").unwrap();
     world.sleep(600_000);

@@ -11,13 +11,19 @@
 )]
 
 mod alarms;
+mod compat;
 mod conversation;
 mod crashes;
 mod devices;
 mod edges;
+mod gaps;
+#[path = "../../../../vectors/compat/golden.rs"]
+mod golden;
 mod hostile;
 mod interruptions;
+mod interruptions;
 mod names;
+mod receipts;
 mod storm;
 mod trust;
 mod world;

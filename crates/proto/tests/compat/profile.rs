@@ -16,6 +16,21 @@ fn held_expiry() -> v1::HeldExpiry {
     }
 }
 
+fn gap() -> v1::Gap {
+    v1::Gap {
+        device_id: id(4),
+        own: true,
+        ranges: vec![
+            v1::SequenceRange { first: 3, last: 5 },
+            v1::SequenceRange { first: 7, last: 7 },
+        ],
+        noticed_at_ms: 1_728_000_000_006,
+        sent_at_ms: 1_728_000_000_007,
+        cursor: 12,
+        message_id: id(5),
+    }
+}
+
 pub(crate) fn rows() -> Vec<Sample> {
     let mut samples = samples![
         AccountRow {
@@ -48,6 +63,11 @@ pub(crate) fn rows() -> Vec<Sample> {
             count: 3,
             acknowledged: true,
             shown: true,
+        },
+        "-receipts" => AccountRow {
+            read_receipts_off: true,
+            receipts_ride_only: true,
+            ..Default::default()
         },
         CountersRow {
             next_cursor: 12,
@@ -90,6 +110,17 @@ pub(crate) fn rows() -> Vec<Sample> {
             request_contents: 31,
             ..Default::default()
         },
+        "-receipts-and-gaps" => ContactRow {
+            read_due: vec![id(1), id(2)],
+            read_withheld: vec![id(3)],
+            receipts_leave_at_ms: 1_728_000_000_005,
+            sequences: vec![v1::SenderSequence { device_id: id(4), highest: 9 }],
+            gaps: vec![gap()],
+            ..Default::default()
+        },
+        SenderSequence { device_id: id(4), highest: 9 },
+        SequenceRange { first: 3, last: 5 },
+        Missing { ranges: vec![v1::SequenceRange { first: 3, last: 5 }] },
         ShipmentRow {
             account_key: key(1),
             kind: v1::shipment_row::Kind::Text.into(),
@@ -145,6 +176,7 @@ pub(crate) fn rows() -> Vec<Sample> {
             added_device_id: id(2)
         },
     ];
+    samples.push(sample("Gap", "", gap()));
     let message = |body| v1::MessageRow {
         message_id: id(1),
         outgoing: true,
@@ -163,6 +195,10 @@ pub(crate) fn rows() -> Vec<Sample> {
         "-unknown",
         message(v1::message_row::Body::Unknown(opaque(5))),
     ));
+    let missing = v1::message_row::Body::Missing(v1::Missing {
+        ranges: vec![v1::SequenceRange { first: 3, last: 5 }],
+    });
+    samples.push(sample("MessageRow", "-missing", message(missing)));
     let steps = [
         (
             "-registration",

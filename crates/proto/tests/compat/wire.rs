@@ -131,6 +131,7 @@ fn content_of(kind: content::Kind) -> v1::Content {
             delivery_id: id(6),
         }),
         manifests: vec![opaque(7), opaque(8)],
+        receipts: Vec::new(),
         kind: Some(kind),
     }
 }
@@ -182,6 +183,20 @@ pub(crate) fn content() -> Vec<Sample> {
             "Content",
             "-receipt",
             content_of(content::Kind::Receipt(receipt.clone())),
+        ),
+        sample(
+            "Content",
+            "-text-with-receipts",
+            v1::Content {
+                receipts: vec![
+                    receipt.clone(),
+                    v1::Receipt {
+                        kind: v1::receipt::Kind::Delivered.into(),
+                        message_ids: vec![id(3)],
+                    },
+                ],
+                ..content_of(content::Kind::Text(text.clone()))
+            },
         ),
         sample(
             "Content",

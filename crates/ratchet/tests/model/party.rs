@@ -13,9 +13,9 @@ use waxwing_crypto::{DeviceSecrets, RecoveryWords, kdf};
 use waxwing_identity::{DeviceManifest, ManifestDraft, PrekeyBundle, Signatory};
 use waxwing_proto::{DeviceId, v1};
 use waxwing_ratchet::{
-    Claim, Continuation, Envelope, Found, HandshakeId, LocalDevice, Opened, PrekeySecret,
-    RatchetError, ResponderKeys, Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable,
-    find, initiate_next,
+    Claim, Continuation, Envelope, Found, HandshakeId, KemChanges, KemRowId, LocalDevice, Opened,
+    PrekeySecret, RatchetError, ResponderKeys, Session, SessionId, SessionSet, SkippedId,
+    SkippedRow, TagTable, find, initiate_next,
 };
 
 /// Some day in 2024, in seconds.
@@ -109,6 +109,7 @@ pub(crate) struct Party {
     hot: BTreeMap<SessionId, Vec<u8>>,
     prefixes: BTreeMap<SessionId, Vec<u8>>,
     skipped: BTreeMap<(SessionId, SkippedId), Vec<u8>>,
+    kem: BTreeMap<(SessionId, KemRowId), Vec<u8>>,
     handshakes: BTreeMap<HandshakeId, SessionId>,
     set: SessionSet,
     /// In the order in which they were taken in.
@@ -165,6 +166,11 @@ impl Party {
             all.extend_from_slice(&skipped.to_bytes());
             all.extend_from_slice(row);
         }
+        for ((id, name), row) in &self.kem {
+            all.extend_from_slice(id.as_bytes());
+            all.push(name.to_byte());
+            all.extend_from_slice(row);
+        }
         for (handshake, id) in &self.handshakes {
             all.extend_from_slice(handshake.as_bytes());
             all.extend_from_slice(id.as_bytes());
@@ -191,7 +197,9 @@ impl Party {
 
     fn session(&self, id: SessionId) -> Session {
         let prefix = self.prefixes.get(&id).map(Vec::as_slice);
-        Session::restore(&self.hot[&id], prefix).unwrap()
+        let kem = self.kem.iter().filter(|((session, _), _)| *session == id);
+        let kem = kem.map(|((_, row), value)| (*row, value.as_slice()));
+        Session::restore(&self.hot[&id], prefix, kem).unwrap()
     }
 
     fn sessions(&self) -> BTreeMap<SessionId, Session> {
@@ -242,6 +250,7 @@ impl Party {
         let sealed = self.session(id).encrypt(&content, rng).unwrap();
         self.contents_sent = self.contents_sent.saturating_add(1);
         self.keep(&sealed.session);
+        self.keep_kem(id, sealed.kem);
         sealed.envelope
     }
 
@@ -343,7 +352,17 @@ impl Party {
         };
     }
 
+    fn keep_kem(&mut self, id: SessionId, changes: KemChanges) {
+        for (row, value) in changes {
+            match value {
+                Some(value) => self.kem.insert((id, row), value.to_vec()),
+                None => self.kem.remove(&(id, row)),
+            };
+        }
+    }
+
     fn forget(&mut self, id: SessionId) {
+        self.kem.retain(|(session, _), _| *session != id);
         self.hot.remove(&id);
         self.prefixes.remove(&id);
         self.skipped.retain(|(session, _), _| *session != id);
@@ -352,6 +371,7 @@ impl Party {
     fn commit(&mut self, opened: Opened) -> Vec<u8> {
         let id = opened.session.id();
         self.keep(&opened.session);
+        self.keep_kem(id, opened.kem);
         for row in &opened.skipped_added {
             self.skipped.insert((id, row.id()), row.encode().to_vec());
         }

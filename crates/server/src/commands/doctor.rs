@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `doctor`: checks what a server needs, with and without a server that runs.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
+use waxwing_transport::KeyExchange;
+use waxwing_transport::quic;
+
+use waxwing_transport::quic;
 
 use super::Scene;
 use crate::admin::{self, Order, Reply};
@@ -13,8 +19,6 @@ use crate::{logging, platform};
 
 /// Less free space than this is a problem.
 const FREE_DISK_BYTES_MIN: u64 = 100 * 1024 * 1024;
-/// Smaller UDP buffers than this lose packets under load.
-const UDP_BUFFER_BYTES_MIN: u64 = 2 * 1024 * 1024;
 /// This program was written after this day: a clock before it is wrong.
 const DAY_MIN: u32 = 20_750;
 
@@ -116,6 +120,7 @@ async fn examine(scene: &Scene) -> Vec<Check> {
     ));
     checks.push(disk(scene));
     checks.push(name(&configuration));
+    checks.push(key_exchange());
     checks.extend(server(scene, &configuration).await);
     checks
 }
@@ -131,12 +136,18 @@ fn clock() -> Check {
 }
 
 fn udp_buffers() -> Check {
-    let result = match platform::udp_buffer_bytes_max() {
-        Some((receive, send)) if receive.min(send) < UDP_BUFFER_BYTES_MIN => Err(
-            words::udp_buffers_small(receive.min(send), UDP_BUFFER_BYTES_MIN),
-        ),
-        Some((receive, send)) => Ok(text::byte_count(receive.min(send))),
-        None => Ok(words::UNKNOWN.to_owned()),
+    let count = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+    let result = match quic::granted_buffers() {
+        Ok(granted) => {
+            let (receive, send) = (count(granted.receive_bytes), count(granted.send_bytes));
+            if granted.is_limited() {
+                let wanted = count(quic::SOCKET_BUFFER_BYTES);
+                Err(words::udp_buffers_small(receive.min(send), wanted))
+            } else {
+                Ok(words::udp_buffers(receive, send))
+            }
+        }
+        Err(error) => Err(text::bug(&error.to_string())),
     };
     Check::new("UDP buffers", result).doubtful_instead()
 }
@@ -165,12 +176,40 @@ fn name(configuration: &Configuration) -> Check {
     Check::new("name", result).doubtful_instead()
 }
 
+/// What the server offers to everybody who connects.
+fn key_exchange() -> Check {
+    let offered = quic::key_exchanges();
+    let result = if offered == [KeyExchange::X25519MlKem768.as_str()] {
+        Ok(words::key_exchange(&offered.join(", ")))
+    } else {
+        Err(text::bug(words::CLASSICAL_OFFERED))
+    };
+    Check::new("key exchange", result)
+}
+
+/// What the connections of the running server have agreed on.
+fn connected(connections: &BTreeMap<String, u64>) -> Check {
+    let hybrid = KeyExchange::X25519MlKem768.as_str();
+    let result = if connections.keys().all(|name| name == hybrid) {
+        Ok(words::connected(connections))
+    } else {
+        Err(text::bug(words::CLASSICAL_OFFERED))
+    };
+    Check::new("connections", result)
+}
+
 /// Asks the server that runs, or else tries port and store.
 async fn server(scene: &Scene, configuration: &Configuration) -> Vec<Check> {
     let folder = &scene.folder;
     match admin::ask(folder, &Order::Status).await {
-        Ok(Some(Reply::Status { accounts })) => {
-            return vec![Check::new("server", Ok(words::runs(accounts)))];
+        Ok(Some(Reply::Status {
+            accounts,
+            connections,
+        })) => {
+            return vec![
+                Check::new("server", Ok(words::runs(accounts))),
+                connected(&connections),
+            ];
         }
         Ok(Some(Reply::StoreFailed { code })) => {
             return vec![Check::new("server", Err(text::store_failed_there(&code)))];

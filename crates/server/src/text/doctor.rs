@@ -1,18 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What `doctor` finds.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{byte_count, grouped, quoted};
 use crate::failure::Failure;
 
-pub(crate) const UNKNOWN: &str = "the operating system does not say";
 pub(crate) const OTHER_VERSION: &str = "another version of waxwingd is running";
 pub(crate) const STORE_OPENS: &str = "opens";
 pub(crate) const DOES_NOT_RUN: &str = "does not run at the moment";
 
 pub(crate) fn runs(accounts: u64) -> String {
     format!("runs, its store answers, {} accounts", grouped(accounts))
+}
+
+pub(crate) const CLASSICAL_OFFERED: &str = "a key exchange without ML-KEM is in use";
+
+pub(crate) fn key_exchange(name: &str) -> String {
+    format!("{name} and no other is offered")
+}
+
+pub(crate) fn connected(connections: &BTreeMap<String, u64>) -> String {
+    if connections.is_empty() {
+        return "none at the moment".to_owned();
+    }
+    let counts: Vec<String> = connections
+        .iter()
+        .map(|(name, count)| format!("{} over {name}", grouped(*count)))
+        .collect();
+    counts.join(", ")
 }
 
 pub(crate) fn port_free(listen: &str) -> String {
@@ -31,6 +48,14 @@ pub(crate) fn clock_wrong(date: &str) -> Failure {
     Failure::finding("clock_wrong", format!("the clock says {date}"))
         .why("Invites and the retention limit depend on the day.")
         .next("set it", "timedatectl set-ntp true")
+}
+
+pub(crate) fn udp_buffers(receive: u64, send: u64) -> String {
+    format!(
+        "the kernel grants {} to receive and {} to send",
+        byte_count(receive),
+        byte_count(send)
+    )
 }
 
 pub(crate) fn udp_buffers_small(bytes: u64, wanted: u64) -> Failure {

@@ -258,11 +258,22 @@ pub(crate) fn store_failed(path: &Path, error: &StoreError) -> Failure {
             .next("ask the running one", format!("waxwingd doctor --data {}", quoted(path))),
         StoreError::Corrupt { .. } => failure
             .why("Bytes on the disk are not what was written. Nothing was changed; keep a copy of the folder.")
-            .next("check the disk, then", format!("waxwingd doctor --data {}", quoted(path))),
+            .next("see what is damaged", format!("waxwingd verify --data {}", quoted(path))),
         _ => failure
             .why("Nothing is acknowledged that is not durable. What was acknowledged is kept.")
             .next("find out more", format!("waxwingd doctor --data {}", quoted(path))),
     }
+}
+
+pub(crate) fn store_damaged(path: &Path) -> Failure {
+    Failure::new(
+        "store_damaged",
+        Exit::Store,
+        "parts of the store cannot be read",
+    )
+    .why("The disk has changed them. What is whole is served; nothing was changed. Keep a copy of the folder.")
+    .next("copy it", format!("cp -a {0} {0}.damaged", quoted(path)))
+    .next("check the disk, then", format!("waxwingd serve --data {}", quoted(path)))
 }
 
 /// The same after a report of the running server, which names the code only.

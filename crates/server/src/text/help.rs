@@ -37,6 +37,8 @@ Examples:
   waxwingd disclose --grep 'lunch at one?'
   waxwingd disclose --fields";
 pub(crate) const DOCTOR: &str = "Check folder, permissions, port, clock, disk and store";
+pub(crate) const VERIFY: &str =
+    "Read every record of the store and say what is damaged, while no server runs";
 pub(crate) const COMPLETIONS: &str = "Print completions for a shell";
 pub(crate) const MAN: &str = "Print the manual page in roff";
 pub(crate) const VERSION: &str = "Print the versions of program, protocol and store";

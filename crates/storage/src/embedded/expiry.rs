@@ -121,7 +121,10 @@ fn forget_remembered<K: KeyValue>(
 }
 
 /// Removes the rows of names that are free again.
-async fn free_names<K: KeyValue>(store: &EmbeddedStore<K>, today: Day) -> Result<(), StoreError> {
+pub(super) async fn free_names<K: KeyValue>(
+    store: &EmbeddedStore<K>,
+    today: Day,
+) -> Result<(), StoreError> {
     let table = HeldNameRow::TABLE;
     store
         .write(|step| {

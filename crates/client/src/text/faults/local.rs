@@ -28,6 +28,10 @@ pub(super) fn parts(code: Code, it: &str) -> (String, String) {
             own("the store is locked, and there is nobody to ask for the passphrase"),
             "It can come from --passphrase-file, --passphrase-fd, passphrase_command in config.toml, or a terminal.",
         ),
+        Code::PassphraseNeeded => (
+            own("a new store needs a passphrase, and there is nobody to ask for one"),
+            "It can come from --passphrase-file, --passphrase-fd, passphrase_command in config.toml, or a terminal; for throw-away use there is --unprotected.",
+        ),
         Code::PassphraseWrong => (
             own("the passphrase is wrong"),
             "Nothing was changed. There is no way around it; a forgotten one costs this device, not the account.",
