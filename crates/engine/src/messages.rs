@@ -124,7 +124,7 @@ pub(crate) fn message_of(
             Some(StoredBody::Missing(missing)) => Body::Missing(gaps::count(&missing.ranges)),
             Some(StoredBody::Unknown(_)) | None => Body::NeedsNewerVersion,
         },
-        state: if row.outgoing {
+        state: if row.outgoing && !matches!(row.body, Some(StoredBody::Missing(_))) {
             shown_state(state)
         } else {
             MessageState::Received

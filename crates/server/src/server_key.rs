@@ -2,7 +2,6 @@
 //! The server's key: how clients recognise it. It lies in one file, closed to other users.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
