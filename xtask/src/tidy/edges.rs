@@ -110,8 +110,8 @@ pub(super) fn check(graph: &Graph) -> Vec<Finding> {
                 found.extend(reached(graph, at, name, Walk::Linked, reason));
             }
         }
-        if OVER_SEAMS.contains(&short) {
-            found.extend(seams(package));
+        if let Some((_, real)) = OVER_SEAMS.iter().find(|(name, _)| *name == short) {
+            found.extend(seams(package, real));
         }
     }
     found
