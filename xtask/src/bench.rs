@@ -17,16 +17,20 @@ use crate::workspace;
 Examples:
   cargo xtask bench ratchet                       the pairwise protocol against vodozemac
   cargo xtask bench transport                     the transport over QUIC against plain quinn
+  cargo xtask bench tcp --heavy                   over TCP, with up to 10000 idle connections
   cargo xtask bench store                         the server's store against a bare log
   cargo xtask bench store --live 1000000 --seconds 180   with a million messages stored
   cargo xtask bench ratchet --json figures.json   the same, for a program to read; with the fast
                                                   backend in figures.fast.json")]
 pub(crate) struct Bench {
-    /// What is measured: ratchet, transport, store
+    /// What is measured: ratchet, transport, tcp, store
     name: String,
     /// Also write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also measure what needs thousands of connections
+    #[arg(long)]
+    heavy: bool,
     /// store: seconds of each sample
     #[arg(long, value_name = "S")]
     seconds: Option<u32>,
@@ -64,6 +68,9 @@ impl Bench {
             if let Some(value) = value {
                 command.args([name, &value.to_string()]);
             }
+        }
+        if self.heavy {
+            command.arg("--heavy");
         }
         workspace::succeeds(&mut command)
     }

@@ -30,6 +30,9 @@ struct Arguments {
     /// Also write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also measure what needs thousands of connections
+    #[arg(long)]
+    heavy: bool,
     /// Do one thing and measure nothing, for a program that counts instructions
     #[arg(long, hide = true, requires = "side")]
     work: Option<ratchet::Work>,
@@ -56,6 +59,8 @@ enum Name {
     Ratchet,
     /// The transport over QUIC, against plain quinn with the same settings
     Transport,
+    /// The transport over TCP, against plain tokio-rustls
+    Tcp,
     /// The server's store, against a bare log
     Store,
     /// Fills a store and waits: the process that `store` kills
@@ -80,6 +85,7 @@ fn main() -> Result<ExitCode> {
     let figures = match arguments.name {
         Name::Ratchet => ratchet::run()?,
         Name::Transport => transport::run()?,
+        Name::Tcp => transport::tcp::run(arguments.heavy)?,
         Name::Store => store::run(store::Settings {
             seconds: arguments.seconds,
             live: arguments.live,

@@ -10,6 +10,7 @@ mod bare;
 mod child;
 mod drops;
 mod ours;
+pub(crate) mod tcp;
 
 use anyhow::{Context as _, Result, bail};
 use tokio::runtime::Runtime;
@@ -59,6 +60,8 @@ pub(crate) fn serve(mut arguments: impl Iterator<Item = String>) -> Result<()> {
     match kind.parse()? {
         Kind::Ours => runtime.block_on(ours::serve(window)),
         Kind::Bare => runtime.block_on(bare::serve(window)),
+        Kind::OursTcp => runtime.block_on(ours::serve_tcp(window)),
+        Kind::BareTcp => runtime.block_on(tcp::serve(window)),
     }
 }
 
@@ -98,7 +101,7 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
         let samples = pairs(|kind| {
             let sample = measure(kind, window, |kind, port| match kind {
                 Kind::Ours => ours::stream(port, CONNECTIONS, MESSAGES),
-                Kind::Bare => bare::stream(port, CONNECTIONS, MESSAGES),
+                _ => bare::stream(port, CONNECTIONS, MESSAGES),
             })?;
             drops.push((kind, sample.drops));
             Ok(sample)
@@ -110,7 +113,7 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
     let samples = pairs(|kind| {
         measure(kind, 1, |kind, port| match kind {
             Kind::Ours => ours::unary(port, CONNECTIONS, CALLS),
-            Kind::Bare => bare::unary(port, CONNECTIONS, CALLS),
+            _ => bare::unary(port, CONNECTIONS, CALLS),
         })
     })?;
     figures.push(cpu("transport.unary_server_cpu", &samples, CALLS).with_bar(1.15));
@@ -118,7 +121,7 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
     let samples = pairs(|kind| {
         measure(kind, 1, |kind, port| match kind {
             Kind::Ours => ours::upload(port, UPLOADS),
-            Kind::Bare => bare::upload(port, UPLOADS),
+            _ => bare::upload(port, UPLOADS),
         })
     })?;
     figures.push(time("transport.upload_1mb_time", &samples, UPLOADS).with_bar(1.0 / 0.9));

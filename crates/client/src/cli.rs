@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use waxwing_transport::race::TransportChoice;
 
 /// End-to-end encrypted messages over a server that cannot read them.
 #[derive(Debug, Parser)]
@@ -64,6 +65,9 @@ pub(crate) struct Global {
     /// How long to wait for the network, for example 500ms, 20s or 2m
     #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+    /// How to reach servers: quic, tcp, or auto for QUIC and TCP where that does not get through
+    #[arg(long, global = true, value_name = "TRANSPORT", value_parser = transport)]
+    pub(crate) transport: Option<TransportChoice>,
     /// Read the passphrase of the store from the first line of this file
     #[arg(
         long,
@@ -330,6 +334,12 @@ pub(crate) struct HostArgs {
     /// End after this time
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(crate) lifetime: Option<Duration>,
+}
+
+/// Reads the name of a transport.
+fn transport(text: &str) -> Result<TransportChoice, String> {
+    text.parse()
+        .map_err(|error: waxwing_transport::race::UnknownTransport| error.to_string())
 }
 
 /// Reads `on` or `off`.

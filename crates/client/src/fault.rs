@@ -141,6 +141,7 @@ codes! {
     HostVersion = "host_version" => Store,
     HostFailed = "host_failed" => Store,
     ConfigInvalid = "config_invalid" => User,
+    QuicThroughProxy = "quic_through_proxy" => User,
     FolderUnusable = "folder_unusable" => User,
     InputNeeded = "input_needed" => User,
     NotConfirmed = "not_confirmed" => User,

@@ -2,6 +2,7 @@
 //! What was acknowledged, and whether a store that was opened from an image keeps to it.
 
 mod client;
+mod mailbox;
 mod server;
 
 use std::path::Path;

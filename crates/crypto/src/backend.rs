@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The seam between the protocol and the implementations of X25519 (RFC 7748) and ML-KEM
-//! (FIPS 203): standard byte strings in, standard byte strings out, every random choice an
-//! argument. So a backend can be replaced, and two can be compared byte for byte.
+//! (FIPS 203): standard byte strings in, standard byte strings out. So a backend can be replaced, and
+//! each accepts what the other makes. The default takes every random choice as an argument and can be
+//! compared byte for byte; the fast one draws the randomness of an encapsulation itself.
 
 #[cfg(feature = "fast")]
 mod fast;

@@ -134,7 +134,12 @@ impl Account {
             receipts_off: self.receipts_off,
             alarm: 0,
             alarms: self.alarms.to_row(),
-            expired: self.expired.iter().map(HeldExpiry::to_row).collect(),
+            expired: self
+                .expired
+                .iter()
+                .copied()
+                .map(HeldExpiry::to_row)
+                .collect(),
             revoking_delivery_ids: self.revoking.iter().map(|id| id.to_wire()).collect(),
             read_receipts_off: self.read_receipts_off,
             receipts_ride_only: self.receipts_ride_only,

@@ -27,7 +27,7 @@ impl Alarms {
     pub(crate) const NONE: Self = Self(0);
 
     const fn bit(kind: AlarmKind) -> u32 {
-        1 << codec::alarm_number(kind)
+        1_u32.wrapping_shl(codec::alarm_number(kind))
     }
 
     /// Adds an alarm. Whether it did not stand before.

@@ -105,7 +105,12 @@ impl Engine {
                 contact.unanswered = contact.unanswered.saturating_add(1);
                 self.save_contact(account);
             }
-            if shipment.kind == Kind::Text {
+            let repeated = self
+                .outbox
+                .unreceipted
+                .find(account, &shipment.message_id)
+                .is_some();
+            if shipment.kind == Kind::Text && !repeated {
                 self.put_message_state(
                     account,
                     &shipment.message_id,
@@ -118,6 +123,7 @@ impl Engine {
                     state: MessageState::OnServer,
                 });
             }
+            self.await_receipts(turn, number, &shipment);
         }
         self.pump(turn, *account);
     }

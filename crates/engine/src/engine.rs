@@ -215,6 +215,7 @@ impl Engine {
         self.started = true;
         self.arm_receipts(turn);
         self.show_gaps(turn);
+        self.arm_horizon(turn);
         self.resume_progress(turn);
         for account in self.outbox.accounts() {
             self.pump(turn, account);
@@ -237,6 +238,7 @@ impl Engine {
                 self.revoke_delivery_ids();
             }
             Timer::Gaps => self.show_gaps(turn),
+            Timer::Horizon => self.horizon_due(turn),
         }
     }
 

@@ -26,7 +26,7 @@ impl HeldExpiry {
         }
     }
 
-    pub(crate) const fn to_row(&self) -> v1::HeldExpiry {
+    pub(crate) const fn to_row(self) -> v1::HeldExpiry {
         v1::HeldExpiry {
             day: self.expired.day,
             count: self.expired.count,

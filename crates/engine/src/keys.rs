@@ -7,9 +7,13 @@ use crate::row::{RowKey, Table};
 
 /// The order number of this device's secrets in the account table.
 pub(crate) const DEVICE_SECRETS_ORDER: u64 = 1;
+/// The order number of a device's clock in the sessions table.
+pub(crate) const SESSION_CLOCK_ORDER: u64 = 1;
 /// The order number of the counters in the account table.
 pub(crate) const COUNTERS_ORDER: u64 = 2;
 
+/// The scope of contents that lack receipts.
+const UNRECEIPTED: u8 = b'w';
 /// What stands before the number in the scope of the envelopes of one shipment.
 const ENVELOPES: u8 = b'e';
 /// Parts that the envelope for one device may take.
@@ -71,6 +75,15 @@ pub(crate) fn session_set(account: &AccountKey, device: &DeviceId) -> RowKey {
         table: Table::Sessions,
         scope: device_scope(account, device),
         order: 0,
+    }
+}
+
+/// Order 1 is free, since the first slot is 1: the times of the active session.
+pub(crate) fn session_clock(account: &AccountKey, device: &DeviceId) -> RowKey {
+    RowKey {
+        table: Table::Sessions,
+        scope: device_scope(account, device),
+        order: SESSION_CLOCK_ORDER,
     }
 }
 
@@ -140,6 +153,16 @@ pub(crate) const fn unread(cursor: u64) -> RowKey {
 
 pub(crate) const fn shipment(number: u64) -> RowKey {
     global(Table::Outbox, number)
+}
+
+/// A content that a server has accepted, until the receipts are there.
+pub(crate) fn unreceipted(number: u64) -> RowKey {
+    scoped(Table::Outbox, &[UNRECEIPTED], number)
+}
+
+/// Whether a row of the outbox is such a content.
+pub(crate) fn is_unreceipted_scope(scope: &[u8]) -> bool {
+    scope == [UNRECEIPTED]
 }
 
 pub(crate) fn envelope_scope(number: u64) -> Vec<u8> {

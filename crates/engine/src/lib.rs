@@ -25,6 +25,7 @@ pub mod event;
 mod expiry;
 mod gaps;
 mod gathering;
+mod horizon;
 mod inbox;
 mod journal;
 mod keys;

@@ -2,13 +2,20 @@
 //! Opening a session with a device from the bundle that a server handed out.
 
 use waxwing_identity::{BundleError, PrekeyBundle};
-use waxwing_proto::{AccountKey, v1};
+use waxwing_proto::{AccountKey, DeviceId, v1};
 use waxwing_ratchet::LocalDevice;
 
 use crate::engine::{Engine, Turn};
 use crate::notice::AlarmKind;
+use crate::sessions::clock::Renewal;
 
 impl Engine {
+    /// Whether the active session with a device is there and needs no successor.
+    fn goes_on(&self, turn: &Turn<'_>, account: &AccountKey, device: &DeviceId) -> bool {
+        self.sessions.can_seal(account, device)
+            && self.renewal(turn, account, device) == Renewal::NotDue
+    }
+
     /// Begins a session where the bundle belongs to a device of the accepted manifest and there is
     /// none yet. What a device signed against what the server showed is an alarm; a bundle that is
     /// merely bad leaves its device without a session.
@@ -29,7 +36,7 @@ impl Engine {
         };
         let device = bundle.entry().id();
         let this_device = self.account.as_ref().map(|own| own.device);
-        if Some(device) == this_device || self.sessions.can_seal(account, &device) {
+        if Some(device) == this_device || self.goes_on(turn, account, &device) {
             return None;
         }
         let own = self.account.as_ref()?;

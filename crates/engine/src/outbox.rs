@@ -3,24 +3,29 @@
 //!
 //! The life of a shipment: *queued* (its content is durable) → *sealed* (an envelope for every device
 //! of the accepted manifest is durable, each beside the session state that made it) → *sent* (the
-//! same envelopes, as often as needed) → *accepted* (durable on the recipient's server): removed.
+//! same envelopes, as often as needed) → *accepted* (durable on the recipient's server): removed. A
+//! text is kept beside the lanes until the recipient's devices have sent their receipts.
 
 pub(crate) mod lane;
 pub(crate) mod shipment;
+pub(crate) mod unreceipted;
 
 use std::collections::BTreeMap;
 
-use waxwing_proto::AccountKey;
 use waxwing_proto::v1::shipment_row::Kind;
+use waxwing_proto::{AccountKey, MessageId};
 
 use self::lane::{Lane, LaneState};
 use self::shipment::Shipment;
+use self::unreceipted::UnreceiptedList;
 
 /// All shipments and their lanes.
 #[derive(Default)]
 pub(crate) struct Outbox {
     shipments: BTreeMap<u64, Shipment>,
     lanes: BTreeMap<AccountKey, Lane>,
+    /// What was accepted and lacks receipts.
+    pub(crate) unreceipted: UnreceiptedList,
 }
 
 impl Outbox {
@@ -32,6 +37,25 @@ impl Outbox {
             .shipments
             .push_back(shipment.number);
         self.shipments.insert(shipment.number, shipment);
+    }
+
+    /// Adds a shipment before all others of its lane.
+    pub(crate) fn add_in_front(&mut self, shipment: Shipment) {
+        self.lanes
+            .entry(shipment.account)
+            .or_default()
+            .shipments
+            .push_front(shipment.number);
+        self.shipments.insert(shipment.number, shipment);
+    }
+
+    /// Whether a content with this message id is on its way to an account.
+    pub(crate) fn is_under_way(&self, account: &AccountKey, id: &MessageId) -> bool {
+        self.lanes.get(account).is_some_and(|lane| {
+            let shipments = lane.shipments.iter();
+            let mut ids = shipments.filter_map(|number| self.shipments.get(number));
+            ids.any(|shipment| shipment.message_id == *id)
+        })
     }
 
     /// The first shipment of a lane.

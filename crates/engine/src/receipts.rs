@@ -224,6 +224,11 @@ impl Engine {
             self.save_contact(&account);
             return;
         }
+        let is_active = self.account.as_ref().is_some_and(|own| own.is_active());
+        let was_heard = self
+            .contacts
+            .get(&account)
+            .is_some_and(|contact| contact.is_accepted() && !contact.owed.delivered.is_empty());
         let receipts = self.take_receipts(&account, limits::RECEIPT_IDS_MAX);
         let mut receipts = receipts.into_iter();
         if let Some(first) = receipts.next() {
@@ -236,6 +241,8 @@ impl Engine {
             let parcel = Parcel::silent(v1::shipment_row::Kind::Receipt, content);
             self.ship(turn, account, &parcel);
             self.pump(turn, account);
+        } else if is_active && was_heard {
+            self.ship_control(turn, account);
         }
         // An acceptance may release more than one receipt holds.
         self.receipts_owed(turn, &account);

@@ -65,7 +65,7 @@ impl Engine {
         }
         self.heed_contact(&account, &envelope, &content);
         for receipt in receipts_in(&content) {
-            self.receive_receipt(&account, receipt, rows);
+            self.receive_receipt(&account, device, receipt, rows);
         }
         match &content.kind {
             // Receipts, of which a text may carry some as well, were looked at already.
@@ -216,7 +216,13 @@ impl Engine {
         of_this >= limits::REQUEST_CONTENTS_MAX || of_all >= limits::REQUESTS_CONTENTS_MAX
     }
 
-    fn receive_receipt(&mut self, account: &AccountKey, receipt: &v1::Receipt, rows: &[Row]) {
+    fn receive_receipt(
+        &mut self,
+        account: &AccountKey,
+        device: DeviceId,
+        receipt: &v1::Receipt,
+        rows: &[Row],
+    ) {
         let (state, shown) = match receipt.kind() {
             v1::receipt::Kind::Delivered => (State::Delivered, MessageState::Delivered),
             v1::receipt::Kind::Read => (State::Read, MessageState::Read),
@@ -225,6 +231,7 @@ impl Engine {
         let ids = codec::message_ids(&receipt.message_ids, limits::RECEIPT_IDS_MAX);
         let mut foreign = false;
         for id in ids {
+            self.receipted(account, device, &id);
             let key = keys::sent_index(account, &id);
             let Some(index) = rows
                 .iter()

@@ -57,6 +57,8 @@ impl Table {
         Self::Unread,
         Self::Progress,
         Self::Handshakes,
+        Self::KemRows,
+        Self::SentHashes,
     ];
 }
 

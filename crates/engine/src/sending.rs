@@ -16,7 +16,11 @@ use crate::keys;
 use crate::outbox::lane::LaneState;
 use crate::outbox::shipment::{SealedEnvelope, Shipment};
 use crate::pending::{LaneCall, Pending};
+use crate::sessions::clock::Renewal;
 use crate::timers::{Timer, jitter, retry_delay_ms};
+
+/// How long prekeys for a new session beside one that goes on are not asked for again, in milliseconds.
+const RENEW_AGAIN_MS: u64 = 3_600_000;
 
 impl Engine {
     /// Looks at every lane.
@@ -55,9 +59,11 @@ impl Engine {
                 return;
             };
             let devices = self.devices_to_reach(&manifest);
-            if devices.is_empty()
-                || awaited.is_some_and(|device| manifest.device(&device).is_none())
-            {
+            let wanted = self
+                .outbox
+                .first(&account)
+                .is_some_and(|first| self.is_wanted(first, &devices));
+            if !wanted || awaited.is_some_and(|device| manifest.device(&device).is_none()) {
                 // Nobody is left to be told.
                 self.drop_first(&account);
                 continue;
@@ -130,16 +136,36 @@ impl Engine {
             .filter(|device| !self.sessions.can_seal(account, device))
             .copied()
             .collect();
+        let renewed: Vec<DeviceId> = lacking
+            .iter()
+            .filter(|device| self.renewal(turn, account, device) != Renewal::NotDue)
+            .copied()
+            .collect();
+        if !renewed.is_empty() && self.repeat_oldest(turn, account) {
+            // What lacks a receipt longest opens the new session.
+            self.pump(turn, *account);
+            return;
+        }
         let lane = self.outbox.lane_mut(account);
         if lane.ask_again_ms <= turn.now.monotonic_ms {
             lane.without_prekeys.clear();
         }
         let unreachable = lane.without_prekeys.clone();
-        if without_session
-            .iter()
-            .any(|device| !unreachable.contains(device))
+        let may_renew = !renewed.is_empty() && lane.renew_again_ms <= turn.now.monotonic_ms;
+        if may_renew
+            || without_session
+                .iter()
+                .any(|device| !unreachable.contains(device))
         {
-            self.take_prekeys(account, route, &without_session);
+            let mut asked = without_session;
+            if may_renew {
+                // Asked for once: without an answer the session goes on, up to its hard end.
+                lane.renew_again_ms = turn.after_ms(RENEW_AGAIN_MS);
+                asked.extend(renewed);
+                asked.sort_unstable();
+                asked.dedup();
+            }
+            self.take_prekeys(account, route, &asked);
             return;
         }
         let awaits = awaited.is_some_and(|device| without_session.contains(&device));

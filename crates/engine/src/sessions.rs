@@ -2,6 +2,7 @@
 //! The sessions with every device of every account, one's own other devices included: finding the
 //! one that an envelope belongs to, sealing, opening, and the rows that each of these changes.
 
+pub(crate) mod clock;
 pub(crate) mod epoch_rows;
 mod forgetting;
 
@@ -15,6 +16,7 @@ use waxwing_ratchet::{
 };
 use zeroize::Zeroizing;
 
+use self::clock::{Clock, Renewal};
 use crate::engine::Turn;
 use crate::error::EngineError;
 use crate::journal::Journal;
@@ -32,9 +34,14 @@ pub(crate) struct PeerDevice {
     pub(crate) set: SessionSet,
     /// The sessions with the slots of their rows.
     pub(crate) sessions: BTreeMap<SessionId, (u64, Session)>,
+    pub(crate) clock: Clock,
 }
 
 impl PeerDevice {
+    fn active(&self) -> Option<&Session> {
+        self.session(self.set.active()?)
+    }
+
     fn session(&self, id: SessionId) -> Option<&Session> {
         self.sessions.get(&id).map(|(_, session)| session)
     }
@@ -109,7 +116,43 @@ impl Sessions {
     pub(crate) fn can_seal(&self, account: &AccountKey, device: &DeviceId) -> bool {
         self.peers
             .get(&(*account, *device))
-            .is_some_and(|peer| peer.set.active().is_some())
+            .and_then(PeerDevice::active)
+            .is_some_and(|session| session.envelopes_left() > 0)
+    }
+
+    /// Whether the active session with a device should be followed by a new one.
+    pub(crate) fn renewal(&self, account: &AccountKey, device: &DeviceId, now_ms: u64) -> Renewal {
+        self.peers
+            .get(&(*account, *device))
+            .and_then(|peer| Some(peer.clock.renewal(peer.active()?, now_ms)))
+            .unwrap_or(Renewal::NotDue)
+    }
+
+    /// The times of a device.
+    pub(crate) fn clock(&self, account: &AccountKey, device: &DeviceId) -> Option<&Clock> {
+        self.peers.get(&(*account, *device)).map(|peer| &peer.clock)
+    }
+
+    /// When a content that answers nothing left last for a device of an account.
+    pub(crate) fn last_control_ms(&self, account: &AccountKey) -> u64 {
+        let devices = self.peers.iter().filter(|((owner, _), _)| owner == account);
+        let times = devices.map(|(_, known)| known.clock.control_ms);
+        times.max().unwrap_or(0)
+    }
+
+    /// Notes that such a content leaves.
+    pub(crate) fn note_control(
+        &mut self,
+        journal: &mut Journal,
+        account: &AccountKey,
+        now_ms: u64,
+    ) {
+        for ((owner, device), known) in &mut self.peers {
+            if owner == account {
+                known.clock.control_ms = now_ms;
+                journal.put(keys::session_clock(owner, device), known.clock.to_row());
+            }
+        }
     }
 
     /// Whether anything is kept about a device.
@@ -120,10 +163,8 @@ impl Sessions {
     /// Whether nothing of the device has arrived in the active session.
     pub(crate) fn is_unanswered(&self, account: &AccountKey, device: &DeviceId) -> bool {
         self.peers.get(&(*account, *device)).is_none_or(|peer| {
-            peer.set
-                .active()
-                .and_then(|id| peer.sessions.get(&id))
-                .is_none_or(|(_, session)| !session.has_heard_peer())
+            peer.active()
+                .is_none_or(|session| !session.has_heard_peer())
         })
     }
 
@@ -168,6 +209,10 @@ impl Sessions {
             sealed.session.hot_row(),
         );
         *session = sealed.session;
+        let now_ms = turn.now.wall_ms;
+        peer.clock.follow(Some(id), now_ms);
+        peer.clock.sent(session, now_ms);
+        journal.put(keys::session_clock(account, device), peer.clock.to_row());
         Self::put_kem(journal, id, sealed.kem);
         self.record_sent(journal, id, &sealed.sent);
         Ok(sealed.envelope)
@@ -214,6 +259,10 @@ impl Sessions {
         journal.put(keys::session_set(account, device), encoded(&placed.set));
         self.tags.insert_session(&session);
         self.owners.insert(id, peer);
+        let now_ms = now.saturating_mul(1000);
+        known.clock.follow(placed.set.active(), now_ms);
+        known.clock.heard_if_opened(&session, now_ms);
+        journal.put(keys::session_clock(account, device), known.clock.to_row());
         known.set = placed.set;
         known.sessions.insert(id, (slot, session));
         for evicted in placed.evicted {
@@ -376,6 +425,10 @@ impl Sessions {
         );
         *session = opened.session;
         Self::put_kem(journal, id, opened.kem);
+        let now_ms = now.saturating_mul(1000);
+        known.clock.follow(known.set.active(), now_ms);
+        known.clock.heard(session, now_ms);
+        journal.put(keys::session_clock(account, device), known.clock.to_row());
         if opened.prefix_ended {
             journal.delete(keys::session_prefix(account, device, *slot));
             let _known_in_set = known.set.record_prefix_ended(id, now);

@@ -15,8 +15,10 @@ use crate::error::EngineError;
 use crate::keys;
 use crate::outbox::Outbox;
 use crate::outbox::shipment::Shipment;
+use crate::outbox::unreceipted::Unreceipted;
 use crate::prekeys::Prekeys;
 use crate::row::{Row, Table};
+use crate::sessions::clock::Clock;
 use crate::sessions::{Peer, SeenHandshake, Sessions, epoch_rows};
 
 /// What the rows of a profile say.
@@ -108,7 +110,9 @@ impl Snapshot {
         for row in rows {
             let peer = peer_of(row)?;
             let (slot, kind) = (row.key.order >> 1, row.key.order & 1);
-            if row.key.order == 0 {
+            if row.key.order == keys::SESSION_CLOCK_ORDER {
+                self.sessions.peers.entry(peer).or_default().clock = Clock::from_row(row)?;
+            } else if row.key.order == 0 {
                 let set = SessionSet::decode(&row.value).map_err(|_| corrupt)?;
                 self.sessions.peers.entry(peer).or_default().set = set;
             } else if kind == 1 {
@@ -154,6 +158,11 @@ impl Snapshot {
         let mut parts: BTreeMap<u64, BTreeMap<u64, Zeroizing<Vec<u8>>>> = BTreeMap::new();
         let mut shipments: Vec<&Row> = Vec::new();
         for row in rows {
+            if keys::is_unreceipted_scope(&row.key.scope) {
+                let content = Unreceipted::from_row(row)?;
+                self.outbox.unreceipted.put(row.key.order, content);
+                continue;
+            }
             match keys::shipment_of_envelope_scope(&row.key.scope) {
                 Some(number) => {
                     parts

@@ -32,6 +32,8 @@ pub(crate) enum Timer {
     DeliveryIds,
     /// Show what has been missing for a day.
     Gaps,
+    /// Look for contents that were lost and for sessions in which nobody answers.
+    Horizon,
 }
 
 /// The timers that run.

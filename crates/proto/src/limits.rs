@@ -202,6 +202,13 @@ pub const HANDSHAKES_PER_ACCOUNT_MAX: usize = 512;
 pub const GONE_SESSIONS_MAX: usize = 16;
 /// How far above the last known attempt a handshake may count itself.
 pub const ATTEMPT_JUMP_MAX: u32 = 1000;
+/// After how many days without an answer, or without a fresh KEM secret, a new session is opened.
+pub const HORIZON_DAYS: u32 = 7;
+/// After how many messages without a fresh KEM secret a new session is opened.
+pub const HORIZON_MESSAGES: u32 = 200;
+/// After how many hours an unanswered session is followed by another attempt, where the device was
+/// heard in another session meanwhile.
+pub const RETRY_HOURS: u32 = 24;
 /// How long a superseded session still receives, in hours.
 pub const SUPERSEDED_SESSION_HOURS: u32 = 48;
 /// The serialised hot state of one session, in bytes.
@@ -219,6 +226,18 @@ pub const REQUESTS_CONTENTS_MAX: usize = 4096;
 pub const EXPIRED_DAYS_MAX: usize = 512;
 /// Contents that leave for a contact before anything of it has arrived.
 pub const UNANSWERED_CONTENTS_MAX: u32 = 32;
+/// Contents for which a receipt is awaited; the oldest are not sent again.
+pub const UNRECEIPTED_CONTENTS_MAX: usize = 4096;
+/// Bytes of contents for which a receipt is awaited; the oldest are not sent again.
+pub const UNRECEIPTED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Hours between two sendings of one content.
+pub const RESEND_HOURS: u32 = 24;
+/// Hours after a sending from which on hearing the device shows that the content was lost.
+pub const RESEND_HEARD_HOURS: u32 = 12;
+/// How often one content is sent again.
+pub const RESENDS_MAX: u32 = 4;
+/// Hours between two contents to one contact that show nothing and answer nothing.
+pub const CONTROL_HOURS_MIN: u32 = 6;
 /// Message ids in one receipt.
 pub const RECEIPT_IDS_MAX: usize = 512;
 /// Message ids in one receipt that rides on a text.

@@ -8,6 +8,7 @@
 
 mod acknowledgements;
 mod attacks;
+mod clones;
 mod continuity;
 mod conversation;
 mod crossing;

@@ -54,6 +54,7 @@ pub(crate) enum Order {
 pub(crate) enum Reply {
     Status {
         accounts: u64,
+        transports: Vec<String>,
         /// Connections at this moment, by the name of their key exchange.
         connections: BTreeMap<String, u64>,
     },

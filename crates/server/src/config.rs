@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use waxwing_proto::{Host, limits};
-use waxwing_transport::Elsewhere;
+use waxwing_transport::{Elsewhere, Transport};
 
 use crate::cli::PlaceArgs;
 use crate::failure::Failure;
@@ -15,12 +15,35 @@ use crate::{platform, text};
 /// The port where nothing else is said.
 pub(crate) const PORT_DEFAULT: u16 = 4747;
 
+/// A transport that a server can offer, as it stands in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Offer {
+    Quic,
+    Tcp,
+}
+
+impl Offer {
+    pub(crate) const fn transport(self) -> Transport {
+        match self {
+            Self::Quic => Transport::Quic,
+            Self::Tcp => Transport::Tcp,
+        }
+    }
+}
+
+/// Ports that are tried when a free one is looked for.
+const PORTS_TRIED_MAX: usize = 20;
+
 /// What an operator decides, as it stands in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Configuration {
-    /// The address and UDP port to listen on.
+    /// The address and port to listen on, UDP for QUIC and TCP for TCP.
     pub(crate) listen: SocketAddr,
+    /// What is listened with: `quic`, `tcp` or both.
+    #[serde(default = "transports_default")]
+    pub(crate) transports: Vec<Offer>,
     /// The host name in links and in `name@host`; absent: the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
@@ -42,6 +65,10 @@ pub(crate) struct Configuration {
     /// How long a message waits for a device that does not come.
     #[serde(default = "retention_days_default")]
     pub(crate) retention_days: u32,
+}
+
+fn transports_default() -> Vec<Offer> {
+    vec![Offer::Quic, Offer::Tcp]
 }
 
 const fn retention_days_default() -> u32 {
@@ -77,6 +104,10 @@ impl Configuration {
                 .map_err(|_| text::config_value("name", text::HOST_SYNTAX))?;
         }
         self.elsewhere()?;
+        let count = |offer| self.transports.iter().filter(|it| **it == offer).count();
+        if self.transports.is_empty() || count(Offer::Quic) > 1 || count(Offer::Tcp) > 1 {
+            return Err(text::config_value("transports", text::TRANSPORTS_RANGE));
+        }
         if self.listen.port() == 0 {
             return Err(text::config_value("listen", text::PORT_NOT_ZERO));
         }
@@ -107,6 +138,7 @@ impl Configuration {
         };
         let configuration = Self {
             listen: with_free_port(listen)?,
+            transports: transports_default(),
             name,
             public_port,
             elsewhere: None,
@@ -160,6 +192,12 @@ impl Configuration {
         let host = host.parse().map_err(|_| wrong())?;
         let port = port.ok_or_else(wrong)?;
         Ok(Some(Elsewhere { host, port }))
+    }
+
+    /// The names of the transports.
+    pub(crate) fn transport_names(&self) -> Vec<&'static str> {
+        let names = self.transports.iter();
+        names.map(|offer| offer.transport().as_str()).collect()
     }
 
     /// The port that links name.
@@ -219,7 +257,19 @@ fn with_free_port(listen: SocketAddr) -> Result<SocketAddr, Failure> {
     if listen.port() != 0 {
         return Ok(listen);
     }
-    platform::probe_udp(listen).map_err(|error| text::bind_failed(listen, &error))
+    let mut tried: usize = 0;
+    loop {
+        let failed = |error| text::bind_failed(listen, "UDP", &error);
+        let free = platform::probe_udp(listen).map_err(failed)?;
+        // The same port must be free for the other transport, too.
+        match platform::probe_tcp(free) {
+            Ok(_) => return Ok(free),
+            Err(error) if tried >= PORTS_TRIED_MAX => {
+                return Err(text::bind_failed(listen, "TCP", &error));
+            }
+            Err(_) => tried = tried.saturating_add(1),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -244,6 +294,14 @@ mod tests {
             Configuration::parse(&made.to_text().unwrap()).unwrap(),
             made
         );
+    }
+
+    #[test]
+    fn both_transports_are_on_unless_the_file_says_otherwise() {
+        let names = |text: &str| Configuration::parse(text).unwrap().transport_names();
+        assert_eq!(names("listen = \"127.0.0.1:1\"\n"), ["quic", "tcp"]);
+        let one = "listen = \"127.0.0.1:1\"\ntransports = [\"tcp\"]\n";
+        assert_eq!(names(one), ["tcp"]);
     }
 
     #[test]
@@ -290,6 +348,18 @@ mod tests {
                 "config_value",
             ),
             ("listen = \"127.0.0.1:0\"\n", "config_value"),
+            (
+                "listen = \"127.0.0.1:1\"\ntransports = []\n",
+                "config_value",
+            ),
+            (
+                "listen = \"127.0.0.1:1\"\ntransports = [\"tcp\", \"tcp\"]\n",
+                "config_value",
+            ),
+            (
+                "listen = \"127.0.0.1:1\"\ntransports = [\"udp\"]\n",
+                "config_unreadable",
+            ),
             (
                 "listen = \"127.0.0.1:1\"\nelsewhere = \"no.port\"\n",
                 "config_value",

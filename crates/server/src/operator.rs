@@ -26,6 +26,7 @@ use crate::text;
 pub(crate) struct Operator<S> {
     store: Arc<S>,
     server: ServerAddress,
+    transports: Vec<String>,
     /// Of the server that runs; absent in a command that has the folder for itself.
     census: Option<Arc<Census>>,
 }
@@ -39,9 +40,11 @@ impl<S: Store> Operator<S> {
     ) -> Result<Self, Failure> {
         let key = ServerKey::load(&folder.key_path())?;
         let server = key.address(configuration)?;
+        let transports = configuration.transport_names();
         Ok(Self {
             store,
             server,
+            transports: transports.into_iter().map(str::to_owned).collect(),
             census: None,
         })
     }
@@ -78,6 +81,7 @@ impl<S: Store> Operator<S> {
                 .await
                 .map(|accounts| Reply::Status {
                     accounts,
+                    transports: self.transports.clone(),
                     connections: self.connections(),
                 }),
             Order::NewInvite {

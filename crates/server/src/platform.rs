@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
@@ -203,6 +203,11 @@ pub(crate) fn today() -> u32 {
 /// Whether a UDP socket can be bound to `address` at this moment, and to which address.
 pub(crate) fn probe_udp(address: SocketAddr) -> io::Result<SocketAddr> {
     UdpSocket::bind(address)?.local_addr()
+}
+
+/// Whether a TCP socket can be bound to `address` at this moment, and to which address.
+pub(crate) fn probe_tcp(address: SocketAddr) -> io::Result<SocketAddr> {
+    TcpListener::bind(address)?.local_addr()
 }
 
 /// The address that stands for all networks of this machine.

@@ -121,6 +121,9 @@ pub struct Opened {
     pub tables: Vec<(LogPosition, Bytes)>,
 }
 
+/// An entry to be read, and its segment, held so that it is not written over meanwhile.
+type Wanted = (Entry, Option<Arc<segments::Segment>>);
+
 struct State {
     index: Index,
     /// Where the next record goes.
@@ -251,8 +254,27 @@ impl DeliveryLog {
         max_bytes: usize,
     ) -> Result<Vec<StoredEnvelope>, StoreError> {
         // BOX-77.
-        let mut found = Vec::new();
-        let wanted = self.wanted(mailbox, after, max_count, max_bytes)?;
+        let mut after = after;
+        loop {
+            let wanted = self.wanted(mailbox, after, max_count, max_bytes)?;
+            let Some((last, _)) = wanted.last() else {
+                return Ok(Vec::new());
+            };
+            after = Position(last.position);
+            let found = self.whole(mailbox, wanted)?;
+            // Where all of them are damaged what comes after them is wanted.
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn whole(
+        &self,
+        mailbox: &MailboxKey,
+        wanted: Vec<(Entry, Option<Arc<segments::Segment>>)>,
+    ) -> Result<Vec<StoredEnvelope>, StoreError> {
+        let mut found = Vec::with_capacity(wanted.len());
         for (entry, segment) in wanted {
             let Some(envelope) = self.envelope(mailbox, &entry, segment)? else {
                 self.shared.damaged.fetch_add(1, Ordering::Relaxed);
@@ -296,7 +318,7 @@ impl DeliveryLog {
         after: Position,
         max_count: usize,
         max_bytes: usize,
-    ) -> Result<Vec<(Entry, Option<Arc<segments::Segment>>)>, StoreError> {
+    ) -> Result<Vec<Wanted>, StoreError> {
         let shared = &*self.shared;
         if shared.committer.has_stopped() {
             return Err(StoreError::Stopped);

@@ -8,6 +8,8 @@
 //! Keys, key exchange and names are those of QUIC, see [`crate::tls`]; nothing is resumed. The
 //! frames are described in `docs/spec/06-transport.md`.
 
+#[doc(hidden)]
+pub mod bare;
 mod budget;
 mod dialer;
 mod driver;

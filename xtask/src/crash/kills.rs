@@ -107,12 +107,12 @@ fn talk(from: &Person, to: &str, done: &AtomicBool, tried: &Mutex<Vec<String>>) 
 /// Plays a session and judges what is there at its end.
 pub(super) fn session(stage: &Stage, seed: u64, kills: u64) -> Result<Shown> {
     let folder = PathBuf::from(format!("session-{seed}"));
+    std::fs::create_dir_all(stage.folder().join(&folder))?;
     let mut dice = Dice(seed);
     let mut server = stage.server(
         &folder.join("server").display().to_string(),
         ServerOptions::default(),
     )?;
-    std::fs::create_dir_all(stage.folder().join(&folder))?;
     let mut alice = Host::new(stage, &folder, "alice")?;
     let mut bob = Host::new(stage, &folder, "bob")?;
     for host in [&alice, &bob] {

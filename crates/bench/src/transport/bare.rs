@@ -70,7 +70,8 @@ async fn serve_stream(mut send: SendStream, mut recv: RecvStream, window: usize)
 struct Clients {
     runtime: Runtime,
     connections: Vec<Connection>,
-    endpoints: Vec<Endpoint>,
+    /// Kept as long as the connections are in use.
+    _endpoints: Vec<Endpoint>,
 }
 
 fn connect(port: u16, count: usize) -> Result<Clients> {
@@ -87,7 +88,7 @@ fn connect(port: u16, count: usize) -> Result<Clients> {
     Ok(Clients {
         runtime,
         connections,
-        endpoints,
+        _endpoints: endpoints,
     })
 }
 

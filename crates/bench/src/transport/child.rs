@@ -16,6 +16,10 @@ pub(super) enum Kind {
     Ours,
     /// Plain quinn.
     Bare,
+    /// The RPC layer over TCP.
+    OursTcp,
+    /// Plain tokio-rustls.
+    BareTcp,
 }
 
 impl Kind {
@@ -23,6 +27,8 @@ impl Kind {
         match self {
             Self::Ours => "ours",
             Self::Bare => "bare",
+            Self::OursTcp => "ours-tcp",
+            Self::BareTcp => "bare-tcp",
         }
     }
 }
@@ -34,6 +40,8 @@ impl FromStr for Kind {
         match name {
             "ours" => Ok(Self::Ours),
             "bare" => Ok(Self::Bare),
+            "ours-tcp" => Ok(Self::OursTcp),
+            "bare-tcp" => Ok(Self::BareTcp),
             other => bail!("no server is called {other}"),
         }
     }

@@ -9,13 +9,14 @@ use bytes::Bytes;
 use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinSet;
 use waxwing_proto::{ServerAddress, limits, v1};
-use waxwing_transport::platform::SystemClock;
+use waxwing_transport::platform::{SystemClock, SystemEntropy};
 use waxwing_transport::quic::{
     DialerSettings, ListenerSettings, QuicDialer, QuicListener, ServerIdentity, StableKeys,
 };
+use waxwing_transport::tcp::{TcpDialer, TcpDialerSettings, TcpListener, TcpListenerSettings};
 use waxwing_transport::{
-    AcknowledgeSink, AcknowledgeStream, Clock, Connection, DeliverySink, DeliveryStream,
-    Dialer as _, Link, Listener as _, Plane, serve_hello,
+    AcknowledgeSink, AcknowledgeStream, Clock, Connection, DeliverySink, DeliveryStream, Dialer,
+    Link, Listener, Plane, serve_hello,
 };
 
 use super::{CALLS_AT_A_TIME, MESSAGE_SIZE, UPLOAD_SIZE, UPLOADS_AT_A_TIME, Work, runtime, share};
@@ -58,6 +59,17 @@ pub(super) async fn serve(window: usize) -> Result<()> {
         ..ListenerSettings::default()
     };
     let listener = QuicListener::bind(any_port(), &identity()?, &keys(), settings)?;
+    serve_over(Arc::new(listener), window).await
+}
+
+/// The same over TCP.
+pub(super) async fn serve_tcp(window: usize) -> Result<()> {
+    let settings = TcpListenerSettings::default();
+    let listener = TcpListener::bind(any_port(), &identity()?, settings)?;
+    serve_over(Arc::new(listener), window).await
+}
+
+async fn serve_over(listener: Arc<dyn Listener>, window: usize) -> Result<()> {
     let port = listener.local_address().context("not bound")?.port();
     tokio::spawn(async move {
         while let Some(link) = listener.accept().await {
@@ -117,15 +129,26 @@ async fn deliver(mut sink: DeliverySink, mut source: AcknowledgeStream, window: 
     }
 }
 
-struct Clients {
+pub(super) struct Clients {
     runtime: tokio::runtime::Runtime,
     connections: Vec<Connection>,
 }
 
 fn connect(port: u16, count: usize) -> Result<Clients> {
+    let dialer = QuicDialer::new(DialerSettings::default());
+    connect_over(&dialer, port, count)
+}
+
+/// The same over TCP.
+pub(super) fn connect_tcp(port: u16, count: usize) -> Result<Clients> {
+    let settings = TcpDialerSettings::default();
+    let dialer = TcpDialer::new(settings, Arc::new(SystemEntropy));
+    connect_over(&dialer, port, count)
+}
+
+fn connect_over(dialer: &dyn Dialer, port: u16, count: usize) -> Result<Clients> {
     let runtime = runtime()?;
     let connections = runtime.block_on(async {
-        let dialer = QuicDialer::new(DialerSettings::default());
         let address = ServerAddress {
             host: "127.0.0.1".parse()?,
             port,
@@ -146,8 +169,11 @@ fn connect(port: u16, count: usize) -> Result<Clients> {
 
 /// Takes `messages` over `connections` long-lived streams.
 pub(super) fn stream(port: u16, connections: usize, messages: u32) -> Result<Work> {
-    let clients = connect(port, connections)?;
-    let each = share(messages, connections)?;
+    stream_of(connect(port, connections)?, messages)
+}
+
+pub(super) fn stream_of(clients: Clients, messages: u32) -> Result<Work> {
+    let each = share(messages, clients.connections.len())?;
     Ok(Box::new(move || {
         let kept = clients.runtime.block_on(async {
             let mut tasks = JoinSet::new();
@@ -184,6 +210,16 @@ async fn receive(
     Ok((sink, source))
 }
 
+/// Devices that wait for deliveries: each has its stream open.
+pub(super) fn wait_for_deliveries(clients: Clients) -> Result<Box<dyn std::any::Any>> {
+    let mut streams = Vec::new();
+    for connection in &clients.connections {
+        let opened = connection.subscribe(limits::DEADLINE_MS_MAX);
+        streams.push(clients.runtime.block_on(opened)?);
+    }
+    Ok(Box::new((streams, clients)))
+}
+
 fn bring(size: usize) -> v1::Request {
     v1::Request {
         deadline_ms: 0,
@@ -203,7 +239,10 @@ pub(super) fn unary(port: u16, connections: usize, calls: u32) -> Result<Work> {
 
 /// Brings `uploads` large values on one connection.
 pub(super) fn upload(port: u16, uploads: u32) -> Result<Work> {
-    let clients = connect(port, 1)?;
+    upload_of(connect(port, 1)?, uploads)
+}
+
+pub(super) fn upload_of(clients: Clients, uploads: u32) -> Result<Work> {
     let each = share(uploads, UPLOADS_AT_A_TIME)?;
     Ok(call_work(clients, (UPLOADS_AT_A_TIME, each), UPLOAD_SIZE))
 }

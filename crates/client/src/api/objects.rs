@@ -88,6 +88,8 @@ object! {
         server: String,
         /// The key exchange of the connection, by its name in the registry of TLS groups.
         key_exchange: Option<String>,
+        /// What carries the connection, `quic` or `tcp`.
+        transport: Option<String>,
         /// The server as a link, for linking and recovering.
         server_link: Option<String>,
         outbox: usize,

@@ -5,9 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use waxwing_engine::{Answer, Command, CommandError, LinkFailure, Notice};
-use waxwing_transport::KeyExchange;
-
-use waxwing_transport::Signals;
+use waxwing_transport::{KeyExchange, Signals, Transport};
 
 use super::error::HostError;
 
@@ -32,8 +30,8 @@ pub enum CommandFailure {
 pub enum LinkState {
     /// None is wanted, or the first attempt has not ended.
     Idle,
-    /// It is up, over this key exchange.
-    Up(KeyExchange),
+    /// It is up, over this key exchange and this transport.
+    Up(KeyExchange, Transport),
     /// The last attempt failed, or the connection was lost; another attempt follows.
     Down(LinkFailure),
 }

@@ -205,9 +205,12 @@ impl Service {
             _ => None,
         };
         let link = *self.handle.link().borrow();
-        let key_exchange = match link {
-            LinkState::Up(group) => Some(group.as_str().to_owned()),
-            _ => None,
+        let (key_exchange, transport) = match link {
+            LinkState::Up(group, transport) => (
+                Some(group.as_str().to_owned()),
+                Some(transport.as_str().to_owned()),
+            ),
+            _ => (None, None),
         };
         let link_error = match (own_link, link) {
             // A device that may not connect any more.
@@ -233,6 +236,7 @@ impl Service {
             link_error,
             status.server,
             key_exchange,
+            transport,
             server_link.map(|link| link.to_string()),
             status.outbox,
             status.alarms,

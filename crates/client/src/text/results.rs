@@ -209,6 +209,10 @@ pub(crate) fn status(status: &Status, console: &Console) -> String {
             format!("{}, {link}", display::line(&status.server)),
         ]);
         rows.push([
+            "transport".to_owned(),
+            status.transport.clone().unwrap_or_else(|| "-".to_owned()),
+        ]);
+        rows.push([
             "key exchange".to_owned(),
             status
                 .key_exchange

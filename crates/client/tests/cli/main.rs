@@ -24,4 +24,5 @@ mod operator;
 mod output;
 mod receipts;
 mod support;
+mod transports;
 mod trust;

@@ -59,6 +59,17 @@ impl Server {
         server
     }
 
+    /// Ends the server and starts it anew.
+    pub(crate) fn replaced(&mut self) {
+        self.kill();
+        self.restart();
+    }
+
+    /// The port.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts the server on the data that it left behind.
     pub(crate) fn restart(&mut self) {
         self.start_at("127.0.0.1:0");
@@ -84,6 +95,26 @@ impl Server {
         self.link = ready["server"].as_str().unwrap().to_owned();
         self.port = ready["port"].as_u64().unwrap().try_into().unwrap();
         self.child = Some(child);
+    }
+
+    /// Lets the server offer other transports from its next start on.
+    pub(crate) fn offer(&self, transports: &str) {
+        self.configure("transports", transports);
+    }
+
+    /// Changes a value of the configuration file.
+    pub(crate) fn configure(&self, key: &str, value: &str) {
+        let path = self.folder.path().join("data/waxwingd.toml");
+        let before = std::fs::read_to_string(&path).unwrap();
+        let kept = before
+            .lines()
+            .filter(|line| !line.starts_with(&format!("{key} =")));
+        let mut text = format!("{key} = {value}\n");
+        for line in kept {
+            text.push_str(line);
+            text.push('\n');
+        }
+        std::fs::write(&path, text).unwrap();
     }
 
     /// SIGKILL.

@@ -8,12 +8,11 @@ use anyhow::{Context, Result, bail};
 use waxwing_storage::conformance::world::{account, contact_id};
 use waxwing_storage::server::{Position, Store};
 
+use super::mailbox::KnownMailbox;
 use super::{Broken, Finding, Subject, broken};
 use crate::choice::Choice;
 use crate::work::Plant;
-use crate::work::server::{
-    ACCOUNTS, MAIN_ID, envelope, envelope_id, mailbox, open, open_bare, sending,
-};
+use crate::work::server::{ACCOUNTS, MAIN_ID, envelope_id, mailbox, open, open_bare, sending};
 
 /// A delivery id's life.
 #[derive(Debug, Default, Clone, Copy)]
@@ -26,12 +25,7 @@ struct Id {
 #[derive(Debug, Default)]
 struct Known {
     is_registered: bool,
-    /// Messages whose sending was tried.
-    tried: BTreeSet<u32>,
-    /// Acknowledged messages by position.
-    stored: BTreeMap<u64, u32>,
-    deleting: BTreeSet<u64>,
-    deleted: BTreeSet<u64>,
+    mailbox: KnownMailbox,
     taken: BTreeSet<String>,
     publications: BTreeSet<u32>,
     generation: u64,
@@ -57,12 +51,6 @@ impl ServerSubject {
             plant,
             ..Self::default()
         }
-    }
-
-    /// How many sendings were acknowledged.
-    #[must_use]
-    pub fn stored(&self) -> usize {
-        self.accounts.values().map(|known| known.stored.len()).sum()
     }
 
     async fn judge<S: Store>(&self, store: &S) -> Result<(), Finding> {
@@ -100,48 +88,7 @@ fn failed(error: impl core::fmt::Display) -> Finding {
 impl Known {
     async fn judge_mailbox<S: Store>(&self, store: &S, number: u8) -> Result<(), Finding> {
         let found = mailbox(store, number).await.map_err(failed)?;
-        let mut messages = BTreeSet::new();
-        let mut positions = BTreeSet::new();
-        let mut last = 0;
-        for one in &found {
-            let position = one.position.0;
-            if position <= last {
-                return broken(Broken::Wrong, format!("position {position} after {last}"));
-            }
-            last = position;
-            let id = one.envelope_id.as_bytes();
-            let message = id
-                .first_chunk()
-                .map_or(0, |first| u32::from_be_bytes(*first));
-            let place = format!("message {message} of mailbox {number} at {position}");
-            if one.envelope_id != envelope_id(message) || one.envelope != envelope(number, message)
-            {
-                return broken(Broken::Wrong, place);
-            }
-            if !self.tried.contains(&message) {
-                return broken(Broken::Wrong, format!("{place} was never sent"));
-            }
-            if !messages.insert(message) {
-                return broken(Broken::Doubled, place);
-            }
-            if self.deleted.contains(&position) {
-                return broken(Broken::ShownAgain, place);
-            }
-            if self
-                .stored
-                .get(&position)
-                .is_some_and(|known| *known != message)
-            {
-                return broken(Broken::UsedTwice, format!("{place}: another one was there"));
-            }
-            positions.insert(position);
-        }
-        for (position, message) in &self.stored {
-            if !positions.contains(position) && !self.deleting.contains(position) {
-                let what = format!("message {message} of mailbox {number} at {position}");
-                return broken(Broken::Lost, what);
-            }
-        }
+        let messages = self.mailbox.judge(number, &found)?;
         // Where the mailbox can be written to, its next position is a new one.
         if self
             .ids
@@ -151,15 +98,14 @@ impl Known {
             let appended = store.append(sending(number, LATE)).await.map_err(failed)?;
             let appended = appended.map_err(failed)?;
             let next = appended.stored.first().map(|(_, Position(next))| *next);
-            let highest = self.stored.keys().next_back().copied().unwrap_or(0);
+            let highest = self.mailbox.highest();
             if next.is_none_or(|next| next <= highest) {
                 let what = format!("position {next:?} of mailbox {number} after {highest}");
                 return broken(Broken::UsedTwice, what);
             }
             // A sender that heard nothing sends again; what is here, or was here, stays one.
             let here = messages.last().copied();
-            let gone = self.deleted.iter().next_back();
-            let gone = gone.and_then(|position| self.stored.get(position).copied());
+            let gone = self.mailbox.newest_deleted();
             for message in here.into_iter().chain(gone) {
                 let again = store.append(sending(number, message)).await;
                 if !again.map_err(failed)?.map_err(failed)?.stored.is_empty() {
@@ -217,13 +163,12 @@ impl Subject for ServerSubject {
         let (number, rest) = rest.split_once(' ').unwrap_or((rest, ""));
         let known = self.accounts.entry(number.parse()?).or_default();
         let (first, second) = rest.split_once(' ').unwrap_or((rest, ""));
+        if known.mailbox.hear(name, first, second)? {
+            return Ok(());
+        }
         match name {
             "register?" => {}
             "register" => known.is_registered = true,
-            "put?" => drop(known.tried.insert(first.parse()?)),
-            "put" => drop(known.stored.insert(second.parse()?, first.parse()?)),
-            "delete?" => drop(known.deleting.insert(first.parse()?)),
-            "delete" => drop(known.deleted.insert(first.parse()?)),
             "publish?" => {}
             "publish" => drop(known.publications.insert(first.parse()?)),
             "take?" => {}

@@ -13,7 +13,6 @@ use waxwing_proto::EnvelopeId;
 use waxwing_storage::conformance::world::{
     TODAY, account, contact_id, device, publication, registration,
 };
-use waxwing_storage::embedded::logged::LoggedKeyValue;
 use waxwing_storage::embedded::sled::open_server;
 use waxwing_storage::embedded::{EmbeddedStore, ServerLimits, ServerOptions};
 use waxwing_storage::server::{AddressedEnvelope, Append, Position, Store, StoredEnvelope};
@@ -40,7 +39,7 @@ pub fn options() -> ServerOptions {
 ///
 /// # Errors
 /// The store's.
-pub async fn open(folder: &Path, plant: Option<Plant>) -> Result<EmbeddedStore<LoggedKeyValue>> {
+pub async fn open(folder: &Path, plant: Option<Plant>) -> Result<impl Store> {
     Ok(open_server(folder, options(), files(plant)).await?)
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Lane {
     pub(crate) older_shown: u32,
     /// Devices that have not published prekeys: they may be left out, since nobody can encrypt to them.
     pub(crate) without_prekeys: BTreeSet<DeviceId>,
+    /// When prekeys for new sessions beside ones that go on may be asked for again, on the monotonic clock.
+    pub(crate) renew_again_ms: u64,
     /// When prekeys of those devices are asked for again, on the monotonic clock: each question costs the
     /// recipient's share. A device that publishes makes the list stale, which is told at once.
     pub(crate) ask_again_ms: u64,

@@ -71,6 +71,7 @@ impl Sessions {
         }
         self.peers.remove(peer);
         journal.delete(keys::session_set(&peer.0, &peer.1));
+        journal.delete(keys::session_clock(&peer.0, &peer.1));
     }
 
     /// The handshakes that were made against a signed pair that is destroyed cannot be replayed.
@@ -95,7 +96,7 @@ impl Sessions {
         for ((account, device), known) in &mut self.peers {
             let before = known.set.clone();
             known.set.record_drained(began_at);
-            let PeerDevice { set, sessions } = known;
+            let PeerDevice { set, sessions, .. } = known;
             expired.extend(set.expire(|id| sessions.get(&id).map(|(_, session)| session), now));
             if known.set != before {
                 journal.put(keys::session_set(account, device), encoded(&known.set));

@@ -19,8 +19,8 @@ mod edges;
 mod gaps;
 #[path = "../../../../vectors/compat/golden.rs"]
 mod golden;
+mod horizon;
 mod hostile;
-mod interruptions;
 mod interruptions;
 mod names;
 mod receipts;

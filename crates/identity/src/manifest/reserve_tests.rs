@@ -40,7 +40,10 @@ fn devices_sign_a_bounded_number_of_versions_after_one_of_the_account_key() {
     let last = 1 + DEVICE_SIGNED_VERSIONS_MAX;
     let newest = unproved(&v1, &phone, last).unwrap();
     let refused = ManifestError::ReservedForAccount;
-    assert_eq!(unproved(&v1, &phone, last + 1).unwrap_err(), refused);
+    assert_eq!(
+        unproved(&v1, &phone, last.saturating_add(1)).unwrap_err(),
+        refused
+    );
     assert_eq!(
         ManifestDraft::after(&newest, phone.signatory()).unwrap_err(),
         refused.into()
@@ -48,7 +51,7 @@ fn devices_sign_a_bounded_number_of_versions_after_one_of_the_account_key() {
     // The account key goes on where devices may not, and then devices may again.
     let draft = ManifestDraft::overriding(&v1, last).unwrap();
     let by_account = account.finish(draft);
-    assert_eq!(by_account.version(), last + 1);
+    assert_eq!(by_account.version(), last.saturating_add(1));
     assert!(ManifestDraft::after(&by_account, phone.signatory()).is_ok());
 }
 
@@ -57,8 +60,9 @@ fn the_highest_numbers_are_for_the_account_key() {
     let account = account();
     let [phone] = devices();
     let v1 = account.first(&phone);
-    let anchored =
-        |number: u32| account.finish(ManifestDraft::overriding(&v1, number - 1).unwrap());
+    let anchored = |number: u32| {
+        account.finish(ManifestDraft::overriding(&v1, number.saturating_sub(1)).unwrap())
+    };
     let refused = ManifestError::ReservedForAccount;
     let anchor = anchored(DEVICE_NUMBER_MAX - 1);
     assert!(ManifestDraft::after(&anchor, phone.signatory()).is_ok());
@@ -68,7 +72,7 @@ fn the_highest_numbers_are_for_the_account_key() {
         refused.into()
     );
     let mut body = anchor.body.clone();
-    body.version += 1;
+    body.version = body.version.saturating_add(1);
     body.previous = anchor.hash();
     body.signer = phone.signatory();
     body.anchor = Some(anchor.head());
@@ -109,7 +113,7 @@ fn room_for_revocations_is_kept_for_the_account_key() {
     assert!(verify_successor(&full, &revoked).is_ok());
     // Without the versions between them the same holds.
     let mut later = next_body(&full, &phone);
-    later.version += 1;
+    later.version = later.version.saturating_add(1);
     later.previous = Digest::new([9; 32]);
     later.revoked.insert(0, stolen.id());
     later.devices.truncate(1);
@@ -171,7 +175,7 @@ fn the_words_override_a_thief_who_used_up_everything() {
     let newest = chain.last().unwrap().clone();
     assert_eq!(newest.revoked().len(), DEVICE_REVOCATIONS_MAX);
     let recovered = take_back(&account, &chain, &new_phone);
-    assert_eq!(recovered.version(), newest.version() + 1);
+    assert_eq!(recovered.version(), newest.version().saturating_add(1));
     assert_eq!(
         recovered.revoked(),
         [phone.id()],
@@ -208,7 +212,7 @@ fn a_version_that_a_server_made_up_costs_no_numbers() {
     let made_up = forge(&body, &server).unwrap();
     let chain = [made_up, v2.clone(), v1.clone()];
     let recovered = take_back(&account, &chain, &new_phone);
-    assert_eq!(recovered.version(), v2.version() + 1);
+    assert_eq!(recovered.version(), v2.version().saturating_add(1));
     assert_eq!(*recovered.previous(), v1.hash());
     assert_eq!(
         override_base(&account.key, &[v2]).unwrap_err(),

@@ -216,6 +216,10 @@ pub(crate) fn next_units(
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "the tests count some tens of units"
+)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -9,9 +9,11 @@
 //! afterwards; nothing else is abstracted.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use waxwing_crypto::kdf::sha256;
+use waxwing_ratchet::Envelope;
 
 use crate::party::{Keys, Party, Plant, Prekeys, Refusal};
 
@@ -71,8 +73,16 @@ type Outcome = Result<(u32, Option<u32>), Refusal>;
 
 struct Sent {
     to: u8,
-    bytes: Vec<u8>,
+    /// What stands before the prefix, and the prefix, which many envelopes share.
+    prefix: Option<Rc<[u8]>>,
+    rest: Box<[u8]>,
     content: Vec<u8>,
+}
+
+impl Sent {
+    fn bytes(&self) -> Vec<u8> {
+        [self.prefix.as_deref().unwrap_or_default(), &*self.rest].concat()
+    }
 }
 
 /// What was found.
@@ -109,6 +119,7 @@ pub(crate) struct Explorer {
     parties: Vec<Party>,
     by_rows: HashMap<[u8; 32], u32>,
     envelopes: Vec<Sent>,
+    prefixes: HashMap<[u8; 32], Rc<[u8]>>,
     acts: HashMap<(u32, Act), Outcome>,
     mended: HashMap<[u32; 2], Result<bool, String>>,
     /// What a device has opened, for the check that nothing of it opens again.
@@ -126,6 +137,7 @@ impl Explorer {
             parties: Vec::new(),
             by_rows: HashMap::new(),
             envelopes: Vec::new(),
+            prefixes: HashMap::new(),
             acts: HashMap::new(),
             mended: HashMap::new(),
             read: HashMap::new(),
@@ -307,7 +319,7 @@ impl Explorer {
             }
             Act::Receive(envelope) => {
                 let sent = &self.envelopes[envelope as usize];
-                let opened = party.receive(&self.keys[own], &sent.bytes)?;
+                let opened = party.receive(&self.keys[own], &sent.bytes())?;
                 assert_eq!(opened, sent.content);
                 read.push(envelope);
                 read.sort_unstable();
@@ -316,13 +328,20 @@ impl Explorer {
         };
         // Forward secrecy: of what was opened nothing opens with what is stored now.
         for envelope in &read {
-            let opens = party.still_opens(&self.envelopes[*envelope as usize].bytes);
+            let opens = party.still_opens(&self.envelopes[*envelope as usize].bytes());
             assert!(!opens, "envelope {envelope} opens a second time");
         }
         let sent = bytes.map(|bytes| {
+            let length = Envelope::parse(&bytes)
+                .unwrap()
+                .prefix()
+                .map_or(0, |prefix| 2 + prefix.as_bytes().len());
+            let (prefix, rest) = bytes.split_at(length);
+            let prefix = (length > 0).then(|| self.prefix(prefix));
             self.envelopes.push(Sent {
                 to: 1 - side,
-                bytes,
+                prefix,
+                rest: rest.into(),
                 content,
             });
             u32::try_from(self.envelopes.len() - 1).unwrap()
@@ -330,6 +349,12 @@ impl Explorer {
         let number = self.intern(party);
         self.read.insert(number, read);
         Ok((number, sent))
+    }
+
+    /// One copy of each prefix.
+    fn prefix(&mut self, bytes: &[u8]) -> Rc<[u8]> {
+        let known = self.prefixes.entry(sha256(&[bytes]));
+        known.or_insert_with(|| Rc::from(bytes)).clone()
     }
 
     /// Takes everything that is under way for lost, and lets both talk: they must find one session.

@@ -6,6 +6,7 @@
 //! state gives the same bytes, and states that were reached in different ways are found to be equal.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -106,9 +107,9 @@ fn local<'a>(secrets: &'a DeviceSecrets, manifest: &'a DeviceManifest) -> LocalD
 pub(crate) struct Party {
     pub(crate) side: u8,
     now: u64,
-    hot: BTreeMap<SessionId, Vec<u8>>,
-    prefixes: BTreeMap<SessionId, Vec<u8>>,
-    skipped: BTreeMap<(SessionId, SkippedId), Vec<u8>>,
+    hot: BTreeMap<SessionId, Rc<[u8]>>,
+    prefixes: BTreeMap<SessionId, Rc<[u8]>>,
+    skipped: BTreeMap<(SessionId, SkippedId), Rc<[u8]>>,
     kem: BTreeMap<(SessionId, KemRowId), Vec<u8>>,
     handshakes: BTreeMap<HandshakeId, SessionId>,
     set: SessionSet,
@@ -159,7 +160,7 @@ impl Party {
         for (id, row) in &self.hot {
             all.extend_from_slice(id.as_bytes());
             all.extend_from_slice(row);
-            all.extend_from_slice(self.prefixes.get(id).map_or(&[], Vec::as_slice));
+            all.extend_from_slice(self.prefixes.get(id).map_or(&[][..], |row| &**row));
         }
         for ((id, skipped), row) in &self.skipped {
             all.extend_from_slice(id.as_bytes());
@@ -196,7 +197,7 @@ impl Party {
     }
 
     fn session(&self, id: SessionId) -> Session {
-        let prefix = self.prefixes.get(&id).map(Vec::as_slice);
+        let prefix = self.prefixes.get(&id).map(|row| &**row);
         let kem = self.kem.iter().filter(|((session, _), _)| *session == id);
         let kem = kem.map(|((_, row), value)| (*row, value.as_slice()));
         Session::restore(&self.hot[&id], prefix, kem).unwrap()
@@ -345,11 +346,16 @@ impl Party {
 
     fn keep(&mut self, session: &Session) {
         let id = session.id();
-        self.hot.insert(id, session.hot_row().to_vec());
+        self.hot.insert(id, Rc::from(session.hot_row().as_slice()));
         match session.prefix_row() {
-            Some(prefix) => self.prefixes.insert(id, prefix.to_vec()),
-            None => self.prefixes.remove(&id),
-        };
+            // Most states share their prefixes.
+            Some(prefix) => {
+                self.prefixes.entry(id).or_insert_with(|| Rc::from(prefix));
+            }
+            None => {
+                self.prefixes.remove(&id);
+            }
+        }
     }
 
     fn keep_kem(&mut self, id: SessionId, changes: KemChanges) {
@@ -373,7 +379,8 @@ impl Party {
         self.keep(&opened.session);
         self.keep_kem(id, opened.kem);
         for row in &opened.skipped_added {
-            self.skipped.insert((id, row.id()), row.encode().to_vec());
+            let encoded = Rc::from(row.encode().as_slice());
+            self.skipped.insert((id, row.id()), encoded);
         }
         if let Some(row) = opened.skipped_removed {
             self.skipped.remove(&(id, row)).unwrap();

@@ -4,14 +4,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use waxwing_transport::KeyExchange;
-use waxwing_transport::quic;
-
-use waxwing_transport::quic;
+use waxwing_transport::{KeyExchange, quic};
 
 use super::Scene;
 use crate::admin::{self, Order, Reply};
-use crate::config::Configuration;
+use crate::config::{Configuration, Offer};
 use crate::failure::{Exit, Failure};
 use crate::server_key::ServerKey;
 use crate::text::{self, answers, doctor as words};
@@ -170,6 +167,7 @@ fn name(configuration: &Configuration) -> Check {
             Ok(words::reached_at(
                 host.as_str(),
                 configuration.public_port(),
+                &protocols(configuration),
             ))
         }
     });
@@ -204,10 +202,13 @@ async fn server(scene: &Scene, configuration: &Configuration) -> Vec<Check> {
     match admin::ask(folder, &Order::Status).await {
         Ok(Some(Reply::Status {
             accounts,
+            transports,
             connections,
         })) => {
+            let names: Vec<&str> = transports.iter().map(String::as_str).collect();
             return vec![
                 Check::new("server", Ok(words::runs(accounts))),
+                Check::new("transports", Ok(words::offered(&names))),
                 connected(&connections),
             ];
         }
@@ -229,18 +230,38 @@ async fn server(scene: &Scene, configuration: &Configuration) -> Vec<Check> {
         Err(failure) => return vec![Check::new("server", Err(failure))],
     };
     let listen = configuration.listen;
-    let port = platform::probe_udp(listen)
-        .map(|_| words::port_free(&listen.to_string()))
-        .map_err(|error| text::bind_failed(listen, &error));
+    let port = configuration
+        .transports
+        .iter()
+        .try_for_each(|offer| {
+            let (probed, protocol) = match offer {
+                Offer::Quic => (platform::probe_udp(listen), "UDP"),
+                Offer::Tcp => (platform::probe_tcp(listen), "TCP"),
+            };
+            let probed = probed.map(|_| ());
+            probed.map_err(|error| text::bind_failed(listen, protocol, &error))
+        })
+        .map(|()| words::port_free(&listen.to_string(), &protocols(configuration)));
+    let offered = words::offered(&configuration.transport_names());
     let store = folder
         .open_store(configuration)
         .await
         .map(|_| words::STORE_OPENS.to_owned());
     vec![
         Check::new("server", Ok(words::DOES_NOT_RUN.to_owned())),
+        Check::new("transports", Ok(offered)),
         Check::new("port", port),
         Check::new("store", store),
     ]
+}
+
+/// The protocols of the port.
+fn protocols(configuration: &Configuration) -> String {
+    let names = configuration.transports.iter().map(|offer| match offer {
+        Offer::Quic => "UDP",
+        Offer::Tcp => "TCP",
+    });
+    names.collect::<Vec<_>>().join(" and ")
 }
 
 impl Failure {

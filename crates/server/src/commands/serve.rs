@@ -250,6 +250,7 @@ fn facts_json(facts: &answers::ServerFacts<'_>) -> Value {
         "v": 1,
         "listen": facts.configuration.listen.to_string(),
         "port": facts.configuration.listen.port(),
+        "transports": facts.configuration.transport_names(),
         "host": facts.configuration.public_host().map(|host| host.as_str().to_owned()).ok(),
         "public_port": facts.configuration.public_port(),
         "server": facts.server_link,

@@ -15,6 +15,10 @@ pub(crate) fn runs(accounts: u64) -> String {
     format!("runs, its store answers, {} accounts", grouped(accounts))
 }
 
+pub(crate) fn offered(transports: &[&str]) -> String {
+    transports.join(" and ")
+}
+
 pub(crate) const CLASSICAL_OFFERED: &str = "a key exchange without ML-KEM is in use";
 
 pub(crate) fn key_exchange(name: &str) -> String {
@@ -32,12 +36,12 @@ pub(crate) fn connected(connections: &BTreeMap<String, u64>) -> String {
     counts.join(", ")
 }
 
-pub(crate) fn port_free(listen: &str) -> String {
-    format!("{listen} (UDP) is free")
+pub(crate) fn port_free(listen: &str, protocols: &str) -> String {
+    format!("{listen} ({protocols}) is free")
 }
 
-pub(crate) fn reached_at(host: &str, port: u16) -> String {
-    format!("{host}, port {port} (UDP); whether others reach it cannot be seen from here")
+pub(crate) fn reached_at(host: &str, port: u16, protocols: &str) -> String {
+    format!("{host}, port {port} ({protocols}); whether others reach it cannot be seen from here")
 }
 
 pub(crate) fn free(bytes: u64) -> String {

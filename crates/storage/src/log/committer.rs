@@ -214,13 +214,15 @@ impl Committer {
                 .unwrap_or_else(PoisonError::into_inner);
         };
         drop(desk);
-        let result = self.write(batch, commits);
-        if let Err(error) = result {
-            tracing::error!(code = error.code(), "the delivery log stopped: {error}");
-            self.fail();
-            return false;
-        }
-        true
+        self.write(batch, commits).is_ok()
+    }
+
+    /// Stops acknowledging. To be called while the batch is still there: whoever waits for it hears of
+    /// the failure only when nothing more is taken.
+    fn stop(&self, error: StoreError) -> StoreError {
+        tracing::error!(code = error.code(), "the delivery log stopped: {error}");
+        self.fail();
+        error
     }
 
     fn take(&self, desk: &mut Desk) -> Vec<Request> {
@@ -231,7 +233,9 @@ impl Committer {
 
     /// Writes a batch, and where nobody else does, makes it durable.
     fn write(&self, mut batch: Vec<Request>, commits: bool) -> Result<(), StoreError> {
-        let segment = self.write_records(&mut batch)?;
+        let segment = self
+            .write_records(&mut batch)
+            .map_err(|error| self.stop(error.into()))?;
         let mut desk = lock(&self.desk);
         desk.writing = false;
         desk.written.append(&mut batch);
@@ -247,11 +251,14 @@ impl Committer {
             self.changed.notify_all();
         }
         let Some(end) = batch.last().map(|request| request.end) else {
-            return Err(StoreError::Bug("an empty batch of the log"));
+            return Err(self.stop(StoreError::Bug("an empty batch of the log")));
         };
         // Whatever of the batch is in an older segment was synced before this one was begun.
         if let Some(segment) = segment {
-            segment.file.sync_data()?;
+            segment
+                .file
+                .sync_data()
+                .map_err(|error| self.stop(error.into()))?;
         }
         if let Some(tail) = lock(&self.tail).as_mut()
             && tail.segment.number == end.segment

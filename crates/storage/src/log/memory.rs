@@ -170,7 +170,7 @@ impl MemoryFolder {
         let keeps_names = match loss {
             Loss::All => false,
             Loss::Nothing => true,
-            Loss::Cut(_) | Loss::Pages(_) => dice.next() % 2 == 0,
+            Loss::Cut(_) | Loss::Pages(_) => dice.below(2) == 0,
         };
         let names = if keeps_names {
             folder.names.clone()
@@ -224,14 +224,14 @@ fn survivor(file: &Contents, loss: Loss, dice: &mut Dice) -> Vec<u8> {
         Loss::Cut(_) => {
             let mut bytes = file.durable.clone();
             let count = u64::try_from(file.unsynced.len()).unwrap_or(u64::MAX);
-            let point = dice.next() % count.saturating_add(1);
+            let point = dice.below(count.saturating_add(1));
             let whole = usize::try_from(point).unwrap_or(usize::MAX);
             for change in file.unsynced.iter().take(whole) {
                 change.apply(&mut bytes);
             }
             if let Some(Change::Write { offset, bytes: cut }) = file.unsynced.get(whole) {
                 let length = u64::try_from(cut.len()).unwrap_or(u64::MAX);
-                let kept = dice.next() % length.saturating_add(1);
+                let kept = dice.below(length.saturating_add(1));
                 let kept = usize::try_from(kept).unwrap_or(0);
                 put(&mut bytes, *offset, cut.get(..kept).unwrap_or_default());
             }
@@ -250,7 +250,7 @@ fn survivor(file: &Contents, loss: Loss, dice: &mut Dice) -> Vec<u8> {
                             let page_end = page.saturating_add(1).saturating_mul(PAGE).min(end);
                             let from = at.saturating_sub(*offset);
                             let to = page_end.saturating_sub(*offset);
-                            if dice.next() % 2 == 0 {
+                            if dice.below(2) == 0 {
                                 put(&mut bytes, at, all.get(from..to).unwrap_or_default());
                             }
                             at = page_end;
@@ -273,6 +273,11 @@ impl Dice {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// A number below `bound`; 0 where there is none.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next().checked_rem(bound).unwrap_or(0)
     }
 }
 

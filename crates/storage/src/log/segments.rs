@@ -84,6 +84,8 @@ pub(crate) struct Segments {
     pub(crate) folder: Arc<dyn LogFolder>,
     pub(crate) size: u32,
     table: Mutex<Table>,
+    /// Held while a hot segment gets its file.
+    naming: Mutex<()>,
 }
 
 impl Segments {
@@ -92,6 +94,7 @@ impl Segments {
             folder,
             size,
             table: Mutex::default(),
+            naming: Mutex::default(),
         }
     }
 
@@ -122,15 +125,26 @@ impl Segments {
             .is_some_and(|segment| segment.number >= number)
     }
 
-    /// Zeroes a file, or takes one that was written over, and names it durably.
+    /// Makes the file for the next hot segment, zeroed or written over, under its name.
     pub(crate) fn prepare(&self, number: u32) -> io::Result<()> {
-        let file = self.make(number, true)?;
+        if self.table().spares.is_empty() {
+            let spare = self.spare(true)?;
+            self.table().spares.push(spare);
+        }
+        let _naming = self.naming();
+        if self.get(number).is_some() {
+            // It was needed sooner.
+            return Ok(());
+        }
+        let file = self.name(number)?;
         self.table().prepared = Some(Arc::new(Segment { number, file }));
         Ok(())
     }
 
     /// The file for a hot segment: the prepared one, or one that is made now.
     pub(crate) fn take(&self, number: u32) -> io::Result<Arc<Segment>> {
+        // Nobody prepares a file for a segment that has one: it would take the name away from it.
+        let _naming = self.naming();
         let prepared = {
             let mut table = self.table();
             table.prepared.take_if(|segment| segment.number == number)
@@ -139,38 +153,49 @@ impl Segments {
             Some(segment) => segment,
             None => Arc::new(Segment {
                 number,
-                file: self.make(number, false)?,
+                file: self.name(number)?,
             }),
         };
         self.insert(Arc::clone(&segment));
         Ok(segment)
     }
 
-    /// A file for a segment under its name: one that was used before, or a new one. It has the name
-    /// of a spare until it is ready, so that nobody else writes to it meanwhile.
-    pub(crate) fn make(&self, number: u32, zeroed: bool) -> io::Result<Arc<dyn LogFile>> {
-        let (spare, used) = {
+    /// The file for a cold segment.
+    pub(crate) fn take_cold(&self, number: u32) -> io::Result<Arc<Segment>> {
+        let file = self.name(number)?;
+        let segment = Arc::new(Segment { number, file });
+        self.insert(Arc::clone(&segment));
+        Ok(segment)
+    }
+
+    fn naming(&self) -> MutexGuard<'_, ()> {
+        self.naming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a file that no segment uses yet.
+    fn spare(&self, zeroed: bool) -> io::Result<(String, Arc<dyn LogFile>)> {
+        let number = {
             let mut table = self.table();
-            match table.spares.pop() {
-                Some((spare, file)) => (spare, Some(file)),
-                None => {
-                    let number = table.next_spare;
-                    table.next_spare = number.saturating_add(1);
-                    (spare_name(number), None)
-                }
-            }
+            let number = table.next_spare;
+            table.next_spare = number.saturating_add(1);
+            number
         };
-        let file = match used {
-            Some(file) => file,
-            None => {
-                let file = self.folder.create(&spare)?;
-                if zeroed && let Err(error) = zero(file.as_ref(), self.size) {
-                    // The room that it took is better used for records.
-                    self.folder.remove(&spare)?;
-                    return Err(error);
-                }
-                file
-            }
+        let name = spare_name(number);
+        let file = self.folder.create(&name)?;
+        if zeroed && let Err(error) = zero(file.as_ref(), self.size) {
+            // The room that it took is better used for records.
+            self.folder.remove(&name)?;
+            return Err(error);
+        }
+        Ok((name, file))
+    }
+
+    /// Gives a file that no segment uses the name of one, durably.
+    fn name(&self, number: u32) -> io::Result<Arc<dyn LogFile>> {
+        let used = self.table().spares.pop();
+        let (spare, file) = match used {
+            Some(used) => used,
+            None => self.spare(false)?,
         };
         self.folder.rename(&spare, &segment_name(number))?;
         self.folder.sync()?;

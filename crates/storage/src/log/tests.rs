@@ -147,11 +147,20 @@ fn a_reading_is_bounded_and_shows_only_what_is_durable() {
     assert_eq!(stopped, Err(StoreError::Stopped));
 }
 
+/// Waits until the keeper has prepared the second segment, and has nothing more to do.
+fn settle(folder: &MemoryFolder) {
+    let prepared = "00000002.segment".to_owned();
+    while !folder.list().unwrap().contains(&prepared) {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_batch_is_one_write_and_one_sync() {
     let folder = MemoryFolder::new();
     let log = open(&folder);
     send(&log, 1, 0, 10);
+    settle(&folder);
     let (writes, syncs) = (folder.write_count(), folder.sync_count());
     for number in 1..=4 {
         send(&log, 1, number, 10);
@@ -322,7 +331,8 @@ fn damage_before_the_end_is_reported_and_the_rest_is_read() {
     for closed in [false, true] {
         let folder = MemoryFolder::new();
         let log = open(&folder);
-        for number in 0..12 {
+        // Less than a segment: no checkpoint is due.
+        for number in 0..7 {
             send(&log, 1, number, 1000);
         }
         let image = folder.after_power_cut(Loss::All);
@@ -341,7 +351,7 @@ fn damage_before_the_end_is_reported_and_the_rest_is_read() {
             assert_eq!(reopened.damage, [damage]);
         }
         let left: Vec<u32> = contents(&reopened.log, 1).iter().map(|one| one.1).collect();
-        assert_eq!(left, [0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+        assert_eq!(left, [0, 1, 3, 4, 5, 6]);
         assert_eq!(reopened.log.damaged_count(), u64::from(closed));
         drop(reopened);
         let verified = verify(&folder).unwrap();

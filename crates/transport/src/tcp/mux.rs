@@ -6,6 +6,8 @@
 //! this side hold is bounded: bytes by the credit that it was given, frames to be sent by the
 //! streams that are open, as they are flags of a stream and not a queue.
 
+mod incoming;
+mod outgoing;
 mod receiving;
 mod sending;
 mod table;
@@ -19,7 +21,7 @@ use bytes::Bytes;
 use waxwing_proto::limits;
 
 use super::budget::Budget;
-use super::frame::{Decoder, Frame};
+use super::frame::Decoder;
 use crate::close::{CloseCode, CloseReason, StreamCode};
 use crate::error::StreamError;
 use receiving::{Ended, Receiving};
@@ -152,144 +154,6 @@ impl Mux {
 
     pub(super) const fn close_reason(&self) -> Option<CloseReason> {
         self.closed
-    }
-
-    /// Takes what the peer sent. When it broke the protocol the connection is closed.
-    pub(super) fn receive(&mut self, mut input: &[u8]) {
-        while self.closed.is_none() {
-            let outcome = match self.decoder.decode(&mut input) {
-                Ok(Some(frame)) => self.handle(frame),
-                Ok(None) => return,
-                Err(_) => Err(Fault::Violation),
-            };
-            match outcome {
-                Ok(()) => {}
-                // TRN-49.
-                Err(Fault::Violation) => self.end(
-                    CloseReason::Fault,
-                    Some((CloseCode::ProtocolViolation, None)),
-                ),
-                Err(Fault::NoMemory) => {
-                    self.close(CloseCode::Overloaded, Some(OVERLOADED_RETRY_MS));
-                }
-            }
-        }
-    }
-
-    fn handle(&mut self, frame: Frame<'_>) -> Result<(), Fault> {
-        match frame {
-            Frame::Stream {
-                stream,
-                bytes,
-                ends,
-            } => self.take_bytes(stream, bytes, ends),
-            Frame::Reset { stream, code } => self.take_reset(stream, code),
-            Frame::Stop { stream, code } => self.take_stop(stream, code),
-            Frame::StreamCredit { stream, bytes } => {
-                if let Some(entry) = self.known(stream)? {
-                    entry.send.grant(bytes)?;
-                }
-                Ok(())
-            }
-            Frame::ConnectionCredit { bytes } => {
-                // TRN-45.
-                let sum = self.send_credit.checked_add(bytes);
-                self.send_credit = sum.ok_or(Fault::Violation)?;
-                self.streams.wake_writers();
-                Ok(())
-            }
-            Frame::Ping => {
-                // TRN-47.
-                self.pong_due = true;
-                Ok(())
-            }
-            Frame::Pong => Ok(()),
-            Frame::Close {
-                code,
-                retry_after_ms,
-            } => {
-                let code = CloseCode::from_wire(code);
-                self.end(
-                    CloseReason::Peer {
-                        code,
-                        retry_after_ms,
-                    },
-                    None,
-                );
-                Ok(())
-            }
-        }
-    }
-
-    /// The stream of a frame that may come late: `None` when it is gone.
-    fn known(&mut self, wire: u32) -> Result<Option<&mut Stream>, Fault> {
-        if wire >= self.next_wire {
-            return Err(Fault::Violation);
-        }
-        Ok(self.streams.by_wire(wire))
-    }
-
-    /// The stream of a frame that opens one if it is the next.
-    fn known_or_new(&mut self, wire: u32) -> Result<&mut Stream, Fault> {
-        // TRN-43.
-        if wire >= self.next_wire {
-            let streams_max = usize::try_from(limits::STREAMS_PER_CONNECTION_MAX).unwrap_or(0);
-            if self.side == Side::Client || wire != self.next_wire || self.open >= streams_max {
-                return Err(Fault::Violation);
-            }
-            self.next_wire = wire.checked_add(1).ok_or(Fault::Violation)?;
-            self.open = self.open.saturating_add(1);
-            self.news.arrived = true;
-            self.streams.push(Stream::new(wire, Some(wire), self.side));
-        }
-        // What is not there any more has ended in both directions.
-        self.streams.by_wire(wire).ok_or(Fault::Violation)
-    }
-
-    fn take_bytes(&mut self, wire: u32, bytes: &[u8], ends: bool) -> Result<(), Fault> {
-        let count = u32::try_from(bytes.len()).map_err(|_| Fault::Violation)?;
-        let left = self.receive_credit.checked_sub(count);
-        self.receive_credit = left.ok_or(Fault::Violation)?;
-        let held = self.held;
-        let may_hold = self.budget.may_hold(held, bytes.len());
-        let entry = self.known_or_new(wire)?;
-        let kept = entry.recv.take(bytes, ends)?;
-        let key = entry.key;
-        if kept {
-            if !may_hold {
-                return Err(Fault::NoMemory);
-            }
-            self.held = self.held.saturating_add(bytes.len());
-            self.budget.take(bytes.len());
-        } else {
-            self.give_back(count);
-        }
-        if ends {
-            self.settle(key);
-        }
-        Ok(())
-    }
-
-    fn take_reset(&mut self, wire: u32, code: u32) -> Result<(), Fault> {
-        // What is not there any more has ended in both directions.
-        let entry = self.known(wire)?.ok_or(Fault::Violation)?;
-        let key = entry.key;
-        let discarded = entry.recv.take_reset(StreamCode::from_wire(code))?;
-        self.discard(discarded);
-        self.settle(key);
-        Ok(())
-    }
-
-    fn take_stop(&mut self, wire: u32, code: u32) -> Result<(), Fault> {
-        // TRN-46.
-        if let Some(entry) = self.known(wire)? {
-            let key = entry.key;
-            let unsent = entry.send.take_stop(StreamCode::from_wire(code));
-            self.unsend(unsent);
-            self.control_due = true;
-            self.settle(key);
-        }
-        Ok(())
     }
 
     /// Opens a stream: its name, or `None` while the peer allows no more.
@@ -485,7 +349,9 @@ impl Mux {
         self.closed = Some(reason);
         self.closing = tell;
         self.queued = 0;
-        self.streams.end_all();
+        // What nobody was given yet, nobody will read.
+        let unread = self.streams.end_all();
+        self.discard(unread);
         self.news = News {
             arrived: true,
             room: true,
@@ -498,84 +364,6 @@ impl Mux {
     pub(super) fn ping(&mut self) {
         self.ping_due = true;
         self.wake_driver();
-    }
-
-    /// Appends what is to be sent, as far as it fits [`PLAINTEXT_SIZE_MAX`]; nothing when there is
-    /// nothing. `out` is empty.
-    pub(super) fn compose(&mut self, out: &mut Vec<u8>) {
-        if let Some((code, retry_after_ms)) = self.closing.take() {
-            let code = code.to_wire();
-            Frame::Close {
-                code,
-                retry_after_ms,
-            }
-            .put(out);
-        }
-        if self.closed.is_some() {
-            return;
-        }
-        if core::mem::take(&mut self.pong_due) {
-            Frame::Pong.put(out);
-        }
-        if core::mem::take(&mut self.ping_due) {
-            Frame::Ping.put(out);
-        }
-        let window = self.side.windows().1;
-        if self.returnable >= window.div_euclid(2) {
-            let bytes = core::mem::take(&mut self.returnable);
-            self.receive_credit = self.receive_credit.saturating_add(bytes);
-            Frame::ConnectionCredit { bytes }.put(out);
-        }
-        if core::mem::take(&mut self.control_due) {
-            // At most 27 bytes for each of the streams, of which there are at most 128.
-            for key in self.streams.keys() {
-                self.compose_control(key, out);
-            }
-        }
-        self.compose_streams(out);
-    }
-
-    fn compose_control(&mut self, key: u32, out: &mut Vec<u8>) {
-        let window = self.side.windows().0;
-        if let Some(entry) = self.streams.by_key(key)
-            && let Some(wire) = entry.wire
-        {
-            entry.send.put_reset(wire, out);
-            entry.recv.put_stop(wire, out);
-            entry.recv.put_credit(wire, window, out);
-        }
-        self.settle(key);
-    }
-
-    fn compose_streams(&mut self, out: &mut Vec<u8>) {
-        let was_full = self.queued >= limits::TCP_SEND_QUEUE_SIZE_MAX;
-        while let Some(room) = sending::room(out) {
-            let Some(entry) = self.streams.next_to_send() else {
-                break;
-            };
-            let wire = match entry.wire {
-                Some(wire) => wire,
-                None => {
-                    let wire = self.next_wire;
-                    let Some(next) = wire.checked_add(1) else {
-                        return self.close(CloseCode::Done, None);
-                    };
-                    self.next_wire = next;
-                    // A stop that was asked for before goes out right behind.
-                    self.control_due |= entry.recv.is_stopping();
-                    entry.wire = Some(wire);
-                    wire
-                }
-            };
-            self.turn = self.turn.wrapping_add(1);
-            let sent = entry.send.put_bytes(wire, self.turn, room, out);
-            let key = entry.key;
-            self.queued = self.queued.saturating_sub(sent);
-            self.settle(key);
-        }
-        if was_full && self.queued < limits::TCP_SEND_QUEUE_SIZE_MAX {
-            self.streams.wake_writers();
-        }
     }
 
     /// Bytes that were taken from the layer above and will not be sent: their credit is free.

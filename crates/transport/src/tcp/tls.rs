@@ -27,6 +27,21 @@ pub(super) fn client(
     provider: Arc<CryptoProvider>,
     pins: Vec<KeyPin>,
 ) -> Result<(Box<Connection>, Arc<PinnedKeys>), LinkError> {
+    let (config, verifier) = client_config(provider, pins)?;
+    let connection = ClientConnection::new(Arc::new(config), name()?).map_err(|_| UNUSABLE)?;
+    Ok((Box::new(unlimited(connection.into())), verifier))
+}
+
+/// The server name of every handshake.
+pub(super) fn name() -> Result<ServerName<'static>, LinkError> {
+    ServerName::try_from(SERVER_NAME).map_err(|_| UNUSABLE)
+}
+
+/// A client's settings for one attempt, and the verifier.
+pub(super) fn client_config(
+    provider: Arc<CryptoProvider>,
+    pins: Vec<KeyPin>,
+) -> Result<(ClientConfig, Arc<PinnedKeys>), LinkError> {
     // TRN-40: the same as on QUIC, without anything that would tie two connections together.
     let algorithms = provider.signature_verification_algorithms;
     let verifier = Arc::new(PinnedKeys::new(pins, algorithms));
@@ -39,9 +54,7 @@ pub(super) fn client(
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
     config.enable_early_data = false;
-    let name = ServerName::try_from(SERVER_NAME).map_err(|_| UNUSABLE)?;
-    let connection = ClientConnection::new(Arc::new(config), name).map_err(|_| UNUSABLE)?;
-    Ok((Box::new(unlimited(connection.into())), verifier))
+    Ok((config, verifier))
 }
 
 /// The server's settings.

@@ -159,11 +159,15 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
             return Ok(());
         };
         let server_time_ms = connection.server_time_ms();
-        let key_exchange = connection.link().negotiated_group();
+        let (key_exchange, transport) = {
+            let link = connection.link();
+            (link.negotiated_group(), link.transport())
+        };
         if let Some(account) = &mut self.account {
             account.up(connection);
         }
-        self.desk.link.send_replace(LinkState::Up(key_exchange));
+        let up = LinkState::Up(key_exchange, transport);
+        self.desk.link.send_replace(up);
         self.tell(Event::LinkUp {
             exporter,
             server_time_ms,

@@ -62,6 +62,10 @@ pub(super) fn parts(code: Code, it: &str) -> (String, String) {
             "End it and try again.",
         ),
         Code::HostFailed => (own("the background process could not be started"), ""),
+        Code::QuicThroughProxy => (
+            format!("QUIC cannot go through the proxy {it}"),
+            "Nothing was sent: with a proxy nothing goes beside it. Use --transport tcp, or leave it away.",
+        ),
         Code::ConfigInvalid => (format!("the configuration file {it} cannot be used"), ""),
         Code::FolderUnusable => (format!("a file or folder cannot be used: {it}"), ""),
         Code::InputNeeded => (

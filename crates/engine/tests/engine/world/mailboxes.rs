@@ -120,6 +120,10 @@ impl Relay {
             }));
         }
         for envelope in &request.envelopes {
+            self.accepted += 1;
+            if self.loses.contains(&device(&envelope.device_id)) {
+                continue;
+            }
             let mailbox = self
                 .mailboxes
                 .entry(device(&envelope.device_id))

@@ -69,6 +69,10 @@ pub(crate) struct Relay {
     pub(crate) busy: bool,
     /// Answers every wait for a slot at once, with nothing.
     pub(crate) impatient: bool,
+    /// Accepts what is for these devices, and loses it.
+    pub(crate) loses: BTreeSet<DeviceId>,
+    /// Envelopes that were accepted.
+    pub(crate) accepted: u32,
 }
 
 pub(crate) type Outcome = Result<Reply, RequestFailure>;

@@ -12,7 +12,6 @@ use crate::log::committer::first_offset;
 use crate::log::format::{Place, SegmentHeader, Stream, begin_record, end_record, set_position};
 use crate::log::index::{COLD_FIRST, Entry};
 use crate::log::record::{Kind, MailboxKey};
-use crate::log::segments::Segment;
 
 impl Work {
     /// Copies forward what is wanted in segments that are mostly unwanted, where too much room is
@@ -175,16 +174,17 @@ impl Work {
                 .ok_or(StoreError::Bug("the log has used up its numbers"))?;
             number
         };
-        let file = self.shared.segments.make(number, false)?;
         let header = SegmentHeader {
             stream: Stream::Cold,
             number,
             previous: 0,
             previous_end: 0,
         };
-        file.write_vectored_at(&[IoSlice::new(&header.encode(&self.shared.log))], 0)?;
-        let segment = Arc::new(Segment { number, file });
-        self.shared.segments.insert(Arc::clone(&segment));
+        let segment = self.shared.segments.take_cold(number)?;
+        let header = header.encode(&self.shared.log);
+        segment
+            .file
+            .write_vectored_at(&[IoSlice::new(&header)], 0)?;
         self.cold = Some(Cold {
             segment,
             end: first_offset(),

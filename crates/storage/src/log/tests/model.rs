@@ -7,6 +7,20 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// The last position and the contents of each mailbox.
+type Shown = BTreeMap<u8, (u64, Contents)>;
+
+fn shown(log: &DeliveryLog) -> Shown {
+    (0..4)
+        .map(|of| {
+            let turn = log.turn().unwrap();
+            let last = turn.mailbox(&mailbox(of)).map(Mailbox::last_position);
+            drop(turn);
+            (of, (last.map_or(0, |last| last.0), contents(log, of)))
+        })
+        .collect()
+}
+
 /// What a mailbox has to hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Model {
@@ -22,11 +36,12 @@ impl Model {
         self.held.entry(to).or_default().insert(*last, number);
     }
 
-    fn shown(&self) -> BTreeMap<u8, Contents> {
+    fn shown(&self) -> Shown {
         (0..4)
             .map(|of| {
                 let held = self.held.get(&of).cloned().unwrap_or_default();
-                (of, held.into_iter().collect())
+                let last = self.last.get(&of).copied().unwrap_or_default();
+                (of, (last, held.into_iter().collect()))
             })
             .collect()
     }
@@ -101,7 +116,7 @@ impl World {
         drop(self.log.take());
         self.folder = folder;
         let log = open(&self.folder);
-        let shown: BTreeMap<u8, Contents> = (0..4).map(|of| (of, contents(&log, of))).collect();
+        let shown = shown(&log);
         let fitting: Vec<Model> = self
             .states
             .iter()

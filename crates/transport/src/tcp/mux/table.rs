@@ -119,8 +119,12 @@ impl Table {
         }
     }
 
-    /// The connection is over: nothing is sent any more, and whoever waits learns of it.
-    pub(super) fn end_all(&mut self) {
+    /// The connection is over: nothing is sent any more, and whoever waits learns of it. Streams that
+    /// were not handed out are forgotten; gives how many bytes they held.
+    pub(super) fn end_all(&mut self) -> usize {
+        let waiting = self.streams.iter().filter(|stream| !stream.was_handed_out);
+        let unread = waiting.map(|stream| stream.recv.held()).sum();
+        self.streams.retain(|stream| stream.was_handed_out);
         for stream in &mut self.streams {
             if stream.send.phase != Phase::Over {
                 let _ = stream.send.abandon();
@@ -128,5 +132,6 @@ impl Table {
             stream.send.wake_all();
             stream.recv.wake();
         }
+        unread
     }
 }

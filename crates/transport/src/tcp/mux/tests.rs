@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::tcp::frame::Frame;
 
 fn budget(held_max: usize) -> Arc<Budget> {
     Arc::new(Budget::new(held_max))

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Silence: what was lost behind the server is sent again, and sessions in which nobody answers are
+//! followed by new ones.
+
+use waxwing_engine::notice::MessageState;
+use waxwing_engine::{Answer, Command, Notice, Table};
+use waxwing_proto::DeviceId;
+
+use crate::conversation::acquainted;
+use crate::world::World;
+
+const HOUR: u64 = 3_600_000;
+const DAY: u64 = 24 * HOUR;
+
+/// Both have a session whose prefix has ended, and nothing waits for a receipt.
+fn settled(seed: u64) -> World {
+    let mut world = acquainted(seed);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    world.send("bob", alice, "hello alice").unwrap();
+    world.send("alice", bob, "how are you?").unwrap();
+    world.sleep(60_000);
+    world
+}
+
+fn device_of(world: &World, name: &'static str) -> DeviceId {
+    let account = world.account(name);
+    world.relay.accounts[&account].newest().devices()[0].id()
+}
+
+fn assert_no_alarm(world: &mut World) {
+    for name in ["alice", "bob"] {
+        let notices = world.notices(name);
+        let alarms = notices.iter().filter(|n| matches!(n, Notice::Alarm(_)));
+        assert_eq!(alarms.count(), 0, "{name}");
+    }
+}
+
+/// [SES-64]: in a living session too, a day later, once, also after a crash.
+#[test]
+fn what_the_server_lost_is_sent_again() {
+    let mut world = settled(51);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    let device = device_of(&world, "bob");
+    world.relay.loses.insert(device);
+    world.send("alice", bob, "lost").unwrap();
+    world.relay.loses.clear();
+    world.send("alice", bob, "arrives").unwrap();
+    world.sleep(13 * HOUR);
+    world.send("bob", alice, "where is it?").unwrap();
+    world.sleep(9 * HOUR);
+    assert!(!world.texts("bob", alice).contains(&"lost".to_owned()));
+    world.crash("alice");
+    world.sleep(4 * HOUR);
+    let expected = [
+        "hello bob",
+        "hello alice",
+        "how are you?",
+        "lost",
+        "arrives",
+        "where is it?",
+    ];
+    assert_eq!(world.texts("bob", alice), expected);
+    let history = world.history("alice", bob);
+    assert!(
+        history
+            .iter()
+            .take(5)
+            .all(|m| m.state != MessageState::OnServer)
+    );
+    // It is known to have arrived: nothing is sent any more.
+    let before = world.relay.accepted;
+    world.sleep(5 * DAY);
+    assert_eq!(world.relay.accepted, before);
+    assert_no_alarm(&mut world);
+}
+
+/// [SES-61], [SES-65]: nobody says anything any more, and still nothing stays lost.
+#[test]
+fn silence_alone_opens_a_new_session() {
+    let mut world = settled(52);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    let device = device_of(&world, "bob");
+    world.relay.loses.insert(device);
+    world.send("alice", bob, "first lost").unwrap();
+    world.send("alice", bob, "second lost").unwrap();
+    world.sleep(6 * DAY);
+    world.relay.loses.clear();
+    let (questions, before) = (world.relay.prekey_questions, world.relay.accepted);
+    world.sleep(DAY + 3 * HOUR);
+    assert_eq!(world.relay.prekey_questions, questions + 1);
+    assert!(world.texts("bob", alice).contains(&"first lost".to_owned()));
+    // The new session is taken up; the rest follows.
+    world.sleep(2 * DAY);
+    let expected = [
+        "hello bob",
+        "hello alice",
+        "how are you?",
+        "first lost",
+        "second lost",
+    ];
+    assert_eq!(world.texts("bob", alice), expected);
+    let quiet = world.relay.accepted;
+    assert!(quiet - before <= 8, "{}", quiet - before);
+    world.sleep(30 * DAY);
+    assert_eq!(world.relay.accepted, quiet);
+    assert_no_alarm(&mut world);
+}
+
+/// A session that can never be opened, since its prekeys are gone: the next attempt finds the peer.
+#[test]
+fn a_dead_session_is_followed_by_another_attempt() {
+    let mut world = settled(53);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    let device = device_of(&world, "bob");
+    world.relay.loses.insert(device);
+    world.send("alice", bob, "one").unwrap();
+    // The first new session is lost whole, with the second it arrives.
+    world.sleep(8 * DAY);
+    assert!(!world.texts("bob", alice).contains(&"one".to_owned()));
+    world.relay.loses.clear();
+    world.sleep(8 * DAY);
+    assert_eq!(world.texts("bob", alice).last().unwrap(), "one");
+    world.send("bob", alice, "there you are").unwrap();
+    world.sleep(HOUR);
+    assert_eq!(world.texts("alice", bob).last().unwrap(), "there you are");
+    assert_no_alarm(&mut world);
+}
+
+/// Both have waited for seven days and open sessions to each other at the same time.
+#[test]
+fn both_reach_the_horizon_at_once() {
+    let mut world = settled(54);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    let (a, b) = (device_of(&world, "alice"), device_of(&world, "bob"));
+    world.relay.loses.extend([a, b]);
+    world.send("alice", bob, "to bob").unwrap();
+    world.send("bob", alice, "to alice").unwrap();
+    world.sleep(6 * DAY + 20 * HOUR);
+    world.relay.loses.clear();
+    world.sleep(3 * DAY);
+    for (name, other) in [("alice", bob), ("bob", alice)] {
+        let mut texts = world.texts(name, other);
+        texts.sort();
+        assert!(texts.contains(&"to bob".to_owned()), "{name} {texts:?}");
+        assert!(texts.contains(&"to alice".to_owned()), "{name} {texts:?}");
+        assert_eq!(texts.len(), 5);
+    }
+    for (from, to, body) in [
+        ("alice", bob, "one"),
+        ("bob", alice, "two"),
+        ("alice", bob, "three"),
+    ] {
+        world.send(from, to, body).unwrap();
+        world.sleep(60_000);
+    }
+    assert_eq!(world.texts("alice", bob).len(), 8);
+    assert_eq!(world.texts("bob", alice).len(), 8);
+    assert_no_alarm(&mut world);
+}
+
+/// [SES-36]: a chain ends at 1000 envelopes; what follows goes in a new session.
+#[test]
+fn a_chain_ends_at_1000_and_the_rest_goes_on() {
+    let mut world = settled(55);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    world.go_offline("bob");
+    let questions = world.relay.prekey_questions;
+    for number in 0..1010 {
+        world.tell(
+            "alice",
+            Command::Send {
+                contact: bob,
+                body: number.to_string(),
+            },
+        );
+    }
+    world.sleep(60_000);
+    assert_eq!(world.relay.prekey_questions, questions + 1);
+    world.go_online("bob");
+    world.sleep(60_000);
+    let texts = world.texts("bob", alice);
+    let last = (510..1010).map(|number: u32| number.to_string());
+    assert_eq!(texts, last.collect::<Vec<_>>());
+    world.send("bob", alice, "that was a lot").unwrap();
+    world.sleep(60_000);
+    assert_eq!(world.texts("alice", bob).last().unwrap(), "that was a lot");
+    assert_no_alarm(&mut world);
+}
+
+/// [SES-61]: two hundred envelopes without an epoch bring a new session, and nobody notices.
+#[test]
+fn a_long_talk_changes_sessions() {
+    let mut world = settled(56);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    let questions = world.relay.prekey_questions;
+    for turn in 0..120 {
+        world.send("alice", bob, &format!("a {turn}")).unwrap();
+        world.send("bob", alice, &format!("b {turn}")).unwrap();
+    }
+    world.sleep(60_000);
+    let asked = world.relay.prekey_questions - questions;
+    assert!((1..=4).contains(&asked), "{asked}");
+    assert_eq!(world.texts("alice", bob).len(), 243);
+    assert_eq!(world.texts("bob", alice).len(), 243);
+    assert_no_alarm(&mut world);
+}
+
+/// [SES-66]: with receipts off on both sides, what shows nothing is seldom and never answered.
+#[test]
+fn control_contents_do_not_play_ping_pong() {
+    let mut world = settled(57);
+    let bob = world.account("bob");
+    for name in ["alice", "bob"] {
+        let off = Command::SetReceipts {
+            delivered: Some(false),
+            read: Some(false),
+            on_their_own: None,
+        };
+        world.ask(name, off).unwrap();
+    }
+    let before = world.relay.accepted;
+    world.send("alice", bob, "one text").unwrap();
+    world.sleep(HOUR);
+    // The text, and one content that shows nothing.
+    assert_eq!(world.relay.accepted - before, 2);
+    for _ in 0..4 {
+        world.send("alice", bob, "another").unwrap();
+        world.sleep(HOUR);
+    }
+    assert_eq!(world.relay.accepted - before, 6);
+    world.sleep(40 * DAY);
+    let quiet = world.relay.accepted;
+    // Each of five texts is sent again at most four times, and answered at most once in six hours.
+    assert!(quiet - before <= 6 + 20 + 20, "{}", quiet - before);
+    world.sleep(30 * DAY);
+    assert_eq!(world.relay.accepted, quiet);
+    assert_no_alarm(&mut world);
+}
+
+/// [SES-60]: whoever was forgotten together with everything about it, and goes on as before, is met as
+/// a stranger whose content nobody can read.
+#[test]
+fn a_forgotten_contact_is_a_request_without_a_content() {
+    let mut world = settled(58);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    world.client("bob").rows.retain(|key, _| {
+        let about_alice = key.scope.starts_with(alice.as_bytes());
+        let kept = !matches!(
+            key.table,
+            Table::Contacts | Table::Manifests | Table::Sessions | Table::Messages
+        );
+        kept || !about_alice
+    });
+    world.crash("bob");
+    world.send("alice", bob, "are you there?").unwrap();
+    world.sleep(HOUR);
+    let list = |world: &mut World| match world.ask("bob", Command::ListContacts) {
+        Ok(Answer::Contacts(contacts)) => contacts,
+        other => panic!("{other:?}"),
+    };
+    assert!(list(&mut world).is_empty());
+    world.notices("bob");
+    world.sleep(8 * DAY);
+    let contacts = list(&mut world);
+    assert_eq!(contacts.len(), 1);
+    assert!(contacts[0].request && contacts[0].alarm.is_none());
+    assert!(world.texts("bob", alice).is_empty());
+    assert_no_alarm(&mut world);
+}
