@@ -16,7 +16,7 @@ use std::time::Duration;
 use waxwing_proto::{KeyPin, ServerAddress};
 use waxwing_transport::race::{HEAD_START_MS, Network, REMEMBERED_MS, RaceDialer, TransportChoice};
 use waxwing_transport::sim::{NetworkSettings, SimClock, SimDialer, SimListener, SimNetwork};
-use waxwing_transport::{BoxFuture, Clock, Dialer, Link, LinkError, Listener, Plane};
+use waxwing_transport::{BoxFuture, Clock, Dialer, Link, LinkError, Plane};
 
 /// What one transport does when it is dialled.
 #[derive(Clone, Copy)]

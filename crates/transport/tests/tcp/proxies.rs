@@ -68,7 +68,7 @@ async fn carry(mut stream: TcpStream, manner: Manner, log: Arc<Mutex<Seen>>) {
     stream.read_exact(&mut request).await.unwrap();
     assert_eq!(request[..3], [5, 1, 0]);
     let target = match request[3] {
-        1 => std::net::Ipv4Addr::from_bits(stream.read_u32().await.unwrap()).to_string(),
+        1 => Ipv4Addr::from_bits(stream.read_u32().await.unwrap()).to_string(),
         3 => text(&mut stream).await,
         kind => panic!("address kind {kind}"),
     };
