@@ -6,7 +6,11 @@ use rand_chacha::rand_core::SeedableRng as _;
 use waxwing_crypto::DeviceSecrets;
 use waxwing_engine::{Engine, Now, Row, RowKey};
 use waxwing_identity::encoding::Reader;
-use waxwing_ratchet::{PrekeySecret, Session, SessionSet, SkippedId, SkippedRow};
+use waxwing_ratchet::{
+    KemRowId, PrekeySecret, SentHashes, SentRowId, Session, SessionSet, SkippedId, SkippedRow,
+};
+
+use crate::golden;
 
 /// Some day in 2024, in milliseconds since the Unix epoch.
 const NOW_MS: u64 = 20_000 * 86_400_000;
@@ -15,14 +19,18 @@ const EFFECTS_MAX: usize = 10_000;
 
 /// A row is refused or read; what is read is written again as it was.
 pub(crate) fn ratchet(input: &[u8]) {
-    if let Ok(session) = Session::restore(input, None) {
+    if let Ok(session) = Session::restore(input, None, []) {
         // An older format is written as the newest one, and from then on it is the same.
         let row = session.hot_row();
-        let again = Session::restore(&row, None).expect("what was written is read");
+        let again = Session::restore(&row, None, []).expect("what was written is read");
         assert_eq!(again.hot_row(), row, "a session was read as another one");
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
         // A manipulated state seals or refuses; it does not panic.
         let _ = session.encrypt(b"text", &mut rng);
+    }
+    if let Some((id, row)) = input.split_first() {
+        let hot = golden("ratchet/bob-hot-2.bin").swap_remove(0);
+        let _ = Session::restore(hot, None, [(KemRowId::from_byte(*id), row)]);
     }
     if let Ok(set) = SessionSet::decode(input) {
         let row = set.encode();
@@ -46,7 +54,31 @@ pub(crate) fn ratchet(input: &[u8]) {
             );
         }
     }
+    epoch(input);
     let _ = DeviceSecrets::from_sealed_row(input);
+}
+
+/// The rows beside a session: of a KEM epoch on either side, and of what was sent.
+fn epoch(input: &[u8]) {
+    let Some((name, row)) = input.split_first() else {
+        return;
+    };
+    let mut rng = ChaCha20Rng::from_seed([2; 32]);
+    for hot in ["bob-hot-3", "alice-hot-3"] {
+        let hot = golden(&format!("ratchet/{hot}.bin")).swap_remove(0);
+        let rows = [(KemRowId::from_byte(*name), row)];
+        if let Ok(session) = Session::restore(hot, None, rows) {
+            assert_eq!(session.kem_rows().len(), 1, "a row was read as none");
+            let _ = session.encrypt(b"text", &mut rng);
+        }
+    }
+    let id = SentRowId {
+        step: 1,
+        n: (*name).into(),
+    };
+    if let Ok(sent) = SentHashes::restore([(id, row)]) {
+        assert_eq!(sent.rows().count(), 1, "a row was read as more");
+    }
 }
 
 /// A profile of any rows opens or is refused, and what opens comes to rest: it waits for an

@@ -61,7 +61,7 @@ pub(crate) fn receive(input: &[u8]) {
         return;
     };
     for row in ["bob-hot-1", "bob-hot-2"] {
-        let session = Session::restore(file(row), None).expect("golden");
+        let session = Session::restore(file(row), None, []).expect("golden");
         let opened = session.decrypt(&envelope, None, NOW).is_ok();
         assert!(
             !opened || was_recorded(input),

@@ -140,10 +140,18 @@ class Conversation:
             fresh = bytes_of(f"{self.name} ratchet {at}", 32)
         random = sha256(b"waxwing vectors random", self.name.encode(), u32(at))[:16]
         self.values.clear()
-        envelope = side.send(content, random, fresh)
+        drawn = []
+
+        def kem_random(length):
+            drawn.append(bytes_of(f"{self.name} kem {at}", length))
+            return drawn[0]
+
+        envelope = side.send(content, random, fresh, kem_random=kem_random)
         event = {"send": who, "envelope": at, "content": content, "random": random}
         if fresh:
             event["ratchet_secret"] = fresh
+        if drawn:
+            event["kem_random"] = drawn[0]
         event |= {"bytes": envelope, "values": list(self.values)} if keep else {"sha256": sha256(envelope)}
         self.envelopes.append(envelope)
         self.events.append(event)
@@ -151,7 +159,7 @@ class Conversation:
 
     def refuse_send(self, who):
         try:
-            self._side(who).send(b"", bytes(16))
+            self._side(who).send(b"", bytes(16), kem_random=bytes)
         except Refused as refusal:
             self.events.append({"refuse_send": who, "verdict": str(refusal)})
             return
@@ -169,8 +177,20 @@ class Conversation:
         sender, receiver = copy.deepcopy(self._side(who)), "B" if who == "A" else "A"
         fresh = bytes_of(f"{self.name} dishonest ratchet", 32) if sender.must_step and sender.step_number else None
         forge = lambda place, value: change(value) if place == what else value
-        envelope = sender.send(b"text", bytes(16), fresh, forge)
+        envelope = sender.send(b"text", bytes(16), fresh, forge, lambda length: bytes_of(f"{self.name} kem", length))
         self.events.append({"arrive": receiver, "name": name, "bytes": envelope} | self._open(receiver, envelope, None))
+
+    def lie(self, who, name, change):
+        """A content whose slack only `who` can choose. It is opened; the numbers before and after it
+        never arrive, so that `who` has not used its number twice."""
+        receiver = "B" if who == "A" else "A"
+        self.send(who, b"", keep=False)
+        sender = copy.deepcopy(self._side(who))
+        forge = lambda place, value: change(value) if place == "padded" else value
+        envelope = sender.send(b"text", bytes(16), None, forge, bytes)
+        opened = self._open(receiver, envelope, b"text")
+        self.events.append({"arrive": receiver, "name": name, "bytes": envelope} | opened)
+        self.send(who, b"", keep=False)
 
     def forge(self, who, at, position, name):
         """One changed bit; `position` counts from the end where it is negative."""
@@ -277,7 +297,10 @@ def paths():
 
 
 def conversations():
-    return [scenario().made() for scenario in (turns, out_of_order, loss, front_gap, maximum_jump, forged, dishonest)]
+    return [scenario().made() for scenario in (
+        turns, out_of_order, loss, front_gap, maximum_jump, forged, dishonest, epochs, epochs_with_loss, broken_key,
+        broken_answer,
+    )]
 
 
 def turns():
@@ -367,9 +390,14 @@ def dishonest():
     def number(at, value):
         return lambda header: header[:at] + u32(value) + header[at + 4 :]
 
+    def beyond(padded):
+        """A unit with a number that neither part has, in the first epoch."""
+        item = u8(2) + u16(37) + u32(1) + u8(37) + bytes(32)
+        return padded[:6] + item + bytes(len(padded) - 6 - len(item))
+
     key = ("another ratchet key", "header", lambda header: dh_public(bytes_of("other", 32)) + header[32:])
     both = [
-        ("mix is not 0", "header", number(40, 1)), ("n is 1000", "header", number(32, 1000)),
+        ("another mix", "header", number(40, 1)), ("n is 1000", "header", number(32, 1000)),
         ("n is the greatest u32", "header", number(32, 2**32 - 1)), ("pn is 1001", "header", number(36, 1001)),
         ("n is not that of the tag", "header", number(32, 5)),
         ("another tag", "tag", lambda tag: bytes(16)),
@@ -379,6 +407,9 @@ def dishonest():
          lambda padded: padded[:6] + u8(1) + u16(11) + bytes(len(padded) - 9)),
         ("a byte behind the last item", "padded", lambda padded: padded[:-1] + u8(1)),
         ("no bucket", "padded", lambda padded: padded + b"\0"),
+        ("a unit of 31 bytes", "padded", lambda padded: padded[:6] + u8(2) + u16(36) + bytes(len(padded) - 9)),
+        ("a map of 7 bytes", "padded", lambda padded: padded[:6] + u8(3) + u16(11) + bytes(len(padded) - 9)),
+        ("units that the part does not have", "padded", beyond),
     ]
     for case in [*both, key, ("a chain before the first", "header", number(36, 1))]:
         c.dishonest("A", *case)
@@ -392,4 +423,71 @@ def dishonest():
     c.talk("B", b"the second chain")
     c.dishonest("A", "pn is below what was opened", "header", number(36, 0))
     c.talk("A", b"it goes on")
+    return c
+
+
+def epochs():
+    """Three epochs in turns, of which each side owns one at least, with contents of several lengths."""
+    c = Conversation("epochs")
+    c.talk("A", b"hello")
+    for round in range(26):
+        c.talk("B", b"y" * 100)
+        c.talk("A", b"x" * (100 + round % 3 * 300))
+    assert c.a.epochs.number >= 4 and c.b.epochs.number >= 4
+    return c
+
+
+def epochs_with_loss():
+    """Loss, disorder, late units of an epoch that was mixed, and the chain that mixes begun by a
+    later envelope than its first."""
+    c = Conversation("epochs with loss")
+    c.talk("A", b"hello")
+    late = None
+    for round in range(60):
+        for who, peer in (("B", "A"), ("A", "B")):
+            at = c.send(who, b"text", keep=True)
+            if round % 7 == 3 and late is None:
+                late = (peer, at)
+            elif (round * 5 + (who == "A") * 3) % 11 > 2:
+                c.arrive(peer, at, b"text")
+            if late and round % 7 == 6:
+                c.arrive(*late, b"text")
+                late = None
+        if c.a.epochs.number > 2 and c.b.epochs.number > 2:
+            return c
+    raise AssertionError("the epochs do not end")
+
+
+def units(epoch, first, count, byte):
+    """An item of type 2 (ENV-60) behind a content of 4 bytes."""
+    item = u8(2) + u16(5 + 32 * count) + u32(epoch) + u8(first) + bytes([byte]) * (32 * count)
+    return lambda padded: padded[:6] + item + bytes(len(padded) - 6 - len(item))
+
+
+def broken_key():
+    """B sends a key that FIPS 203 refuses: the contents are opened, A ends the epochs."""
+    c = Conversation("broken key")
+    c.talk("A", b"hello")
+    for first in (0, 12, 24, 25):
+        c.lie("B", "units of a key that is none", units(1, first, 12, 0xFF))
+    assert c.a.epochs.failed
+    for _ in range(4):
+        c.talk("B", b"text")
+        c.talk("A", b"text")
+    return c
+
+
+def broken_answer():
+    """A sends an answer that does not confirm: the contents are opened, B ends the epochs."""
+    c = Conversation("broken answer")
+    c.talk("A", b"hello")
+    while c.a.epochs.answer is None:
+        c.talk("B", b"text")
+        c.talk("A", b"text")
+    for first in (0, 12, 23):
+        c.lie("A", "units of an answer that is none", units(1, first, 12, 0x55))
+    assert c.b.epochs.failed
+    for _ in range(4):
+        c.talk("B", b"text")
+        c.talk("A", b"text")
     return c

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from kyber_py.ml_kem import ML_KEM_1024
+from kyber_py.ml_kem import ML_KEM_768, ML_KEM_1024
 
 Z = bytes(32)
 
@@ -100,28 +100,30 @@ def dh(secret, public):
         raise Refused("SES-1") from None
 
 
-# ML-KEM-1024 (SES-2); kyber-py takes the randomness as an argument.
+# ML-KEM (SES-2): ML-KEM-1024 in the handshake, ML-KEM-768 in the epochs; kyber-py takes the
+# randomness as an argument.
 
 
-def kem_public(seed):
-    return ML_KEM_1024._keygen_internal(seed[:32], seed[32:])[0]
+def kem_public(seed, kem=ML_KEM_1024):
+    return kem._keygen_internal(seed[:32], seed[32:])[0]
 
 
-def kem_encapsulate(ek, randomness):
+def kem_encapsulate(ek, randomness, kem=ML_KEM_1024):
     """Returns (secret, ciphertext)."""
-    kem_check(ek)
-    return ML_KEM_1024._encaps_internal(ek, randomness)
+    kem_check(ek, kem)
+    return kem._encaps_internal(ek, randomness)
 
 
-def kem_decapsulate(seed, ct):
-    return ML_KEM_1024.decaps(ML_KEM_1024._keygen_internal(seed[:32], seed[32:])[1], ct)
+def kem_decapsulate(seed, ct, kem=ML_KEM_1024):
+    return kem.decaps(kem._keygen_internal(seed[:32], seed[32:])[1], ct)
 
 
-def kem_check(ek):
+def kem_check(ek, kem=ML_KEM_1024):
     """FIPS 203, section 7.2: the length, and each coefficient of 12 bits below 3329."""
-    if len(ek) != 1568:
+    coefficients = {ML_KEM_1024: 1536, ML_KEM_768: 1152}[kem]
+    if len(ek) != coefficients + 32:
         raise Refused("SES-2")
-    for at in range(0, 1536, 3):
+    for at in range(0, coefficients, 3):
         three = int.from_bytes(ek[at : at + 3], "little")
         if three & 0xFFF >= 3329 or three >> 12 >= 3329:
             raise Refused("SES-2")

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR MIT
 """Handshake, double ratchet, envelope: docs/spec/03-session.md and 04-envelope.md."""
 
+import copy
+
+from .epochs import Epochs, item_is_whole
 from .identity import SUITE, Reader, Version
 from .primitives import (
     Refused, Z, aes_block, dh, dh_public, expand, hmac, kdf, kem_decapsulate, kem_encapsulate, name,
@@ -60,7 +63,7 @@ def unpad(padded, prefix):
                 raise Refused("ENV-4")
             break
         items.append((kind, reader.take(reader.number(2))))
-        if kind == 1 and len(items[-1][1]) != 12:
+        if kind == 1 and len(items[-1][1]) != 12 or not item_is_whole(*items[-1]):
             raise Refused("ENV-4")
     return content, items
 
@@ -214,7 +217,7 @@ def path(sessions, root=Z):
 
 class Chain:
     def __init__(self, chain_key, header_key, step):
-        self.key, self.n, self.step = chain_key, 0, step
+        self.key, self.n, self.step, self.mix = chain_key, 0, step, 0
         self.tag_key, self.seal_key = header_keys(header_key)
 
     def next_message_key(self):
@@ -254,6 +257,7 @@ class Session:
         self.skipped = {}
         self.newest = None
         self.first = None
+        self.epochs = None
         # SES-50 and SES-52: of the peer's last step, the own last one, the own last one proved.
         self.cont_peer = self.cont_own = self.cont_proved = None
 
@@ -261,55 +265,67 @@ class Session:
     def initiator(cls, keys, ratchet, spk, log):
         session = cls(keys["th"], keys["rk"], keys["hk_a"], keys["hk_b"], log)
         session.ratchet, session.remote, session.prefix = ratchet, spk, keys["prefix"]
+        session.epochs = Epochs(keys["th"], False, log)
         return session
 
     @classmethod
     def responder(cls, keys, spk_secret, log):
         session = cls(keys["th"], keys["rk"], keys["hk_b"], keys["hk_a"], log)
         session.ratchet, session.must_step, session.first = spk_secret, False, keys["ratchet"]
+        session.epochs = Epochs(keys["th"], True, log)
         return session
 
-    def _derive(self, new, remote, agreed):
+    def _derive(self, new, remote, agreed, mixed):
         """SES-24; returns CK and NHK, and advances the root."""
         self.step_number += 1
-        ctx = sha256(self.th, u32(self.step_number), u32(0), new, remote)
-        self.rk, ck, nhk, cont = split(kdf(self.rk, agreed + Z, "step", ctx, 128), 32, 32, 32, 32)
-        self.log({"step": self.step_number, "ctx": ctx, "rk": self.rk, "ck": ck, "nhk": nhk, "cont": cont})
+        mix, pq, hashes = mixed or (0, Z, b"")
+        ctx = sha256(self.th, u32(self.step_number), u32(mix), new, remote, hashes)
+        self.rk, ck, nhk, cont = split(kdf(self.rk, agreed + pq, "step", ctx, 128), 32, 32, 32, 32)
+        log = {"step": self.step_number, "mix": mix, "ctx": ctx, "rk": self.rk, "ck": ck, "nhk": nhk, "cont": cont}
+        self.log(log)
         return ck, nhk, cont
 
-    def send(self, content, random, new_ratchet=None, forge=lambda what, value: value):
+    def send(self, content, random, new_ratchet=None, forge=lambda what, value: value, kem_random=None):
         """`new_ratchet`: the secret for a step, where one is due (not for A's first step, SES-25).
-        `forge` lets a dishonest peer put something else in a place."""
+        `kem_random`: see Epochs.begin. `forge` lets a dishonest peer put something else in a place."""
         if self.must_step:
             self.ratchet = new_ratchet or self.ratchet
             public = dh_public(self.ratchet)
             self.pn = self.sending.n if self.sending else 0
-            ck, nhk, self.cont_own = self._derive(public, self.remote, dh(self.ratchet, self.remote))
+            mixed = self.epochs.mix_own()
+            ck, nhk, self.cont_own = self._derive(public, self.remote, dh(self.ratchet, self.remote), mixed)
             self.sending, self.own_next, self.must_step = Chain(ck, self.own_next, self.step_number), nhk, False
+            self.sending.mix = mixed[0] if mixed else 0
         chain = self.sending
         if chain.n >= CHAIN_END:
             raise Refused("SES-36")
         n, mk = chain.n, chain.next_message_key()
         items = [(1, u32(self.newest[0]) + self.newest[1])] if self.newest else []
+        slack = padded_length(len(content), len(self.prefix)) - 2 - len(content)
+        self.epochs.begin(slack, kem_random)
+        items += self.epochs.items(slack - (15 if items and slack >= 15 else 0))
         padded = forge("padded", pad(content, len(self.prefix), items))
         salt = name(mk, "salt", random + sha256(padded), 16)
         envelope = u8(1) + u8(1 if self.prefix else 0) + self.prefix
         envelope += forge("tag", routing_tag(chain.tag_key, n)) + salt
-        header = forge("header", dh_public(self.ratchet) + u32(n) + u32(self.pn) + u32(0))
+        header = forge("header", dh_public(self.ratchet) + u32(n) + u32(self.pn) + u32(chain.mix))
         envelope += seal(chain.seal_key, salt[:12], envelope, header)
         key, nonce = message_keys(mk, salt)
-        self.log({"n": n, "pn": self.pn, "mk": mk, "salt": salt, "header": header, "key": key, "nonce": nonce})
+        self.log({"n": n, "pn": self.pn, "mix": chain.mix, "mk": mk, "salt": salt, "header": header, "key": key, "nonce": nonce})
         return envelope + seal(key, nonce, self.th + envelope, padded)
 
     def receive(self, envelope):
         """Returns the content. A refusal leaves the state as it was: everything is worked out on
         copies first."""
         saved = dict(self.__dict__), dict(self.skipped)
+        epochs = copy.copy(self.epochs)
+        epochs.units, epochs.peer_holds = dict(epochs.units), set(epochs.peer_holds)
         chains = [(c, dict(c.__dict__)) for c in (self.receiving, self.sending) if c]
         try:
             return self._receive(envelope)
         except Refused:
             self.__dict__, self.skipped = saved
+            self.epochs = epochs
             for chain, values in chains:
                 chain.__dict__ = values
             raise
@@ -336,7 +352,8 @@ class Session:
                 raise Refused("SES-34")
         key, nonce = message_keys(mk, salt)
         padded = unseal(key, nonce, self.th + before_content, sealed)
-        content, _ = unpad(padded, len(prefix))
+        content, items = unpad(padded, len(prefix))
+        self.epochs.receive(items)
         if self.newest is None or (step, n) > self.newest[2]:
             self.newest = (n, sha256(envelope)[:8], (step, n))
         self.prefix = b""
@@ -346,8 +363,6 @@ class Session:
         """SES-26 to SES-30, SES-35, SES-36: opens the header and gives the message key."""
         header, new_chain = self._open_header(ad, salt, sealed)
         remote, n, pn, mix = header[:32], *(int.from_bytes(header[at : at + 4], "big") for at in (32, 36, 40))
-        if mix != 0:
-            raise Refused("SES-26")
         if n >= CHAIN_END or pn > CHAIN_END:
             raise Refused("SES-36")
         if new_chain:
@@ -357,14 +372,18 @@ class Session:
                 raise Refused("SES-28")
             if self.receiving:
                 self._skip_to(pn)
+            mixed = self.epochs.mix_named(mix)
             agreed = dh(self.ratchet, remote)
-            ck, nhk, self.cont_peer = self._derive(remote, dh_public(self.ratchet), agreed)
+            ck, nhk, self.cont_peer = self._derive(remote, dh_public(self.ratchet), agreed, mixed)
             self.cont_proved = self.cont_own
             self.receiving = Chain(ck, self.peer_next, self.step_number)
+            self.receiving.mix = mix
             self.peer_next, self.remote = nhk, remote
             self.ratchet, self.must_step = None, True
         elif remote != self.remote:
             raise Refused("SES-30")
+        elif mix != self.receiving.mix:
+            raise Refused("SES-26")
         if n < self.receiving.n:
             raise Refused("opened before")
         self._skip_to(n)

@@ -16,30 +16,61 @@ use crate::workspace;
 #[command(after_help = "\
 Examples:
   cargo xtask bench ratchet                       the pairwise protocol against vodozemac
-  cargo xtask bench ratchet --json figures.json   the same, for a program to read")]
+  cargo xtask bench transport                     the transport over QUIC against plain quinn
+  cargo xtask bench tcp --heavy                   over TCP, with up to 10000 idle connections
+  cargo xtask bench store                         the server's store against a bare log
+  cargo xtask bench store --live 1000000 --seconds 180   with a million messages stored
+  cargo xtask bench ratchet --json figures.json   the same, for a program to read; with the fast
+                                                  backend in figures.fast.json")]
 pub(crate) struct Bench {
-    /// What is measured: ratchet
+    /// What is measured: ratchet, transport, tcp, store
     name: String,
     /// Also write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also measure what needs thousands of connections
+    #[arg(long)]
+    heavy: bool,
+    /// store: seconds of each sample
+    #[arg(long, value_name = "S")]
+    seconds: Option<u32>,
+    /// store: messages that are stored during the steady state
+    #[arg(long, value_name = "N")]
+    live: Option<u32>,
 }
 
 impl Bench {
     pub(crate) fn run(&self) -> Result<bool> {
+        let mut held = self.measure(None)?;
+        if self.name == "ratchet" {
+            // The same again with the other backend, which is chosen when the program is built.
+            held &= self.measure(Some("fast"))?;
+        }
+        Ok(held)
+    }
+
+    fn measure(&self, feature: Option<&str>) -> Result<bool> {
         let mut command = workspace::cargo();
-        command.args([
-            "run",
-            "--quiet",
-            "--release",
-            "--package",
-            "waxwing-bench",
-            "--",
-        ]);
-        command.arg(&self.name);
+        command.args(["run", "--quiet", "--release", "--package", "waxwing-bench"]);
+        if let Some(feature) = feature {
+            command.args(["--features", feature]);
+        }
+        command.arg("--").arg(&self.name);
         if let Some(file) = &self.json {
             // The program runs in the workspace's folder, the user perhaps elsewhere.
-            command.arg("--json").arg(std::path::absolute(file)?);
+            let mut file = std::path::absolute(file)?;
+            if let Some(feature) = feature {
+                file.set_extension(format!("{feature}.json"));
+            }
+            command.arg("--json").arg(file);
+        }
+        for (name, value) in [("--seconds", self.seconds), ("--live", self.live)] {
+            if let Some(value) = value {
+                command.args([name, &value.to_string()]);
+            }
+        }
+        if self.heavy {
+            command.arg("--heavy");
         }
         workspace::succeeds(&mut command)
     }

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{test, tidy, workspace};
+use crate::{crash, test, tidy, workspace};
 
-/// Format, lints, tidy and all tests, in this order, with the time that each took.
+/// Format, lints, tidy, all tests and the small crash suite, in this order, with the time of each.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask ci               everything, stopping at the first step that fails
@@ -17,6 +17,8 @@ pub(crate) struct Ci {
     #[arg(long)]
     keep_going: bool,
 }
+
+const STEPS: [&str; 5] = ["format", "lints", "tidy", "test", "crash"];
 
 struct Finished {
     name: &'static str,
@@ -29,7 +31,7 @@ impl Ci {
     pub(crate) fn run(self) -> Result<bool> {
         let mut finished: Vec<Finished> = Vec::new();
         let mut totals = None;
-        for name in ["format", "lints", "tidy", "test"] {
+        for name in STEPS {
             println!("== {name}");
             let start = clock();
             let holds = match name {
@@ -46,6 +48,7 @@ impl Ci {
                     "warnings",
                 ]))?,
                 "tidy" => tidy::Tidy::default().run()?,
+                "crash" => crash::Crash::small().run()?,
                 _ => {
                     let outcome = test::Test::default().outcome()?;
                     totals = Some(outcome.totals);
@@ -71,7 +74,7 @@ impl Ci {
             Some(totals) => println!("{totals}"),
             None => println!("the tests were not run, because an earlier step failed"),
         }
-        Ok(finished.len() == 4 && finished.iter().all(|step| step.holds))
+        Ok(finished.len() == STEPS.len() && finished.iter().all(|step| step.holds))
     }
 }
 

@@ -10,8 +10,10 @@
 
 mod bench;
 mod ci;
+mod crash;
 mod demo;
 mod fuzz;
+mod kills;
 mod model;
 mod sim;
 mod stage;
@@ -36,6 +38,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Demo),
+    Kills(kills::Kills),
     Sim(sim::Sim),
     Model(model::Model),
     Wiretap(wiretap::Wiretap),
@@ -44,12 +47,14 @@ enum Command {
     Tidy(tidy::Tidy),
     Vectors(vectors::Vectors),
     Test(test::Test),
+    Crash(crash::Crash),
     Ci(ci::Ci),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo(command) => command.run(),
+        Command::Kills(command) => command.run(),
         Command::Sim(command) => command.run(),
         Command::Model(command) => command.run(),
         Command::Wiretap(command) => command.run(),
@@ -58,6 +63,7 @@ fn main() -> ExitCode {
         Command::Tidy(command) => command.run(),
         Command::Vectors(command) => command.run(),
         Command::Test(command) => command.run(),
+        Command::Crash(command) => command.run(),
         Command::Ci(command) => command.run(),
     };
     match outcome {

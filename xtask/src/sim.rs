@@ -15,7 +15,8 @@ use crate::workspace;
 Examples:
   cargo xtask sim --seeds 1000             a thousand worlds
   cargo xtask sim --seed 7                 one of them again
-  cargo xtask sim --seed 7 --trace         everything that happens in it")]
+  cargo xtask sim --seed 7 --trace         everything that happens in it
+  cargo xtask sim --quic --seeds 1000      the transport alone, over the real QUIC stack")]
 pub(crate) struct Sim {
     /// How many seeds to run
     #[arg(long, value_name = "N")]
@@ -26,6 +27,10 @@ pub(crate) struct Sim {
     /// Print every event of a single seed
     #[arg(long, requires = "seed", conflicts_with = "seeds")]
     trace: bool,
+    /// Run the transport alone: the real QUIC stack over a simulated network, and how late messages
+    /// are after outages, moves and restarts
+    #[arg(long, conflicts_with = "trace")]
+    quic: bool,
 }
 
 impl Sim {
@@ -39,6 +44,9 @@ impl Sim {
         command.args(["--first", &first.to_string(), "--count", &count.to_string()]);
         if self.trace {
             command.arg("--trace");
+        }
+        if self.quic {
+            command.arg("--quic");
         }
         workspace::succeeds(&mut command)
     }

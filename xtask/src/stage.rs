@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-pub(crate) use person::Person;
+pub(crate) use person::{Person, Running};
 pub(crate) use server::{Server, ServerOptions, as_user};
 
 use crate::workspace;
@@ -35,7 +35,21 @@ impl Stage {
         if !built {
             bail!("the programs do not build");
         }
-        let programs = workspace::target_folder()?.join("debug");
+        Self::of(&workspace::target_folder()?.join("debug"))
+    }
+
+    /// Takes the programs that were built with the tests, and builds them only where they are missing.
+    #[cfg(test)]
+    pub(crate) fn built() -> Result<Self> {
+        let stage = Self::of(&workspace::target_folder()?.join("debug"))?;
+        if stage.waxwing.exists() && stage.waxwingd.exists() {
+            Ok(stage)
+        } else {
+            Self::build()
+        }
+    }
+
+    fn of(programs: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("waxwing-")
             .tempdir()
@@ -55,6 +69,11 @@ impl Stage {
     /// The server's program.
     pub(crate) fn waxwingd(&self) -> &Path {
         &self.waxwingd
+    }
+
+    /// The client's program.
+    pub(crate) fn waxwing(&self) -> &Path {
+        &self.waxwing
     }
 
     /// Starts a server with its data in a folder of its own.

@@ -74,6 +74,8 @@ impl Test {
             "--quiet",
             "--workspace",
             "--bins",
+            // A library that tests load into processes is no dependency of anything.
+            "--lib",
             "--exclude",
             "xtask",
         ]);

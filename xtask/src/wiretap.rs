@@ -14,6 +14,19 @@ mod secrets;
 use anyhow::Result;
 use clap::Args;
 
+/// Why there is no wiretap on an operating system; `None` where there is one.
+fn refusal(system: &str) -> Option<String> {
+    (system != "linux").then(|| {
+        format!(
+            "there is no wiretap on {system}\n  \
+             It reads the memory of the server and of the clients through /proc, which only Linux has; \
+             without that it could not tell whether a secret is there.\n  \
+             on a Linux machine or in a container:  cargo xtask wiretap\n  \
+             here, without the search:              cargo xtask demo --check"
+        )
+    })
+}
+
 /// Record a run, and search traffic, server, logs and sealed profiles for its secrets.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -22,6 +35,8 @@ Examples:
   cargo xtask wiretap --json          the same as one JSON object
   cargo xtask wiretap --record relay  record by a UDP relay, as where no raw socket is permitted
   cargo xtask wiretap --keep evidence leave traffic, logs and data in the folder `evidence`
+
+Linux only.
 
 The run is that of `cargo xtask demo`, with texts and labels that occur nowhere else. Every message,
 every private label, the recovery words, the passphrase and every secret key that a client stored
@@ -43,6 +58,9 @@ pub(crate) struct Wiretap {
 impl Wiretap {
     /// Plays, searches, reports; whether nothing was found and every planted leak was.
     pub(crate) fn run(&self) -> Result<bool> {
+        if let Some(refusal) = refusal(std::env::consts::OS) {
+            anyhow::bail!(refusal);
+        }
         let stage = crate::stage::Stage::build()?;
         let report = play::play(&stage, self.record, self.json)?;
         if let Some(folder) = &self.keep {
@@ -54,5 +72,27 @@ impl Wiretap {
             print!("{report}");
         }
         Ok(report.holds())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_systems_are_refused_with_something_to_type() {
+        assert_eq!(refusal("linux"), None);
+        for system in ["macos", "windows", "freebsd"] {
+            let text = refusal(system).unwrap();
+            assert!(
+                text.contains(system) && text.contains("cargo xtask demo --check"),
+                "{text}"
+            );
+        }
+        // What is refused here would be refused everywhere else by the same name.
+        assert_eq!(
+            refusal(std::env::consts::OS).is_none(),
+            cfg!(target_os = "linux")
+        );
     }
 }

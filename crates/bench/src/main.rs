@@ -5,10 +5,16 @@
     clippy::print_stdout,
     reason = "this program exists to print to the person who runs it"
 )]
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "counts of some thousands; an overflow would end the program"
+)]
 
 mod pairs;
 mod ratchet;
 mod report;
+mod store;
+mod transport;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,18 +30,71 @@ struct Arguments {
     /// Also write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Also measure what needs thousands of connections
+    #[arg(long)]
+    heavy: bool,
+    /// Do one thing and measure nothing, for a program that counts instructions
+    #[arg(long, hide = true, requires = "side")]
+    work: Option<ratchet::Work>,
+    /// Whose protocol does it
+    #[arg(long, hide = true)]
+    side: Option<ratchet::Side>,
+    /// How often
+    #[arg(long, hide = true, default_value_t = 1)]
+    count: u32,
+    /// store: seconds of each sample
+    #[arg(long, default_value_t = 3)]
+    seconds: u32,
+    /// store: messages that are stored during the steady state
+    #[arg(long, default_value_t = 200_000)]
+    live: u32,
+    /// fill: the folder
+    #[arg(long, hide = true)]
+    folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Name {
     /// The pairwise protocol, against vodozemac
     Ratchet,
+    /// The transport over QUIC, against plain quinn with the same settings
+    Transport,
+    /// The transport over TCP, against plain tokio-rustls
+    Tcp,
+    /// The server's store, against a bare log
+    Store,
+    /// Fills a store and waits: the process that `store` kills
+    #[value(hide = true)]
+    Fill,
 }
 
 fn main() -> Result<ExitCode> {
+    // A benchmark of two processes starts itself again as the other one.
+    if std::env::args()
+        .nth(1)
+        .is_some_and(|it| it == transport::SERVER)
+    {
+        transport::serve(std::env::args().skip(2))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let arguments = Arguments::parse();
+    if let (Some(work), Some(side)) = (arguments.work, arguments.side) {
+        ratchet::work(work, side, arguments.count)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let figures = match arguments.name {
         Name::Ratchet => ratchet::run()?,
+        Name::Transport => transport::run()?,
+        Name::Tcp => transport::tcp::run(arguments.heavy)?,
+        Name::Store => store::run(store::Settings {
+            seconds: arguments.seconds,
+            live: arguments.live,
+        })?,
+        Name::Fill => {
+            let folder = arguments.folder.context("fill needs --folder")?;
+            store::fill(&folder, arguments.live, &mut std::io::stdout().lock())?;
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     report::print(&figures, &mut std::io::stdout().lock())?;
     if let Some(file) = &arguments.json {

@@ -24,10 +24,14 @@ pub(crate) struct Figure {
     pub(crate) ratio: f64,
     /// An absolute figure that is aimed at, printed and never asserted.
     pub(crate) goal: Option<f64>,
-    /// What `ratio` must not exceed.
+    /// What `ratio` must not exceed, or must reach where `bar_is_floor`.
     pub(crate) bar: Option<f64>,
-    /// Whether it does not; absent where there is no bar.
+    /// Whether more is better.
+    pub(crate) bar_is_floor: bool,
+    /// Whether the bar holds; absent where there is none.
     pub(crate) holds: Option<bool>,
+    /// Instructions of each side for one operation, where they were counted.
+    pub(crate) instructions: Option<(u64, u64)>,
 }
 
 impl Figure {
@@ -51,8 +55,29 @@ impl Figure {
             samples,
             goal: None,
             bar: None,
+            bar_is_floor: false,
             holds: None,
+            instructions: None,
         }
+    }
+
+    /// Makes a row from something that is counted and not timed, and its bound.
+    #[must_use]
+    pub(crate) fn counted(
+        name: &'static str,
+        unit: &'static str,
+        against: &'static str,
+        value: f64,
+        bound: f64,
+    ) -> Self {
+        Self::from_pairs(name, unit, against, vec![(value, bound)]).with_bar(1.0)
+    }
+
+    /// Adds the instructions that each side takes.
+    #[must_use]
+    pub(crate) const fn with_instructions(mut self, counted: Option<(u64, u64)>) -> Self {
+        self.instructions = counted;
+        self
     }
 
     /// Sets the bar for the ratio.
@@ -60,6 +85,15 @@ impl Figure {
     pub(crate) fn with_bar(mut self, bar: f64) -> Self {
         self.bar = Some(bar);
         self.holds = Some(self.ratio <= bar);
+        self
+    }
+
+    /// Sets what the ratio must reach.
+    #[must_use]
+    pub(crate) fn with_floor(mut self, bar: f64) -> Self {
+        self.bar = Some(bar);
+        self.bar_is_floor = true;
+        self.holds = Some(self.ratio >= bar);
         self
     }
 
@@ -90,21 +124,25 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 pub(crate) fn print(figures: &[Figure], out: &mut impl Write) -> std::io::Result<()> {
     writeln!(
         out,
-        "{:<34} {:>12} {:>12} {:>7} {:>6} {:>5}  against",
-        "figure", "ours", "other", "ratio", "bar", "holds"
+        "{:<34} {:>14} {:>14} {:>7} {:>8} {:>5}  {:<23}  against",
+        "figure", "ours", "other", "ratio", "bar", "holds", "instructions"
     )?;
     for figure in figures {
-        let bar = figure
-            .bar
-            .map_or_else(String::new, |bar| format!("{bar:.2}"));
+        let bar = figure.bar.map_or_else(String::new, |bar| {
+            let sign = if figure.bar_is_floor { ">=" } else { "<=" };
+            format!("{sign}{bar:.2}")
+        });
         let holds = match figure.holds {
             Some(true) => "yes",
             Some(false) => "NO",
             None => "",
         };
+        let instructions = figure
+            .instructions
+            .map_or_else(String::new, |(ours, theirs)| format!("{ours} / {theirs}"));
         writeln!(
             out,
-            "{:<34} {:>12} {:>12} {:>7.3} {bar:>6} {holds:>5}  {}",
+            "{:<34} {:>14} {:>14} {:>7.3} {bar:>8} {holds:>5}  {instructions:<23}  {}",
             figure.name,
             format!("{:.2} {}", figure.value, figure.unit),
             format!("{:.2} {}", figure.against_value, figure.unit),
@@ -130,6 +168,8 @@ mod tests {
     fn a_bar_holds_up_to_its_value() {
         let figure = Figure::from_pairs("x", "s", "y", vec![(2.0, 1.0); 5]);
         assert_eq!(figure.clone().with_bar(2.0).holds, Some(true));
-        assert_eq!(figure.with_bar(1.9).holds, Some(false));
+        assert_eq!(figure.clone().with_bar(1.9).holds, Some(false));
+        assert_eq!(figure.clone().with_floor(2.0).holds, Some(true));
+        assert_eq!(figure.with_floor(2.1).holds, Some(false));
     }
 }

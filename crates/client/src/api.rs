@@ -39,6 +39,19 @@ pub(crate) enum Call {
     /// Answer: [`objects::Registered`].
     #[serde(rename = "account.recover")]
     Recover { server: String, words: Words },
+    /// Deletes the account on its server, for ever. Answer: nothing.
+    #[serde(rename = "account.close")]
+    CloseAccount { words: Words },
+    /// What is absent stays as it is. Answer: [`objects::Receipts`].
+    #[serde(rename = "receipts")]
+    Receipts {
+        #[serde(default)]
+        delivered: Option<bool>,
+        #[serde(default)]
+        read: Option<bool>,
+        #[serde(default)]
+        on_their_own: Option<bool>,
+    },
     /// Answer: a list of [`objects::Device`].
     #[serde(rename = "devices.list")]
     Devices {},
@@ -57,6 +70,9 @@ pub(crate) enum Call {
     /// Answer: nothing.
     #[serde(rename = "devices.remove")]
     RemoveDevice { device: String },
+    /// The devices of this version of the list are the user's. Answer: nothing.
+    #[serde(rename = "devices.confirm_list")]
+    ConfirmDevices { version: u32 },
     /// A contact link, or a name on one's own server. Answer: [`objects::Contact`].
     #[serde(rename = "contacts.add")]
     AddContact {
@@ -99,6 +115,12 @@ pub(crate) enum Call {
     /// Answer: nothing.
     #[serde(rename = "messages.mark_shown")]
     MarkShown { up_to: u64 },
+    /// What the server deleted and the user was not told of. Answer: a list of [`objects::Expired`].
+    #[serde(rename = "messages.expired")]
+    Expired {},
+    /// The user was told: pairs of a day since the Unix epoch and a count. Answer: nothing.
+    #[serde(rename = "messages.mark_expired_shown")]
+    MarkExpiredShown { shown: Vec<(u32, u32)> },
     /// Answer: [`objects::Verification`].
     #[serde(rename = "verification.show")]
     Verification { contact: String },
@@ -115,12 +137,15 @@ pub(crate) const METHODS: &[&str] = &[
     "status",
     "account.register",
     "account.recover",
+    "account.close",
+    "receipts",
     "devices.list",
     "devices.link",
     "devices.confirm",
     "devices.inspect",
     "devices.approve",
     "devices.remove",
+    "devices.confirm_list",
     "contacts.add",
     "contacts.list",
     "contacts.find",
@@ -132,6 +157,8 @@ pub(crate) const METHODS: &[&str] = &[
     "messages.history",
     "messages.unread",
     "messages.mark_shown",
+    "messages.expired",
+    "messages.mark_expired_shown",
     "verification.show",
     "verification.confirm",
 ];

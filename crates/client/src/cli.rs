@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use waxwing_transport::race::TransportChoice;
 
 /// End-to-end encrypted messages over a server that cannot read them.
 #[derive(Debug, Parser)]
@@ -64,6 +65,9 @@ pub(crate) struct Global {
     /// How long to wait for the network, for example 500ms, 20s or 2m
     #[arg(long, global = true, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+    /// How to reach servers: quic, tcp, or auto for QUIC and TCP where that does not get through
+    #[arg(long, global = true, value_name = "TRANSPORT", value_parser = transport)]
+    pub(crate) transport: Option<TransportChoice>,
     /// Read the passphrase of the store from the first line of this file
     #[arg(
         long,
@@ -109,6 +113,10 @@ pub(crate) enum Command {
     Devices(Devices),
     /// Take an account over with its recovery words; removes all its old devices
     Recover(Recover),
+    /// Delete the account on its server, for ever; needs the recovery words
+    CloseAccount(CloseAccount),
+    /// Show or change which receipts this device sends
+    Receipts(Receipts),
     /// Show how the profile is
     Status,
     /// Look for what could be wrong and say what to do about it
@@ -257,6 +265,11 @@ pub(crate) enum Devices {
         #[arg(long)]
         yes: bool,
     },
+    /// End an alarm about the devices: all that `devices list` has shown are yours
+    Confirm {
+        /// The version of the list that you looked at, as the alarm names it
+        version: u32,
+    },
     /// Remove a device from the account
     Remove {
         /// The device's id, or its beginning, as `devices list` prints it
@@ -282,6 +295,31 @@ pub(crate) struct Recover {
     pub(crate) protection: Protection,
 }
 
+/// `close-account`
+#[derive(Debug, Args)]
+pub(crate) struct CloseAccount {
+    /// Read the recovery words from this file; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) words_file: Option<PathBuf>,
+    /// Do not ask for the account's address to confirm
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// `receipts`
+#[derive(Debug, Args)]
+pub(crate) struct Receipts {
+    /// Whether contacts are told that a message has arrived
+    #[arg(long, value_name = "on|off", value_parser = switch, action = clap::ArgAction::Set)]
+    pub(crate) delivered: Option<bool>,
+    /// Whether contacts are told that `receive` has shown a message
+    #[arg(long, value_name = "on|off", value_parser = switch, action = clap::ArgAction::Set)]
+    pub(crate) read: Option<bool>,
+    /// Whether receipts leave on their own; off, they wait for the next text to the contact
+    #[arg(long, value_name = "on|off", value_parser = switch, action = clap::ArgAction::Set)]
+    pub(crate) alone: Option<bool>,
+}
+
 /// `unlock`
 #[derive(Debug, Args)]
 pub(crate) struct Unlock {
@@ -296,6 +334,21 @@ pub(crate) struct HostArgs {
     /// End after this time
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(crate) lifetime: Option<Duration>,
+}
+
+/// Reads the name of a transport.
+fn transport(text: &str) -> Result<TransportChoice, String> {
+    text.parse()
+        .map_err(|error: waxwing_transport::race::UnknownTransport| error.to_string())
+}
+
+/// Reads `on` or `off`.
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("it is on or off".to_owned()),
+    }
 }
 
 /// Reads `500ms`, `20s`, `5m`, `8h`, `2d`; a bare number means seconds.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the commands do. Each opens a session, makes its calls, says what came of them, and closes.
 
+mod close;
 mod contacts;
 mod devices;
 mod doctor;
@@ -36,6 +37,8 @@ pub(crate) async fn run(command: Command, context: &mut Context) -> Outcome {
     match command {
         Command::Register(arguments) => register::register(arguments, context).await,
         Command::Recover(arguments) => recover::recover(arguments, context).await,
+        Command::CloseAccount(arguments) => close::close(arguments, context).await,
+        Command::Receipts(arguments) => show::receipts(&arguments, context).await,
         Command::Contacts(which) => contacts::contacts(which, context).await,
         Command::Send(arguments) => send::send(arguments, context).await,
         Command::Receive(arguments) => receive::receive(&arguments, context).await,

@@ -64,6 +64,7 @@ macro_rules! codes {
 codes! {
     Usage = "usage" => Usage,
     NotRegistered = "not_registered" => User,
+    AccountClosed = "account_closed" => User,
     AlreadyRegistered = "already_registered" => User,
     ContactUnknown = "contact_unknown" => NotFound,
     ContactAmbiguous = "contact_ambiguous" => User,
@@ -86,6 +87,7 @@ codes! {
     AccountExists = "account_exists" => User,
     AccountUnknown = "account_unknown" => NotFound,
     WordsInvalid = "words_invalid" => User,
+    WordsOfAnother = "words_of_another" => User,
     WordsNotConfirmed = "words_not_confirmed" => User,
     WordsFile = "words_file" => User,
     ServerLinkInvalid = "server_link_invalid" => User,
@@ -97,8 +99,13 @@ codes! {
     DeviceAmbiguous = "device_ambiguous" => User,
     TooManyDevices = "too_many_devices" => User,
     DeviceRemoved = "device_removed" => Untrusted,
+    DeviceShutOut = "device_shut_out" => User,
     EvidenceMismatch = "evidence_mismatch" => Untrusted,
     EvidenceMalformed = "evidence_malformed" => User,
+    EvidenceIncomplete = "evidence_incomplete" => Untrusted,
+    DevicesChanged = "devices_changed" => User,
+    DeviceChangesUsedUp = "device_changes_used_up" => User,
+    OutboxFull = "outbox_full" => User,
     KeyChanged = "key_changed" => Untrusted,
     Equivocation = "equivocation" => Untrusted,
     Rollback = "rollback" => Untrusted,
@@ -123,6 +130,7 @@ codes! {
     ProfileBusy = "profile_busy" => Store,
     ProtectionDiffers = "protection_differs" => User,
     PassphraseMissing = "passphrase_missing" => Store,
+    PassphraseNeeded = "passphrase_needed" => Store,
     PassphraseWrong = "passphrase_wrong" => Store,
     PassphraseSource = "passphrase_source" => User,
     StoreCorrupt = "store_corrupt" => Store,
@@ -133,6 +141,7 @@ codes! {
     HostVersion = "host_version" => Store,
     HostFailed = "host_failed" => Store,
     ConfigInvalid = "config_invalid" => User,
+    QuicThroughProxy = "quic_through_proxy" => User,
     FolderUnusable = "folder_unusable" => User,
     InputNeeded = "input_needed" => User,
     NotConfirmed = "not_confirmed" => User,
@@ -157,6 +166,9 @@ pub(crate) struct Fault {
     /// The nearest existing name, where a name was not found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) nearest: Option<String>,
+    /// Whether it is about the account itself and not about a contact.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub(crate) own: bool,
     /// What the operating system or a parser said, in words of this program's libraries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cause: Option<String>,
@@ -173,6 +185,7 @@ impl Fault {
             retry_after_s: None,
             subject: None,
             nearest: None,
+            own: false,
             cause: None,
         }
     }
@@ -180,6 +193,12 @@ impl Fault {
     /// About what.
     pub(crate) fn about(mut self, subject: impl Into<String>) -> Self {
         self.subject = Some(subject.into());
+        self
+    }
+
+    /// About the account itself.
+    pub(crate) const fn own(mut self) -> Self {
+        self.own = true;
         self
     }
 
@@ -271,6 +290,7 @@ impl From<CommandError> for Fault {
     fn from(error: CommandError) -> Self {
         let code = match error {
             CommandError::NotRegistered => Code::NotRegistered,
+            CommandError::AccountClosed => Code::AccountClosed,
             CommandError::AlreadyRegistered => Code::AlreadyRegistered,
             CommandError::ContactUnknown => Code::ContactUnknown,
             CommandError::ContactAmbiguous => Code::ContactAmbiguous,
@@ -281,7 +301,11 @@ impl From<CommandError> for Fault {
             CommandError::TextInvalid => Code::TextTooLong,
             CommandError::EvidenceMismatch => Code::EvidenceMismatch,
             CommandError::EvidenceMalformed => Code::EvidenceMalformed,
+            CommandError::EvidenceIncomplete(_) => Code::EvidenceIncomplete,
+            CommandError::OutboxFull => Code::OutboxFull,
             CommandError::DeviceUnknown => Code::DeviceUnknown,
+            CommandError::DevicesChanged => Code::DevicesChanged,
+            CommandError::DeviceChangesUsedUp => Code::DeviceChangesUsedUp,
             CommandError::LinkCodeMismatch => Code::LinkCodeMismatch,
             CommandError::NoLinking => Code::NoLinking,
             CommandError::TooManyDevices => Code::TooManyDevices,

@@ -68,6 +68,9 @@ impl Sources {
             return Ok(found);
         }
         loop {
+            if !console.asks() {
+                return Err(Code::PassphraseNeeded.into());
+            }
             let typed = console.secret(text::prompts::NEW_PASSPHRASE).await?;
             if typed.is_empty() {
                 console.note(text::prompts::EMPTY_PASSPHRASE)?;

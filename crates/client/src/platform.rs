@@ -4,6 +4,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -181,6 +182,24 @@ impl Drop for TerminalSettings {
             let _ = rustix::termios::tcsetattr(io::stdin(), OptionalActions::Now, settings);
         }
     }
+}
+
+/// The addresses from which this machine would reach others, IPv4 and IPv6. Connecting a UDP socket
+/// asks the routing table and sends nothing; the addresses are those of RFC 5737 and RFC 3849.
+pub(crate) fn own_addresses() -> [Option<IpAddr>; 2] {
+    let own = |any: SocketAddr, other: SocketAddr| {
+        let socket = UdpSocket::bind(any).ok()?;
+        socket.connect(other).ok()?;
+        socket.local_addr().ok().map(|address| address.ip())
+    };
+    let documentation = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+    [
+        own(
+            (Ipv4Addr::UNSPECIFIED, 0).into(),
+            (Ipv4Addr::new(192, 0, 2, 1), 9).into(),
+        ),
+        own((Ipv6Addr::UNSPECIFIED, 0).into(), (documentation, 9).into()),
+    ]
 }
 
 /// An open file descriptor that the caller handed over, opened anew by its number.

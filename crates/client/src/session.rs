@@ -4,7 +4,9 @@
 //! The profile's lock decides who hosts. It is never held during a prompt, so two commands that
 //! start at once may both ask for the passphrase, but one of them hosts and the other attaches.
 
+mod dialing;
 mod hosting;
+mod network;
 
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use crate::passphrase::Sources;
 use crate::platform;
 use crate::profile::{Folders, Profile, config};
 use crate::socket::{Client, Mode};
+pub(crate) use dialing::Dialing;
 use hosting::Hosting;
 
 /// How long a command waits for another process that holds the profile and does not answer: it
@@ -40,6 +43,8 @@ pub(crate) struct Context {
     pub(crate) folders: Folders,
     pub(crate) profile: Profile,
     pub(crate) sources: Sources,
+    /// How servers are reached.
+    pub(crate) dialing: Dialing,
     /// How long the network may take, where the user said so.
     pub(crate) timeout: Option<Duration>,
 }
@@ -54,6 +59,11 @@ impl Context {
             folders,
             profile,
             sources: Sources::new(global.clone(), settings.passphrase_command),
+            dialing: Dialing::new(
+                (global.transport, settings.transport),
+                settings.proxy,
+                global.timeout,
+            )?,
             timeout: global.timeout,
         })
     }
@@ -131,7 +141,7 @@ impl Session {
                         lock,
                         (passphrase, is_new),
                         mode,
-                        context.timeout,
+                        &context.dialing,
                     )
                     .await?;
                     return Ok(Self {

@@ -19,6 +19,53 @@ pub const NONCE_LENGTH: usize = 12;
 /// A nonce. Unique for each plaintext under one key; with a single-use key it may be fixed.
 pub type Nonce = [u8; NONCE_LENGTH];
 
+/// AES-256-GCM under one key, with its key schedule computed. Wiped on drop.
+pub struct Cipher(Aes256Gcm);
+
+impl Cipher {
+    /// Expands the key.
+    #[must_use]
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self(Aes256Gcm::new(key.into()))
+    }
+
+    /// Encrypts `buffer` in place and returns the tag.
+    ///
+    /// # Errors
+    /// [`CryptoError::TooLong`] over the bounds of GCM, which no bounded input reaches.
+    pub fn seal(
+        &self,
+        nonce: &Nonce,
+        ad: &[u8],
+        buffer: &mut [u8],
+    ) -> Result<[u8; TAG_LENGTH], CryptoError> {
+        // SES-6.
+        self.0
+            .encrypt_inout_detached(nonce.into(), ad, InOutBuf::from(buffer))
+            .map(Into::into)
+            .map_err(|_| CryptoError::TooLong)
+    }
+
+    /// Decrypts `buffer` in place, when `tag` is authentic.
+    ///
+    /// # Errors
+    /// [`CryptoError::AuthFailed`]; `buffer` is then wiped.
+    pub fn open(
+        &self,
+        nonce: &Nonce,
+        ad: &[u8],
+        buffer: &mut [u8],
+        tag: &[u8; TAG_LENGTH],
+    ) -> Result<(), CryptoError> {
+        self.0
+            .decrypt_inout_detached(nonce.into(), ad, InOutBuf::from(&mut *buffer), tag.into())
+            .map_err(|_| {
+                buffer.zeroize();
+                CryptoError::AuthFailed
+            })
+    }
+}
+
 /// Encrypts `buffer` in place and returns the tag.
 ///
 /// # Errors
@@ -29,12 +76,7 @@ pub fn seal_in_place(
     ad: &[u8],
     buffer: &mut [u8],
 ) -> Result<[u8; TAG_LENGTH], CryptoError> {
-    // SES-6.
-    let cipher = Aes256Gcm::new(key.expose().into());
-    cipher
-        .encrypt_inout_detached(nonce.into(), ad, InOutBuf::from(buffer))
-        .map(Into::into)
-        .map_err(|_| CryptoError::TooLong)
+    Cipher::new(key.expose()).seal(nonce, ad, buffer)
 }
 
 /// Encrypts `plaintext` and appends ciphertext and tag to `out`.
@@ -92,43 +134,8 @@ pub fn open(
     let (body, tag) = sealed
         .split_last_chunk::<TAG_LENGTH>()
         .ok_or(CryptoError::AuthFailed)?;
-    let cipher = Aes256Gcm::new(key.expose().into());
     let mut scratch = Zeroizing::new(body.to_vec());
-    match cipher.decrypt_inout_detached(
-        nonce.into(),
-        ad,
-        InOutBuf::from(scratch.as_mut_slice()),
-        tag.into(),
-    ) {
-        Ok(()) => Ok(scratch),
-        Err(_) => {
-            scratch.zeroize();
-            Err(CryptoError::AuthFailed)
-        }
-    }
-}
-
-/// Opens a sealed value of known plaintext length without an allocation.
-///
-/// # Errors
-/// [`CryptoError::AuthFailed`]; nothing of the plaintext is then left in memory.
-pub fn open_fixed<const N: usize>(
-    key: &Secret<32>,
-    nonce: &Nonce,
-    ad: &[u8],
-    body: &[u8; N],
-    tag: &[u8; TAG_LENGTH],
-) -> Result<Zeroizing<[u8; N]>, CryptoError> {
-    let cipher = Aes256Gcm::new(key.expose().into());
-    let mut scratch = Zeroizing::new(*body);
-    cipher
-        .decrypt_inout_detached(
-            nonce.into(),
-            ad,
-            InOutBuf::from(scratch.as_mut_slice()),
-            tag.into(),
-        )
-        .map_err(|_| CryptoError::AuthFailed)?;
+    Cipher::new(key.expose()).open(nonce, ad, &mut scratch, tag)?;
     Ok(scratch)
 }
 

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The seam between the protocol and the implementations of X25519 (RFC 7748) and ML-KEM
-//! (FIPS 203): standard byte strings in, standard byte strings out, every random choice an
-//! argument. So a backend can be replaced, and two can be compared byte for byte.
+//! (FIPS 203): standard byte strings in, standard byte strings out. So a backend can be replaced, and
+//! each accepts what the other makes. The default takes every random choice as an argument and can be
+//! compared byte for byte; the fast one draws the randomness of an encapsulation itself.
 
+#[cfg(feature = "fast")]
+mod fast;
+
+#[cfg(feature = "fast")]
+pub use fast::Fast;
 use ml_kem::kem::{Decapsulate, KeyExport};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroize;
@@ -39,27 +45,42 @@ impl ParameterSet {
     }
 }
 
-/// X25519 and ML-KEM over the byte strings of their standards.
-pub trait Backend: Send + Sync {
-    /// The public key of an X25519 secret.
-    fn x25519_public(&self, secret: &Secret<32>) -> [u8; 32];
+/// An X25519 secret in the form in which a backend computes with it. Wiped on drop.
+pub trait DhKey: Send + Sync {
+    /// The public key.
+    fn public(&self) -> [u8; 32];
 
     /// X25519 with the contributory check.
     ///
     /// # Errors
     /// [`CryptoError::NonContributory`] where the result is all zeros.
-    fn x25519(&self, secret: &Secret<32>, public: &[u8; 32]) -> Result<Secret<32>, CryptoError>;
+    fn agree(&self, public: &[u8; 32]) -> Result<Secret<32>, CryptoError>;
+}
 
-    /// `ML-KEM.KeyGen_internal(d, z)` for the seed `d || z`: the encapsulation key.
-    fn kem_encapsulation_key(&self, set: ParameterSet, seed: &Secret<64>) -> Vec<u8>;
+/// An ML-KEM decapsulation key in the form in which a backend computes with it. Wiped on drop.
+pub trait KemKey: Send + Sync {
+    /// The encapsulation key.
+    fn encapsulation_key(&self) -> Vec<u8>;
 
-    /// The check of FIPS 203, section 7.2: length and modulus.
+    /// `ML-KEM.Decaps`. A ciphertext of the right length always yields a secret: a wrong one is
+    /// rejected implicitly and shows only where the secret is used.
     ///
     /// # Errors
-    /// [`CryptoError::BadKemKey`].
-    fn kem_check(&self, set: ParameterSet, encapsulation_key: &[u8]) -> Result<(), CryptoError>;
+    /// [`CryptoError::Malformed`] for another length.
+    fn decapsulate(&self, ciphertext: &[u8]) -> Result<Secret<32>, CryptoError>;
+}
 
-    /// `ML-KEM.Encaps_internal` with the given randomness, after [`Backend::kem_check`].
+/// X25519 and ML-KEM over the byte strings of their standards.
+pub trait Backend: Send + Sync {
+    /// An X25519 secret, ready to compute with.
+    fn x25519_key(&self, secret: &Secret<32>) -> Box<dyn DhKey>;
+
+    /// The decapsulation key of `ML-KEM.KeyGen_internal(d, z)` for the seed `d || z`, ready to
+    /// compute with.
+    fn kem_key(&self, set: ParameterSet, seed: &Secret<64>) -> Box<dyn KemKey>;
+
+    /// Encapsulates to a key that has passed [`check_encapsulation_key`]: `ML-KEM.Encaps_internal`
+    /// with `randomness`, or `ML-KEM.Encaps` with the backend's own where it takes none.
     ///
     /// # Errors
     /// [`CryptoError::BadKemKey`].
@@ -69,23 +90,44 @@ pub trait Backend: Send + Sync {
         encapsulation_key: &[u8],
         randomness: &Secret<32>,
     ) -> Result<(Vec<u8>, Secret<32>), CryptoError>;
-
-    /// `ML-KEM.Decaps`. A ciphertext of the right length always yields a secret: a wrong one is
-    /// rejected implicitly and shows only where the secret is used.
-    ///
-    /// # Errors
-    /// [`CryptoError::Malformed`] for another length.
-    fn kem_decapsulate(
-        &self,
-        set: ParameterSet,
-        seed: &Secret<64>,
-        ciphertext: &[u8],
-    ) -> Result<Secret<32>, CryptoError>;
 }
 
-/// The backend that the secret types of this crate use.
+/// The check of FIPS 203, section 7.2: the length, and every coefficient of 12 bits below q = 3329.
+/// It is the same for every backend. The key is public, so its time may depend on it.
+///
+/// # Errors
+/// [`CryptoError::BadKemKey`].
+pub fn check_encapsulation_key(
+    set: ParameterSet,
+    encapsulation_key: &[u8],
+) -> Result<(), CryptoError> {
+    const Q: u32 = 3329;
+    let rho = 32;
+    let coefficients = encapsulation_key
+        .len()
+        .checked_sub(rho)
+        .filter(|_| encapsulation_key.len() == set.encapsulation_key_length())
+        .and_then(|end| encapsulation_key.get(..end))
+        .ok_or(CryptoError::BadKemKey)?;
+    let (triples, _) = coefficients.as_chunks::<3>();
+    let reduced = triples.iter().all(|[a, b, c]| {
+        let three = u32::from_le_bytes([*a, *b, *c, 0]);
+        three & 0xfff < Q && three >> 12 < Q
+    });
+    if reduced {
+        Ok(())
+    } else {
+        Err(CryptoError::BadKemKey)
+    }
+}
+
+/// The backend that the secret types of this crate use: [`Fast`] with the feature `fast`, otherwise
+/// [`PureRust`].
 #[must_use]
 pub fn active() -> &'static dyn Backend {
+    #[cfg(feature = "fast")]
+    return &Fast;
+    #[cfg(not(feature = "fast"))]
     &PureRust
 }
 
@@ -93,30 +135,31 @@ pub fn active() -> &'static dyn Backend {
 #[derive(Debug, Clone, Copy)]
 pub struct PureRust;
 
-impl Backend for PureRust {
-    fn x25519_public(&self, secret: &Secret<32>) -> [u8; 32] {
-        PublicKey::from(&StaticSecret::from(*secret.expose())).to_bytes()
+struct PureDhKey(StaticSecret);
+
+impl DhKey for PureDhKey {
+    fn public(&self) -> [u8; 32] {
+        PublicKey::from(&self.0).to_bytes()
     }
 
-    fn x25519(&self, secret: &Secret<32>, public: &[u8; 32]) -> Result<Secret<32>, CryptoError> {
-        let shared = StaticSecret::from(*secret.expose()).diffie_hellman(&PublicKey::from(*public));
+    fn agree(&self, public: &[u8; 32]) -> Result<Secret<32>, CryptoError> {
+        let shared = self.0.diffie_hellman(&PublicKey::from(*public));
         if !shared.was_contributory() {
             return Err(CryptoError::NonContributory);
         }
         Ok(Secret::copy_of(shared.as_bytes()))
     }
+}
 
-    fn kem_encapsulation_key(&self, set: ParameterSet, seed: &Secret<64>) -> Vec<u8> {
-        match set {
-            ParameterSet::MlKem768 => ml_kem_768::encapsulation_key(seed),
-            ParameterSet::MlKem1024 => ml_kem_1024::encapsulation_key(seed),
-        }
+impl Backend for PureRust {
+    fn x25519_key(&self, secret: &Secret<32>) -> Box<dyn DhKey> {
+        Box::new(PureDhKey(StaticSecret::from(*secret.expose())))
     }
 
-    fn kem_check(&self, set: ParameterSet, encapsulation_key: &[u8]) -> Result<(), CryptoError> {
+    fn kem_key(&self, set: ParameterSet, seed: &Secret<64>) -> Box<dyn KemKey> {
         match set {
-            ParameterSet::MlKem768 => ml_kem_768::check(encapsulation_key),
-            ParameterSet::MlKem1024 => ml_kem_1024::check(encapsulation_key),
+            ParameterSet::MlKem768 => Box::new(ml_kem_768::expand(seed)),
+            ParameterSet::MlKem1024 => Box::new(ml_kem_1024::expand(seed)),
         }
     }
 
@@ -131,18 +174,6 @@ impl Backend for PureRust {
             ParameterSet::MlKem1024 => ml_kem_1024::encapsulate(encapsulation_key, randomness),
         }
     }
-
-    fn kem_decapsulate(
-        &self,
-        set: ParameterSet,
-        seed: &Secret<64>,
-        ciphertext: &[u8],
-    ) -> Result<Secret<32>, CryptoError> {
-        match set {
-            ParameterSet::MlKem768 => ml_kem_768::decapsulate(seed, ciphertext),
-            ParameterSet::MlKem1024 => ml_kem_1024::decapsulate(seed, ciphertext),
-        }
-    }
 }
 
 macro_rules! parameter_set {
@@ -150,26 +181,50 @@ macro_rules! parameter_set {
         mod $name {
             use ml_kem::$name::{DecapsulationKey, EncapsulationKey};
 
-            use super::{CryptoError, Decapsulate, KeyExport, Secret, Zeroize};
+            use super::{CryptoError, Decapsulate, KemKey, KeyExport, Secret, Zeroize};
 
-            fn expand(seed: &Secret<64>) -> DecapsulationKey {
+            pub(super) fn expand(seed: &Secret<64>) -> DecapsulationKey {
                 let mut copy = ml_kem::Seed::from(*seed.expose());
                 let key = DecapsulationKey::from_seed(copy);
                 copy.as_mut_slice().zeroize();
                 key
             }
 
+            /// The expanded decapsulation key of FIPS 203, section 6.1, and the encapsulation key.
+            #[cfg(feature = "fast")]
+            #[allow(
+                deprecated,
+                reason = "another implementation takes a key in this form only"
+            )]
+            pub(super) fn expanded(seed: &Secret<64>) -> (Vec<u8>, Vec<u8>) {
+                use ml_kem::ExpandedKeyEncoding as _;
+
+                let key = expand(seed);
+                let mut bytes = key.to_expanded_bytes();
+                let expanded = bytes.to_vec();
+                bytes.as_mut_slice().zeroize();
+                (expanded, KemKey::encapsulation_key(&key))
+            }
+
+            impl KemKey for DecapsulationKey {
+                fn encapsulation_key(&self) -> Vec<u8> {
+                    Self::encapsulation_key(self).to_bytes().to_vec()
+                }
+
+                fn decapsulate(&self, ciphertext: &[u8]) -> Result<Secret<32>, CryptoError> {
+                    let ciphertext = ciphertext
+                        .try_into()
+                        .map_err(|_| CryptoError::Malformed("a KEM ciphertext"))?;
+                    let mut shared = Decapsulate::decapsulate(self, ciphertext);
+                    let secret = Secret::fill_with(|out| out.copy_from_slice(&shared));
+                    shared.as_mut_slice().zeroize();
+                    Ok(secret)
+                }
+            }
+
             fn parse(bytes: &[u8]) -> Result<EncapsulationKey, CryptoError> {
                 let encoded = bytes.try_into().map_err(|_| CryptoError::BadKemKey)?;
                 EncapsulationKey::new(encoded).map_err(|_| CryptoError::BadKemKey)
-            }
-
-            pub(super) fn encapsulation_key(seed: &Secret<64>) -> Vec<u8> {
-                expand(seed).encapsulation_key().to_bytes().to_vec()
-            }
-
-            pub(super) fn check(bytes: &[u8]) -> Result<(), CryptoError> {
-                parse(bytes).map(drop)
             }
 
             pub(super) fn encapsulate(
@@ -182,19 +237,6 @@ macro_rules! parameter_set {
                 m.as_mut_slice().zeroize();
                 shared.as_mut_slice().zeroize();
                 Ok((ciphertext.to_vec(), secret))
-            }
-
-            pub(super) fn decapsulate(
-                seed: &Secret<64>,
-                ciphertext: &[u8],
-            ) -> Result<Secret<32>, CryptoError> {
-                let ciphertext = ciphertext
-                    .try_into()
-                    .map_err(|_| CryptoError::Malformed("a KEM ciphertext"))?;
-                let mut shared = expand(seed).decapsulate(ciphertext);
-                let secret = Secret::fill_with(|out| out.copy_from_slice(&shared));
-                shared.as_mut_slice().zeroize();
-                Ok(secret)
             }
         }
     };
@@ -225,7 +267,10 @@ mod tests {
             0x0f, 0x25, 0xe0, 0x7e, 0x21, 0xc9, 0x47, 0xd1, 0x9e, 0x33, 0x76, 0xf0, 0x9b, 0x3c,
             0x1e, 0x16, 0x17, 0x42,
         ];
-        assert_eq!(PureRust.x25519(&alice, &bob).unwrap().expose(), &shared);
+        assert_eq!(
+            PureRust.x25519_key(&alice).agree(&bob).unwrap().expose(),
+            &shared
+        );
     }
 
     #[test]
@@ -235,7 +280,7 @@ mod tests {
         one[0] = 1;
         for public in [[0; 32], one] {
             assert_eq!(
-                PureRust.x25519(&secret, &public).err(),
+                PureRust.x25519_key(&secret).agree(&public).err(),
                 Some(CryptoError::NonContributory)
             );
         }
@@ -245,34 +290,39 @@ mod tests {
     fn both_parameter_sets_agree_and_are_deterministic() {
         for set in [ParameterSet::MlKem768, ParameterSet::MlKem1024] {
             let seed = Secret::copy_of(&[3; 64]);
-            let ek = PureRust.kem_encapsulation_key(set, &seed);
+            let key = PureRust.kem_key(set, &seed);
+            let ek = key.encapsulation_key();
             assert_eq!(ek.len(), set.encapsulation_key_length());
             let randomness = Secret::copy_of(&[4; 32]);
             let (ct, sent) = PureRust.kem_encapsulate(set, &ek, &randomness).unwrap();
             assert_eq!(ct.len(), set.ciphertext_length());
             let (again, _) = PureRust.kem_encapsulate(set, &ek, &randomness).unwrap();
             assert_eq!(ct, again);
-            let received = PureRust.kem_decapsulate(set, &seed, &ct).unwrap();
+            let received = key.decapsulate(&ct).unwrap();
             assert!(sent.equals(&received));
 
             let mut forged = ct.clone();
             forged[0] ^= 1;
-            let rejected = PureRust.kem_decapsulate(set, &seed, &forged).unwrap();
+            let rejected = key.decapsulate(&forged).unwrap();
             assert!(!sent.equals(&rejected));
-            assert!(PureRust.kem_decapsulate(set, &seed, &ct[1..]).is_err());
+            assert!(key.decapsulate(&ct[1..]).is_err());
         }
     }
 
     #[test]
     fn an_unreduced_encapsulation_key_is_refused() {
         for set in [ParameterSet::MlKem768, ParameterSet::MlKem1024] {
-            let mut ek = PureRust.kem_encapsulation_key(set, &Secret::copy_of(&[3; 64]));
-            assert!(PureRust.kem_check(set, &ek).is_ok());
-            assert!(PureRust.kem_check(set, &ek[1..]).is_err());
+            let key = PureRust.kem_key(set, &Secret::copy_of(&[3; 64]));
+            let mut ek = key.encapsulation_key();
+            assert!(check_encapsulation_key(set, &ek).is_ok());
+            assert!(check_encapsulation_key(set, &ek[1..]).is_err());
             // 0xfff is above the modulus 3329 in the first 12-bit coefficient.
             ek[0] = 0xff;
             ek[1] |= 0x0f;
-            assert_eq!(PureRust.kem_check(set, &ek), Err(CryptoError::BadKemKey));
+            assert_eq!(
+                check_encapsulation_key(set, &ek),
+                Err(CryptoError::BadKemKey)
+            );
         }
     }
 }

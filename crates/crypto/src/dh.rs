@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! X25519 secrets (RFC 7748). Every agreement carries the contributory check.
 
+use std::sync::OnceLock;
+
 use rand_core::CryptoRng;
 use waxwing_identity::DeviceDhKey;
 
-use crate::backend;
+use crate::backend::{self, DhKey};
 use crate::error::CryptoError;
 use crate::secret::Secret;
 
@@ -15,6 +17,8 @@ use crate::secret::Secret;
 pub struct DhSecret {
     secret: Secret<32>,
     public: [u8; 32],
+    /// What the backend computes with, made at the first use.
+    key: OnceLock<Box<dyn DhKey>>,
 }
 
 impl DhSecret {
@@ -27,15 +31,23 @@ impl DhSecret {
     /// The key with these secret bytes.
     #[must_use]
     pub fn from_secret(secret: Secret<32>) -> Self {
-        let public = backend::active().x25519_public(&secret);
-        Self { secret, public }
+        let key = backend::active().x25519_key(&secret);
+        Self {
+            secret,
+            public: key.public(),
+            key: OnceLock::from(key),
+        }
     }
 
     /// Puts together what [`DhSecret::expose`] and [`DhSecret::public`] gave, without computing
     /// the public key again. Only for the caller's own authenticated records.
     #[must_use]
     pub const fn restore(secret: Secret<32>, public: [u8; 32]) -> Self {
-        Self { secret, public }
+        Self {
+            secret,
+            public,
+            key: OnceLock::new(),
+        }
     }
 
     /// The public key.
@@ -56,7 +68,10 @@ impl DhSecret {
     /// [`CryptoError::NonContributory`].
     pub fn agree(&self, public: &[u8; 32]) -> Result<Secret<32>, CryptoError> {
         // SES-1.
-        backend::active().x25519(&self.secret, public)
+        let key = self
+            .key
+            .get_or_init(|| backend::active().x25519_key(&self.secret));
+        key.agree(public)
     }
 
     /// The secret bytes, for sealed rows.
@@ -68,10 +83,7 @@ impl DhSecret {
     /// A second copy, where a protocol state needs one.
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        Self {
-            secret: self.secret.duplicate(),
-            public: self.public,
-        }
+        Self::restore(self.secret.duplicate(), self.public)
     }
 }
 

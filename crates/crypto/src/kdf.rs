@@ -5,9 +5,10 @@
 //! with `frame(L, label, ctx) = u16(L) || u8len(label) || label || u8len(ctx) || ctx`.
 //! A context is a fixed-length struct or a SHA-256, so it always fits its length byte.
 
+use hmac::digest::FixedOutput;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::labels::Label;
 use crate::secret::Secret;
@@ -17,6 +18,36 @@ pub const Z: [u8; 32] = [0; 32];
 
 /// The longest output in bytes (RFC 5869, section 2.3).
 pub const OUTPUT_LENGTH_MAX: usize = 255 * 32;
+
+/// A key of HMAC-SHA-256 with both its pads absorbed, for more than one use. Wiped on drop.
+pub struct HmacKey(Hmac<Sha256>);
+
+impl HmacKey {
+    /// Absorbs the key.
+    #[must_use]
+    pub fn new(key: &[u8; 32]) -> Self {
+        // HMAC takes a key of any length; a key of 32 bytes is padded to the block.
+        let mut block = Zeroizing::new([0_u8; 64]);
+        if let Some(start) = block.first_chunk_mut() {
+            *start = *key;
+        }
+        Self(Hmac::new((&*block).into()))
+    }
+
+    /// HMAC-SHA-256 over the concatenation of `parts`, which is secret.
+    #[must_use]
+    pub fn mac(&self, parts: &[&[u8]]) -> Secret<32> {
+        Secret::fill_with(|out| self.mac_into(parts, out))
+    }
+
+    fn mac_into(&self, parts: &[&[u8]], out: &mut [u8; 32]) {
+        let mut mac = self.0.clone();
+        for part in parts {
+            mac.update(part);
+        }
+        mac.finalize_into(out.into());
+    }
+}
 
 /// HMAC-SHA-256 over the concatenation of `parts`.
 #[must_use]
@@ -51,39 +82,50 @@ pub fn derive<const L: usize>(
 /// `HKDF-Expand(prk, frame(L, label, ctx), L)`, for a `prk` that is already uniform.
 #[must_use]
 pub fn expand<const L: usize>(prk: &Secret<32>, label: Label, ctx: &[u8]) -> Secret<L> {
+    let key = HmacKey::new(prk.expose());
+    Secret::fill_with(|out| expand_into(&key, label, ctx, out))
+}
+
+/// As [`expand`], under a key that is absorbed, into bytes that the caller wipes.
+pub fn expand_into<const L: usize>(prk: &HmacKey, label: Label, ctx: &[u8], out: &mut [u8; L]) {
     // SES-4.
     const { assert!(L <= OUTPUT_LENGTH_MAX) };
     let length = output_length(L);
     let label_length = length_byte(label.as_bytes());
     let ctx_length = length_byte(ctx);
-    let info: [&[u8]; 5] = [&length, &label_length, label.as_bytes(), &ctx_length, ctx];
-    Secret::fill_with(|out| {
-        let mut block = Zeroizing::new([0_u8; 32]);
-        for (at, chunk) in out.chunks_mut(32).enumerate() {
-            let counter = [u8::try_from(at.saturating_add(1)).unwrap_or(u8::MAX)];
-            let previous: &[u8] = if at == 0 { &[] } else { block.as_slice() };
-            let [a, b, c, d, e] = info;
-            let mut next = Zeroizing::new([0_u8; 32]);
-            hmac_into(
-                prk.expose(),
-                &[previous, a, b, c, d, e, &counter],
-                &mut next,
-            );
-            for (to, from) in chunk.iter_mut().zip(next.iter()) {
-                *to = *from;
-            }
-            block = next;
+    let mut block = Zeroizing::new([0_u8; 32]);
+    for (at, chunk) in out.chunks_mut(32).enumerate() {
+        let counter = [u8::try_from(at.saturating_add(1)).unwrap_or(u8::MAX)];
+        let mut mac = prk.0.clone();
+        if at > 0 {
+            mac.update(block.as_slice());
         }
-    })
+        mac.update(&length);
+        mac.update(&label_length);
+        mac.update(label.as_bytes());
+        mac.update(&ctx_length);
+        mac.update(ctx);
+        mac.update(&counter);
+        mac.finalize_into((&mut *block).into());
+        for (to, from) in chunk.iter_mut().zip(block.iter()) {
+            *to = *from;
+        }
+    }
 }
 
 /// `HMAC(key, frame(L, label, ctx))[..L]`: a short public value, in the framing of [`derive`].
 /// `L` is at most 32.
 #[must_use]
 pub fn name<const L: usize>(key: &Secret<32>, label: Label, ctx: &[u8]) -> [u8; L] {
+    name_under(&HmacKey::new(key.expose()), label, ctx)
+}
+
+/// As [`name`], under a key that is absorbed.
+#[must_use]
+pub fn name_under<const L: usize>(key: &HmacKey, label: Label, ctx: &[u8]) -> [u8; L] {
     const { assert!(L <= 32) };
-    let whole = hmac_public(
-        key.expose(),
+    let mut whole = [0; 32];
+    key.mac_into(
         &[
             &output_length(L),
             &length_byte(label.as_bytes()),
@@ -91,6 +133,7 @@ pub fn name<const L: usize>(key: &Secret<32>, label: Label, ctx: &[u8]) -> [u8; 
             &length_byte(ctx),
             ctx,
         ],
+        &mut whole,
     );
     let mut out = [0; L];
     for (to, from) in out.iter_mut().zip(whole.iter()) {
@@ -119,18 +162,7 @@ fn length_byte(bytes: &[u8]) -> [u8; 1] {
 }
 
 fn hmac_into(key: &[u8; 32], parts: &[&[u8]], out: &mut [u8; 32]) {
-    // HMAC takes a key of any length; a key of 32 bytes is padded to the block by the crate.
-    let mut block = Zeroizing::new([0_u8; 64]);
-    for (to, from) in block.iter_mut().zip(key.iter()) {
-        *to = *from;
-    }
-    let mut mac = Hmac::<Sha256>::new((&*block).into());
-    for part in parts {
-        mac.update(part);
-    }
-    let mut result = mac.finalize().into_bytes();
-    out.copy_from_slice(&result);
-    result.as_mut_slice().zeroize();
+    HmacKey::new(key).mac_into(parts, out);
 }
 
 #[cfg(test)]

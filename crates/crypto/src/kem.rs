@@ -4,7 +4,7 @@
 
 use rand_core::CryptoRng;
 
-use crate::backend::{self, ParameterSet};
+use crate::backend::{self, KemKey, ParameterSet};
 use crate::error::CryptoError;
 use crate::secret::Secret;
 
@@ -37,18 +37,25 @@ macro_rules! decapsulation_key {
                 &self.0
             }
 
+            /// The key in the form to compute with: for more than one use, at the cost of some
+            /// kilobytes for as long as it is kept.
+            #[must_use]
+            pub fn prepare(&self) -> Box<dyn KemKey> {
+                backend::active().kem_key(ParameterSet::$set, &self.0)
+            }
+
             /// The encapsulation key. Computed from the seed each time.
             #[must_use]
             pub fn encapsulation_key(&self) -> Vec<u8> {
-                backend::active().kem_encapsulation_key(ParameterSet::$set, &self.0)
+                self.prepare().encapsulation_key()
             }
 
-            /// Decapsulates. A forged ciphertext of the right length yields an unrelated secret.
+            /// Decapsulates, computing the key from the seed each time. A forged ciphertext of the right length yields an unrelated secret.
             ///
             /// # Errors
             /// [`CryptoError::Malformed`] for another length.
             pub fn decapsulate(&self, ciphertext: &[u8]) -> Result<Secret<32>, CryptoError> {
-                backend::active().kem_decapsulate(ParameterSet::$set, &self.0, ciphertext)
+                self.prepare().decapsulate(ciphertext)
             }
         }
     };
@@ -69,7 +76,7 @@ decapsulation_key!(
 /// [`CryptoError::BadKemKey`].
 pub fn check(set: ParameterSet, encapsulation_key: &[u8]) -> Result<(), CryptoError> {
     // SES-2, PRE-7.
-    backend::active().kem_check(set, encapsulation_key)
+    backend::check_encapsulation_key(set, encapsulation_key)
 }
 
 /// Encapsulates to a key that came from outside; checks it first. Returns ciphertext and secret.
@@ -81,5 +88,6 @@ pub fn encapsulate<R: CryptoRng + ?Sized>(
     encapsulation_key: &[u8],
     rng: &mut R,
 ) -> Result<(Vec<u8>, Secret<32>), CryptoError> {
+    check(set, encapsulation_key)?;
     backend::active().kem_encapsulate(set, encapsulation_key, &Secret::generate(rng))
 }

@@ -3,7 +3,7 @@
 //! cannot tell its outputs from random bytes, nor any two of them apart from unrelated ones.
 
 use aes::Aes256;
-use aes::cipher::{BlockCipherEncrypt, KeyInit};
+use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
 
 use crate::secret::Secret;
 
@@ -23,6 +23,12 @@ impl BlockPrf {
         let mut block = input.into();
         self.0.encrypt_block(&mut block);
         block.into()
+    }
+
+    /// As [`BlockPrf::block`], for many blocks in place: several times as fast for each.
+    pub fn blocks(&self, blocks: &mut [[u8; 16]]) {
+        self.0
+            .encrypt_blocks(Array::cast_slice_from_core_mut(blocks));
     }
 }
 
@@ -44,5 +50,14 @@ mod tests {
             0x60, 0x89,
         ];
         assert_eq!(BlockPrf::new(&key).block(input), expected);
+    }
+    #[test]
+    fn many_blocks_are_each_block() {
+        let prf = BlockPrf::new(&Secret::copy_of(&[3; 32]));
+        let mut blocks: Vec<_> = (0..70_u8).map(|at| [at; 16]).collect();
+        prf.blocks(&mut blocks);
+        for (at, block) in blocks.iter().enumerate() {
+            assert_eq!(*block, prf.block([u8::try_from(at).unwrap(); 16]));
+        }
     }
 }

@@ -7,9 +7,10 @@ use waxwing_proto::v1::account_row::Phase;
 use waxwing_proto::{AccountKey, AccountName, DeliveryId, DeviceId, ServerAddress, v1};
 use zeroize::Zeroizing;
 
+use crate::alarms::Alarms;
 use crate::codec;
 use crate::error::EngineError;
-use crate::notice::AlarmKind;
+use crate::expiry::HeldExpiry;
 use crate::row::{Row, Table};
 
 /// This account, as far as this device knows it.
@@ -30,7 +31,14 @@ pub(crate) struct Account {
     /// The id that the next prekey pair gets, from 1.
     pub(crate) next_prekey_id: u32,
     pub(crate) receipts_off: bool,
-    pub(crate) alarm: Option<AlarmKind>,
+    pub(crate) alarms: Alarms,
+    /// Messages that the server deleted, until the user was told.
+    pub(crate) expired: Vec<HeldExpiry>,
+    /// Ids that nobody is to write to any more, until the server knows.
+    pub(crate) revoking: Vec<DeliveryId>,
+    pub(crate) read_receipts_off: bool,
+    /// Receipts leave on texts only.
+    pub(crate) receipts_ride_only: bool,
 }
 
 /// The newest signed pair of this device.
@@ -67,7 +75,11 @@ impl Account {
             },
             next_prekey_id: 1,
             receipts_off: false,
-            alarm: None,
+            alarms: Alarms::NONE,
+            expired: Vec::new(),
+            revoking: Vec::new(),
+            read_receipts_off: false,
+            receipts_ride_only: false,
         }
     }
 
@@ -120,7 +132,17 @@ impl Account {
             signed_pair_manifest_version: self.signed_pair.manifest_version,
             next_prekey_id: self.next_prekey_id,
             receipts_off: self.receipts_off,
-            alarm: codec::alarm_to_number(self.alarm),
+            alarm: 0,
+            alarms: self.alarms.to_row(),
+            expired: self
+                .expired
+                .iter()
+                .copied()
+                .map(HeldExpiry::to_row)
+                .collect(),
+            revoking_delivery_ids: self.revoking.iter().map(|id| id.to_wire()).collect(),
+            read_receipts_off: self.read_receipts_off,
+            receipts_ride_only: self.receipts_ride_only,
         })
     }
 
@@ -157,7 +179,15 @@ impl Account {
             },
             next_prekey_id: stored.next_prekey_id.max(1),
             receipts_off: stored.receipts_off,
-            alarm: codec::alarm_from_number(stored.alarm),
+            alarms: Alarms::from_row(stored.alarms, stored.alarm),
+            expired: stored.expired.iter().map(HeldExpiry::from_row).collect(),
+            revoking: stored
+                .revoking_delivery_ids
+                .iter()
+                .map(|id| codec::fixed(id, table))
+                .collect::<Result<_, _>>()?,
+            read_receipts_off: stored.read_receipts_off,
+            receipts_ride_only: stored.receipts_ride_only,
         })
     }
 }

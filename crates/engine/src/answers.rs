@@ -20,7 +20,7 @@ use crate::trust::{Decision, Witness};
 
 /// How long a device without prekeys is left out before it is asked for again, in milliseconds.
 const ASK_AGAIN_MS: u64 = 10 * 60 * 1000;
-/// Rounds with a stale list of devices before the lane rests.
+/// Rounds with a list of devices that does not fit before the lane rests.
 const STALE_ROUNDS_MAX: u32 = 3;
 
 impl Engine {
@@ -67,6 +67,9 @@ impl Engine {
                     retry_after_ms,
                 }),
             ) => self.lane_refused(turn, &account, call, code, retry_after_ms),
+            (_, Err(RequestFailure::Link(_) | RequestFailure::Timeout)) => {
+                self.lane_unreached(turn, &account);
+            }
             (_, Err(_) | Ok(_)) => self.lane_wait(turn, &account, 0),
         }
     }
@@ -166,7 +169,15 @@ impl Engine {
             self.lane_wait(turn, account, 0);
             return;
         };
-        self.outbox.lane_mut(account).state = LaneState::Asking;
+        // A server that shows what cannot be judged, and then hands out nothing new, is left alone for a
+        // while after some rounds.
+        let lane = self.outbox.lane_mut(account);
+        lane.stale_rounds = lane.stale_rounds.saturating_add(1);
+        if lane.stale_rounds > STALE_ROUNDS_MAX {
+            self.lane_wait(turn, account, 0);
+            return;
+        }
+        lane.state = LaneState::Asking;
         let call = fetch_call(account, after);
         self.lane_request(*account, route, call, LaneCall::Manifests);
     }

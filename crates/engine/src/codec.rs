@@ -62,18 +62,17 @@ pub(crate) fn head(field: Option<&v1::ManifestHead>) -> Option<ManifestHead> {
     })
 }
 
-/// An alarm as a stored number.
-pub(crate) const fn alarm_to_number(alarm: Option<AlarmKind>) -> u32 {
+/// An alarm as a stored number, below 32.
+pub(crate) const fn alarm_number(alarm: AlarmKind) -> u32 {
     match alarm {
-        None => 0,
-        Some(AlarmKind::KeyChanged) => 1,
-        Some(AlarmKind::Equivocation) => 2,
-        Some(AlarmKind::Rollback) => 3,
-        Some(AlarmKind::SuspiciousRemoval) => 4,
-        Some(AlarmKind::ClonedDevice) => 5,
-        Some(AlarmKind::Recovered) => 6,
-        Some(AlarmKind::RemovedFromAccount) => 7,
-        Some(AlarmKind::RestoredStore) => 8,
+        AlarmKind::KeyChanged => 1,
+        AlarmKind::Equivocation => 2,
+        AlarmKind::Rollback => 3,
+        AlarmKind::SuspiciousRemoval => 4,
+        AlarmKind::ClonedDevice => 5,
+        AlarmKind::Recovered => 6,
+        AlarmKind::RemovedFromAccount => 7,
+        AlarmKind::RestoredStore => 8,
     }
 }
 
@@ -100,8 +99,8 @@ mod tests {
     fn alarms_keep_their_numbers() {
         for number in 0..12 {
             let alarm = alarm_from_number(number);
-            assert!(alarm.is_none() || alarm_to_number(alarm) == number);
+            assert!(alarm.is_none_or(|alarm| alarm_number(alarm) == number));
         }
-        assert_eq!(alarm_to_number(Some(AlarmKind::RestoredStore)), 8);
+        assert_eq!(alarm_number(AlarmKind::RestoredStore), 8);
     }
 }

@@ -60,6 +60,12 @@ pub enum Command {
     },
     /// Answer: [`Answer::Devices`].
     ListDevices,
+    /// The user has looked at the account's devices and found them right: alarms about them end. Answer:
+    /// [`Answer::Done`], or [`CommandError::DevicesChanged`].
+    ConfirmDevices {
+        /// The version of the manifest that the user looked at: [`Status::manifest_version`].
+        version: u32,
+    },
     /// Add a contact by a link. Answer: [`Answer::Contact`].
     AddContact {
         /// The link.
@@ -144,12 +150,23 @@ pub enum Command {
         /// What was compared.
         evidence: Evidence,
     },
+    /// Messages that the server deleted and the user was not told of. Answer: [`Answer::Expired`].
+    ListExpired,
+    /// The user was told of these. Answer: [`Answer::Done`].
+    MarkExpiredShown {
+        /// What [`Answer::Expired`] held.
+        shown: Vec<ExpiredMessages>,
+    },
     /// Answer: [`Answer::Status`].
     Status,
-    /// Whether this device sends delivered receipts; on at first. Answer: [`Answer::Done`].
+    /// Which receipts this device sends; `None` leaves a setting as it is. Answer: [`Answer::Receipts`].
     SetReceipts {
-        /// The new state.
-        on: bool,
+        /// Whether it tells that a message arrived; on at first.
+        delivered: Option<bool>,
+        /// Whether it tells that a message was shown; on at first.
+        read: Option<bool>,
+        /// Whether receipts leave on their own; off, they wait for a text to ride on. On at first.
+        on_their_own: Option<bool>,
     },
     /// Delete the account on its server: with the account key, so that whoever holds an unlocked device
     /// cannot. Answer: [`Answer::Done`], or [`CommandError::EvidenceMismatch`] for other words.
@@ -214,8 +231,32 @@ pub enum Answer {
     Messages(Vec<Message>),
     /// What the two sides compare.
     Verification(Verification),
+    /// Messages that the server deleted, the oldest day first.
+    Expired(Vec<ExpiredMessages>),
     /// How the profile is.
     Status(Status),
+    /// Which receipts this device sends.
+    Receipts(ReceiptSettings),
+}
+
+/// Which receipts this device sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceiptSettings {
+    /// That a message arrived.
+    pub delivered: bool,
+    /// That a message was shown.
+    pub read: bool,
+    /// Whether receipts leave on their own, beside riding on texts.
+    pub on_their_own: bool,
+}
+
+/// Messages of one day that waited too long on the server and were deleted there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpiredMessages {
+    /// The day on which they came, since the Unix epoch.
+    pub day: u32,
+    /// How many.
+    pub count: u32,
 }
 
 /// A device of the account.
@@ -238,15 +279,17 @@ pub struct ContactSummary {
     pub account: AccountKey,
     /// The user's own name for it.
     pub label: String,
-    /// `name@host`, as the contact calls itself.
+    /// `name@host`.
     pub address: String,
+    /// Whether nobody but the contact itself says that the address is its own.
+    pub address_claimed: bool,
     /// Whether its keys were compared.
     pub verified: bool,
     /// Whether a message request waits for a decision.
     pub request: bool,
     /// Whether the user blocked it.
     pub blocked: bool,
-    /// What blocks sending, if anything does.
+    /// What the user must look at first, if anything; what blocks sending before what does not.
     pub alarm: Option<AlarmKind>,
     /// How many devices its newest accepted manifest lists; 0 before the first contact.
     pub devices: usize,
@@ -280,12 +323,17 @@ pub struct Status {
     pub device: Option<DeviceId>,
     /// Whether the account's connection is authenticated and subscribed.
     pub online: bool,
+    /// Whether the server said last that it does not know this device or its account. Its word alone: the
+    /// account's chain proves a removal.
+    pub shut_out: bool,
     /// The account's server, as `host:port`.
     pub server: String,
     /// Contents in the outbox.
     pub outbox: usize,
-    /// Contacts with something that the user must look at.
+    /// Contacts with something that the user must look at, and one for the own account.
     pub alarms: usize,
+    /// What stands about the account's own devices; see [`Command::ConfirmDevices`].
+    pub own_alarm: Option<AlarmKind>,
     /// Message requests that wait for a decision.
     pub requests: usize,
     /// The version of the account's manifest.
@@ -301,6 +349,9 @@ pub enum CommandError {
     /// The profile has no account yet.
     #[error("the profile has no account")]
     NotRegistered,
+    /// The account of the profile was closed by its owner.
+    #[error("the account was closed")]
+    AccountClosed,
     /// The profile has an account already.
     #[error("the profile has an account already")]
     AlreadyRegistered,
@@ -331,12 +382,22 @@ pub enum CommandError {
     /// What was compared is not what this device holds.
     #[error("the evidence does not fit")]
     EvidenceMismatch,
+    /// The evidence fits and says nothing about the devices, which the alarm is about: only the
+    /// contact's complete code does.
+    #[error("the evidence does not settle the alarm")]
+    EvidenceIncomplete(AlarmKind),
     /// What was given as evidence cannot be read.
     #[error("the evidence cannot be read")]
     EvidenceMalformed,
     /// No device has this id, or it may not be removed.
     #[error("no such device")]
     DeviceUnknown,
+    /// The account's devices are others than those that the user looked at.
+    #[error("the devices have changed")]
+    DevicesChanged,
+    /// Devices have used up their share of the manifest: only the account key changes it from now on.
+    #[error("only the recovery words can change the devices")]
+    DeviceChangesUsedUp,
     /// The link code does not fit the keys that the server showed: somebody is in between.
     #[error("the keys do not fit the link code")]
     LinkCodeMismatch,

@@ -10,7 +10,6 @@ use crate::command::{Answer, Command, CommandError, CommandId, DeviceSummary, St
 use crate::engine::{Engine, Turn};
 use crate::notice::AlarmKind;
 use crate::pending::{OwnCall, Pending};
-use crate::trust;
 
 impl Engine {
     pub(crate) fn command(&mut self, turn: &mut Turn<'_>, id: CommandId, command: Command) {
@@ -42,6 +41,7 @@ impl Engine {
             Some(Phase::Restored | Phase::Removed | Phase::Closed) if only_reads(command) => None,
             Some(Phase::Restored) => Some(CommandError::TrustBlocked(AlarmKind::RestoredStore)),
             Some(Phase::Removed) => Some(CommandError::Removed),
+            Some(Phase::Closed) => Some(CommandError::AccountClosed),
             _ => Some(CommandError::NotRegistered),
         }
     }
@@ -55,6 +55,7 @@ impl Engine {
                 let devices = self.device_list();
                 self.answer(id, Ok(Answer::Devices(devices)));
             }
+            Command::ConfirmDevices { version } => self.confirm_devices(id, version),
             Command::AddContact { link, label } => self.add_contact(turn, id, &link, label),
             Command::AddContactByName { name, label } => self.add_by_name(id, name, label),
             Command::ListContacts => {
@@ -89,13 +90,16 @@ impl Engine {
                 self.answer(id, verification.map(Answer::Verification));
             }
             Command::Verify { contact, evidence } => self.verify(turn, id, &contact, &evidence),
-            Command::SetReceipts { on } => {
-                if let Some(account) = &mut self.account {
-                    account.receipts_off = !on;
-                }
-                self.save_account();
-                self.answer(id, Ok(Answer::Done));
+            Command::SetReceipts {
+                delivered,
+                read,
+                on_their_own,
+            } => self.set_receipts(turn, id, (delivered, read, on_their_own)),
+            Command::ListExpired => {
+                let expired = self.expired_messages();
+                self.answer(id, Ok(Answer::Expired(expired)));
             }
+            Command::MarkExpiredShown { shown } => self.expired_shown(id, &shown),
             Command::CloseAccount { words } => self.close_account(id, &words.account_secret()),
             // Handled before an account is asked for.
             Command::Register { .. }
@@ -118,7 +122,7 @@ impl Engine {
         if contact.request_pending {
             return Err(CommandError::RequestPending);
         }
-        if let Some(alarm) = contact.alarm.filter(|alarm| trust::blocks_sending(*alarm)) {
+        if let Some(alarm) = contact.alarms.blocking() {
             return Err(CommandError::TrustBlocked(alarm));
         }
         if body.is_empty() || body.len() > limits::TEXT_SIZE_MAX {
@@ -139,6 +143,7 @@ impl Engine {
             account: account.and_then(|account| account.key),
             device: account.map(|account| account.device),
             online: self.connection.subscribed,
+            shut_out: self.connection.shut_out.is_some(),
             server: account
                 .map(|account| format!("{}:{}", account.server.host, account.server.port))
                 .unwrap_or_default(),
@@ -146,11 +151,12 @@ impl Engine {
             alarms: self
                 .contacts
                 .values()
-                .filter(|contact| contact.alarm.is_some())
+                .filter(|contact| !contact.alarms.is_empty())
                 .count()
                 .saturating_add(usize::from(
-                    account.is_some_and(|account| account.alarm.is_some()),
+                    account.is_some_and(|account| !account.alarms.is_empty()),
                 )),
+            own_alarm: account.and_then(|account| account.alarms.first()),
             requests: self
                 .contacts
                 .values()
@@ -242,6 +248,8 @@ const fn only_reads(command: &Command) -> bool {
             | Command::History { .. }
             | Command::Unread { .. }
             | Command::MarkShown { .. }
+            | Command::ListExpired
+            | Command::MarkExpiredShown { .. }
             | Command::Verification { .. }
     )
 }

@@ -18,10 +18,12 @@ use crate::engine::{Engine, Turn};
 use crate::event::{LinkFailure, RequestFailure};
 use crate::notice::{AlarmKind, Notice};
 use crate::pending::{AccountCall, Pending};
-use crate::timers::{Timer, retry_delay_ms};
+use crate::timers::{Timer, jitter, retry_delay_ms};
 
 /// Clocks further apart than this are shown, in milliseconds.
 const CLOCK_SKEW_MS_MAX: u64 = 5 * 60 * 1000;
+/// How long after coming online versions are asked for that would end an alarm, in milliseconds.
+const SUCCESSORS_AFTER_MS: (u64, u64) = (30_000, 300_000);
 
 /// How far the account's connection is.
 #[derive(Default)]
@@ -40,6 +42,8 @@ pub(crate) struct Connection {
     pub(crate) waiting: Option<CommandId>,
     /// What the server refused before it was tried whether the account exists already.
     pub(crate) refused: Option<(v1::ErrorCode, u32)>,
+    /// Why the server does not let this device in, since it said so last.
+    pub(crate) shut_out: Option<v1::ErrorCode>,
     /// What the server said about one-time pairs last.
     pub(crate) one_time_prekeys: Option<u32>,
     /// Whether a clock skew was shown on this connection.
@@ -48,8 +52,16 @@ pub(crate) struct Connection {
     pub(crate) drain_began_ms: u64,
     /// Whether delivery ids are being created.
     pub(crate) creating_ids: bool,
+    /// Whether delivery ids are being revoked.
+    pub(crate) revoking_ids: bool,
     /// Whether the own manifests are being fetched.
     pub(crate) fetching_manifests: bool,
+    /// Whether they were asked for from their anchor on, in the fetch that is under way.
+    pub(crate) asked_from_anchor: bool,
+    /// Fetches in a row in which versions were missing.
+    pub(crate) manifests_withheld: u32,
+    /// The version of the own manifest when this device proved itself: the server has at least that one.
+    pub(crate) version_proved: u32,
     /// Who waits for a removal.
     pub(crate) removing: Option<CommandId>,
     /// Whether a change of devices is being published.
@@ -75,6 +87,7 @@ impl Engine {
         self.connection.subscribed = false;
         self.show_clock_skew(turn, server_time_ms);
         self.account_step(turn);
+        self.wake_unreached_lanes(turn);
     }
 
     fn show_clock_skew(&mut self, turn: &Turn<'_>, server_time_ms: u64) {
@@ -149,6 +162,7 @@ impl Engine {
 
     /// Proves this device, bound to this connection.
     pub(crate) fn authenticate(&mut self) {
+        self.connection.version_proved = self.newest_own_version();
         let (Some(exporter), Some(account)) = (self.connection.exporter, &self.account) else {
             return;
         };
@@ -218,6 +232,9 @@ impl Engine {
             self.recovery_failed();
             return;
         }
+        if code_is_final(code) {
+            self.connection.shut_out = Some(code);
+        }
         if code == v1::ErrorCode::DeviceNotListed {
             // The server's word alone proves nothing: the chain has to show the revocation.
             self.fetch_own_manifests(turn);
@@ -229,12 +246,8 @@ impl Engine {
         self.connection.authenticated = true;
         self.connection.attempt = 0;
         self.connection.refused = None;
-        for expired in &reply.expired {
-            self.notify(Notice::Expired {
-                day: expired.day,
-                count: expired.count,
-            });
-        }
+        self.connection.shut_out = None;
+        self.hold_expired(&reply.expired);
         let Some(account) = &mut self.account else {
             return;
         };
@@ -264,16 +277,23 @@ impl Engine {
             Phase::Linking => self.joined(turn),
             _ => {}
         }
-        let newest = self
-            .own_manifest()
-            .map_or(0, waxwing_identity::DeviceManifest::version);
-        if reply.manifest_version > newest {
+        if reply.manifest_version > self.newest_own_version() {
             self.fetch_own_manifests(turn);
+        }
+        // What this device holds was on the server once: others are shown an older list by now.
+        if reply.manifest_version < self.connection.version_proved {
+            self.own_alarm(AlarmKind::Rollback);
         }
         self.advance_generation();
     }
 
+    fn newest_own_version(&self) -> u32 {
+        self.own_manifest()
+            .map_or(0, waxwing_identity::DeviceManifest::version)
+    }
+
     fn advance_generation(&mut self) {
+        let expired = self.unacknowledged_expired();
         let Some(account) = &self.account else { return };
         let Some(key) = account.key else { return };
         let signable = generation_signable(&key, &account.device, account.generation);
@@ -282,6 +302,7 @@ impl Engine {
         };
         let call = Call::AdvanceGeneration(v1::AdvanceGenerationRequest {
             generation: account.generation,
+            expired,
             signature: bytes::Bytes::copy_from_slice(signature.as_bytes()),
         });
         self.account_request(call, Pending::Account(AccountCall::AdvanceGeneration));
@@ -291,11 +312,17 @@ impl Engine {
     fn ready(&mut self, turn: &mut Turn<'_>) {
         self.connection.generation_checked = true;
         self.connection.subscribed = true;
+        self.expired_acknowledged();
         self.ask_prekey_status();
         self.connection.drain_began_ms = turn.now.wall_ms;
         self.journal.push(Effect::Subscribe);
         self.notify(Notice::Online(true));
         self.create_delivery_ids(turn);
+        self.revoke_delivery_ids();
+        // Not at once: questions about all of them would coincide with this device's coming.
+        let delay = jitter(turn.rng, SUCCESSORS_AFTER_MS.0, SUCCESSORS_AFTER_MS.1);
+        self.timers
+            .set_sooner(Timer::Successors, turn.after_ms(delay));
         self.resume_device_change(turn);
         self.pump_all(turn);
     }

@@ -4,7 +4,7 @@
 use waxwing_identity::ContactLink;
 use waxwing_proto::v1::request::Call;
 use waxwing_proto::v1::response::Result as Reply;
-use waxwing_proto::{AccountKey, AccountName, Address, DeliveryId, limits, v1};
+use waxwing_proto::{AccountKey, AccountName, Address, DeliveryId, ServerAddress, v1};
 
 use crate::command::{Answer, CommandError, CommandId, ContactSummary};
 use crate::contacts::{Contact, Route};
@@ -107,7 +107,7 @@ impl Engine {
             server,
             delivery_id,
         };
-        self.alarm_other_key(&address, &account);
+        self.alarm_other_key(&address, &route.server, &account);
         let introduction = Introduction {
             account,
             address,
@@ -119,12 +119,17 @@ impl Engine {
 
     /// The server gave another key than a contact of this address has: either the name changed
     /// hands, or somebody is in between.
-    fn alarm_other_key(&mut self, address: &Address, account: &AccountKey) {
+    fn alarm_other_key(&mut self, address: &Address, server: &ServerAddress, account: &AccountKey) {
         let address = address.to_string();
+        // An address names no port: two servers of one host have people of one name.
+        let is_there =
+            |route: &Route| (&route.server.host, route.server.port) == (&server.host, server.port);
         let others: Vec<AccountKey> = self
             .contacts
             .values()
             .filter(|contact| contact.address == address && contact.account != *account)
+            .filter(|contact| !contact.request_pending)
+            .filter(|contact| contact.route.as_ref().is_none_or(is_there))
             .map(|contact| contact.account)
             .collect();
         for other in others {
@@ -168,6 +173,7 @@ impl Engine {
         let was_request = contact.request_pending;
         contact.label = label;
         contact.address = address.to_string();
+        contact.address_claimed = false;
         contact.public_delivery_id = Some(route.delivery_id);
         // What the contact gave us inside the encryption is kept: it is for us alone.
         if contact.route.is_none() || !contact.answered {
@@ -175,6 +181,7 @@ impl Engine {
         }
         contact.by_name = by_name && (known.is_none() || contact.by_name);
         contact.request_pending = false;
+        contact.request_contents = 0;
         self.contacts.insert(account, contact);
         if was_request {
             self.release_receipts(turn, &account);
@@ -208,37 +215,6 @@ impl Engine {
         list
     }
 
-    /// A label before an address before a name before a key: the first kind that fits decides.
-    pub(crate) fn find_contact(&self, query: &str) -> Result<ContactSummary, CommandError> {
-        let query = query.trim();
-        let name_of = |contact: &Contact| {
-            contact
-                .address
-                .split_once('@')
-                .map(|(name, _)| name.to_owned())
-        };
-        let kinds: [&dyn Fn(&Contact) -> bool; 4] = [
-            &|contact| contact.label == query,
-            &|contact| !contact.address.is_empty() && contact.address == query,
-            &|contact| name_of(contact).as_deref() == Some(query),
-            &|contact| contact.account.to_hex() == query.to_ascii_lowercase(),
-        ];
-        for fits in kinds {
-            let found: Vec<AccountKey> = self
-                .contacts
-                .values()
-                .filter(|contact| fits(contact))
-                .map(|contact| contact.account)
-                .collect();
-            match found.as_slice() {
-                [] => {}
-                [one] => return self.summary(one),
-                _ => return Err(CommandError::ContactAmbiguous),
-            }
-        }
-        Err(CommandError::ContactUnknown)
-    }
-
     pub(crate) fn accept_contact(
         &mut self,
         turn: &mut Turn<'_>,
@@ -249,8 +225,21 @@ impl Engine {
             self.answer(command, Err(CommandError::ContactUnknown));
             return;
         };
+        let claimed = contact
+            .request_pending
+            .then(|| contact.address.split_once('@'))
+            .flatten()
+            .map(|(name, _)| name.to_owned());
         contact.request_pending = false;
+        contact.request_contents = 0;
         contact.blocked = false;
+        // The user has seen how it calls itself and takes it as that, where nobody else is called so.
+        if let Some(name) = claimed {
+            let label = self.free_label(&name, account);
+            if let Some(contact) = self.contacts.get_mut(account) {
+                contact.label = label;
+            }
+        }
         self.release_receipts(turn, account);
         self.sync_contact(turn, account);
         self.make_given_id(turn, account);
@@ -262,8 +251,7 @@ impl Engine {
     /// Receipts that waited for an acceptance are due now.
     fn release_receipts(&mut self, turn: &mut Turn<'_>, account: &AccountKey) {
         if let Some(contact) = self.contacts.get_mut(account) {
-            let withheld = core::mem::take(&mut contact.receipts_withheld);
-            contact.receipts_due.extend(withheld);
+            contact.owed.release();
             self.save_contact(account);
         }
         self.receipts_owed(turn, account);
@@ -281,6 +269,9 @@ impl Engine {
             return;
         };
         contact.blocked = blocked;
+        if blocked {
+            self.withdraw_given_id(account);
+        }
         self.sync_contact(turn, account);
         self.notify(Notice::ContactChanged(*account));
         self.answer(command, Ok(Answer::Done));
@@ -306,41 +297,5 @@ impl Engine {
             self.notify(Notice::ContactChanged(*account));
         }
         self.answer(command, result.map(|()| Answer::Done));
-    }
-
-    fn check_label(&self, label: &str, account: &AccountKey) -> Result<(), CommandError> {
-        let taken = self
-            .contacts
-            .values()
-            .any(|contact| contact.label == label && contact.account != *account);
-        let bad = label.trim().is_empty()
-            || label.len() > limits::LABEL_LENGTH_MAX
-            || label.chars().any(char::is_control);
-        if taken || bad {
-            Err(CommandError::LabelInvalid)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// The wished label, with a number behind it where another contact has it.
-    pub(crate) fn free_label(&self, wished: &str, account: &AccountKey) -> String {
-        let clean: String = wished
-            .chars()
-            .filter(|character| !character.is_control())
-            .take(limits::NAME_LENGTH_MAX)
-            .collect();
-        let taken = |label: &str| {
-            self.contacts
-                .values()
-                .any(|contact| contact.label == label && contact.account != *account)
-        };
-        if !clean.is_empty() && !taken(&clean) {
-            return clean;
-        }
-        (2_u32..)
-            .map(|number| format!("{clean}-{number}"))
-            .find(|label| !taken(label))
-            .unwrap_or(clean)
     }
 }

@@ -6,10 +6,12 @@ use waxwing_proto::v1::contact_state::Request as RequestState;
 use waxwing_proto::{AccountKey, DeliveryId, DeviceId, MessageId, ServerAddress, limits, v1};
 use zeroize::Zeroizing;
 
+use crate::alarms::Alarms;
 use crate::codec;
 use crate::command::ContactSummary;
 use crate::error::EngineError;
-use crate::notice::AlarmKind;
+use crate::gaps::Sequences;
+use crate::receipts::Owed;
 use crate::row::{Row, Table};
 
 /// How an account is written to.
@@ -49,8 +51,10 @@ pub(crate) struct Contact {
     pub(crate) account: AccountKey,
     /// The user's own name for it.
     pub(crate) label: String,
-    /// `name@host`, as it calls itself: shown, never trusted.
+    /// `name@host`, from a link or a server that was asked; where `address_claimed`, as it calls itself.
     pub(crate) address: String,
+    /// Nobody but the contact said that the address is its own: shown, and looked up for a request only.
+    pub(crate) address_claimed: bool,
     /// `None` until a stranger told how it is reached.
     pub(crate) route: Option<Route>,
     /// The public id, to fall back to.
@@ -63,7 +67,7 @@ pub(crate) struct Contact {
     pub(crate) last_verified_head: Option<ManifestHead>,
     /// The devices of that head.
     pub(crate) verified_devices: Vec<DeviceId>,
-    pub(crate) alarm: Option<AlarmKind>,
+    pub(crate) alarms: Alarms,
     /// When the user's decisions about it changed last, by the wall clock.
     pub(crate) changed_at_ms: u64,
     /// Visible contents that this device wrote here.
@@ -71,13 +75,15 @@ pub(crate) struct Contact {
     /// The newest contents: those that no other known content refers to.
     pub(crate) seen: Vec<MessageId>,
     pub(crate) heads_told: Option<HeadsTold>,
-    pub(crate) receipts_due: Vec<MessageId>,
-    /// Due once the user has accepted.
-    pub(crate) receipts_withheld: Vec<MessageId>,
+    pub(crate) owed: Owed,
+    /// What came of each sending device, and what did not.
+    pub(crate) sequences: Sequences,
     /// Shipments that left before anything arrived.
     pub(crate) unanswered: u32,
     pub(crate) answered: bool,
     pub(crate) by_name: bool,
+    /// Contents that are kept of it while it is a request.
+    pub(crate) request_contents: u32,
 }
 
 impl Contact {
@@ -87,6 +93,7 @@ impl Contact {
             account,
             label,
             address: String::new(),
+            address_claimed: false,
             route: None,
             public_delivery_id: None,
             given: None,
@@ -95,16 +102,17 @@ impl Contact {
             verified: false,
             last_verified_head: None,
             verified_devices: Vec::new(),
-            alarm: None,
+            alarms: Alarms::default(),
             changed_at_ms: 0,
             sequence: 0,
             seen: Vec::new(),
             heads_told: None,
-            receipts_due: Vec::new(),
-            receipts_withheld: Vec::new(),
+            owed: Owed::default(),
+            sequences: Sequences::default(),
             unanswered: 0,
             answered: false,
             by_name: false,
+            request_contents: 0,
         }
     }
 
@@ -123,28 +131,17 @@ impl Contact {
         self.seen.drain(..excess);
     }
 
-    /// Notes that a message arrived for which a receipt is due, now or after an acceptance.
-    pub(crate) fn owe_receipt(&mut self, id: MessageId) {
-        let list = if self.is_accepted() {
-            &mut self.receipts_due
-        } else {
-            &mut self.receipts_withheld
-        };
-        if list.len() < limits::RECEIPT_IDS_MAX {
-            list.push(id);
-        }
-    }
-
     /// The contact as lists show it.
     pub(crate) fn summary(&self, devices: usize) -> ContactSummary {
         ContactSummary {
             account: self.account,
             label: self.label.clone(),
             address: self.address.clone(),
+            address_claimed: self.address_claimed,
             verified: self.verified,
             request: self.request_pending,
             blocked: self.blocked,
-            alarm: self.alarm,
+            alarm: self.alarms.first(),
             devices,
         }
     }
@@ -179,23 +176,31 @@ impl Contact {
             blocked: self.blocked,
             verified: self.verified,
             last_verified_head: self.last_verified_head.as_ref().map(head),
-            alarm: codec::alarm_to_number(self.alarm),
+            alarm: 0,
+            alarms: self.alarms.to_row(),
+            address_claimed: self.address_claimed,
+            request_contents: self.request_contents,
             changed_at_ms: self.changed_at_ms,
             sequence: self.sequence,
             seen: codec::message_ids_to_wire(&self.seen),
             own_head_told: self.heads_told.as_ref().map(|told| head(&told.own)),
             peer_head_told: self.heads_told.as_ref().map(|told| head(&told.peer)),
             heads_told_day: self.heads_told.map_or(0, |told| told.day),
-            receipts_due: codec::message_ids_to_wire(&self.receipts_due),
+            receipts_due: codec::message_ids_to_wire(&self.owed.delivered),
             unanswered_envelopes: self.unanswered,
             answered: self.answered,
-            receipts_withheld: codec::message_ids_to_wire(&self.receipts_withheld),
+            receipts_withheld: codec::message_ids_to_wire(&self.owed.delivered_withheld),
             by_name: self.by_name,
             verified_device_ids: self
                 .verified_devices
                 .iter()
                 .map(|device| device.to_wire())
                 .collect(),
+            read_due: codec::message_ids_to_wire(&self.owed.read),
+            read_withheld: codec::message_ids_to_wire(&self.owed.read_withheld),
+            receipts_leave_at_ms: self.owed.leave_at_ms,
+            sequences: self.sequences.senders_to_wire(),
+            gaps: self.sequences.gaps_to_wire(),
         })
     }
 
@@ -241,19 +246,28 @@ impl Contact {
                 .iter()
                 .map(|device| codec::fixed(device, table))
                 .collect::<Result<_, _>>()?,
-            alarm: codec::alarm_from_number(stored.alarm),
+            alarms: Alarms::from_row(stored.alarms, stored.alarm),
+            address_claimed: stored.address_claimed,
+            request_contents: stored.request_contents,
             changed_at_ms: stored.changed_at_ms,
             sequence: stored.sequence,
             seen: codec::message_ids(&stored.seen, limits::SEEN_REFERENCES_MAX),
             heads_told,
-            receipts_due: codec::message_ids(&stored.receipts_due, limits::RECEIPT_IDS_MAX),
-            receipts_withheld: codec::message_ids(
-                &stored.receipts_withheld,
-                limits::RECEIPT_IDS_MAX,
-            ),
+            owed: Owed {
+                delivered: receipt_ids(&stored.receipts_due),
+                read: receipt_ids(&stored.read_due),
+                delivered_withheld: receipt_ids(&stored.receipts_withheld),
+                read_withheld: receipt_ids(&stored.read_withheld),
+                leave_at_ms: stored.receipts_leave_at_ms,
+            },
+            sequences: Sequences::from_wire(&stored.sequences, &stored.gaps)?,
             unanswered: stored.unanswered_envelopes,
             answered: stored.answered,
             by_name: stored.by_name,
         })
     }
+}
+
+fn receipt_ids(list: &[bytes::Bytes]) -> Vec<MessageId> {
+    codec::message_ids(list, limits::RECEIPT_IDS_MAX)
 }

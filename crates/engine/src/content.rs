@@ -27,6 +27,7 @@ pub(crate) fn silent(message_id: MessageId, sent_at_ms: u64, kind: Kind) -> v1::
         peer_head: None,
         return_address: None,
         manifests: Vec::new(),
+        receipts: Vec::new(),
         kind: Some(kind),
     }
 }
@@ -91,6 +92,12 @@ impl Engine {
             content.manifests = self.manifests_to_tell(known_version);
         }
         content.return_address = self.return_address(account);
+        // ENV-43.
+        if matches!(content.kind, Some(Kind::Text(_)))
+            && encoded.len() <= CONTENT_WITH_MANIFESTS_MAX
+        {
+            content.receipts = self.take_receipts(account, limits::RECEIPT_IDS_RIDING_MAX);
+        }
         if let Some(contact) = self.contacts.get_mut(account)
             && contact.heads_told != Some(now)
         {

@@ -53,6 +53,77 @@ impl Engine {
         self.account_request(call, Pending::Own(OwnCall::CreateDeliveryIds(ids)));
     }
 
+    /// Takes away what a contact was given: it is revoked on the server as soon as that can be reached, and
+    /// nothing new is handed out before the user takes the contact back.
+    pub(crate) fn withdraw_given_id(&mut self, account: &AccountKey) {
+        // BOX-43.
+        let Some(given) = self
+            .contacts
+            .get_mut(account)
+            .and_then(|contact| contact.given.take())
+        else {
+            return;
+        };
+        self.save_contact(account);
+        if let Some(own) = &mut self.account
+            && own.public_delivery_id != Some(given.id)
+            && own.revoking.len() < limits::DELIVERY_IDS_MAX
+        {
+            own.revoking.push(given.id);
+            self.save_account();
+        }
+        self.revoke_delivery_ids();
+    }
+
+    /// Tells the server which ids are not valid any more. Waits for creations: an id that is revoked
+    /// before it is created would stay.
+    pub(crate) fn revoke_delivery_ids(&mut self) {
+        let connection = &self.connection;
+        if !connection.subscribed || connection.creating_ids || connection.revoking_ids {
+            return;
+        }
+        let ids: Vec<DeliveryId> = self
+            .account
+            .iter()
+            .flat_map(|own| own.revoking.iter().copied())
+            .take(limits::DELIVERY_IDS_PER_CALL_MAX)
+            .collect();
+        if ids.is_empty() {
+            return;
+        }
+        self.connection.revoking_ids = true;
+        let call = Call::RevokeDeliveryIds(v1::RevokeDeliveryIdsRequest {
+            delivery_ids: ids.iter().map(|id| id.to_wire()).collect(),
+        });
+        self.account_request(call, Pending::Own(OwnCall::RevokeDeliveryIds(ids)));
+    }
+
+    pub(crate) fn delivery_ids_revoked(
+        &mut self,
+        turn: &mut Turn<'_>,
+        ids: &[DeliveryId],
+        outcome: Result<Reply, RequestFailure>,
+    ) {
+        self.connection.revoking_ids = false;
+        match outcome {
+            Ok(Reply::RevokeDeliveryIds(_)) => {
+                if let Some(own) = &mut self.account {
+                    own.revoking.retain(|id| !ids.contains(id));
+                }
+                self.save_account();
+                self.revoke_delivery_ids();
+            }
+            // Without a link they are revoked on the next connection.
+            Err(RequestFailure::Link(_)) => {}
+            _ => self.delivery_ids_later(turn),
+        }
+    }
+
+    fn delivery_ids_later(&mut self, turn: &mut Turn<'_>) {
+        let delay = retry_delay_ms(turn.rng, 4);
+        self.timers.set(Timer::DeliveryIds, turn.after_ms(delay));
+    }
+
     pub(crate) fn delivery_ids_responded(
         &mut self,
         turn: &mut Turn<'_>,
@@ -84,11 +155,9 @@ impl Engine {
             }) => self.give_public_id(turn, ids),
             // Without a link the ids are created on the next connection.
             Err(RequestFailure::Link(_)) => {}
-            _ => {
-                let delay = retry_delay_ms(turn.rng, 4);
-                self.timers.set(Timer::DeliveryIds, turn.after_ms(delay));
-            }
+            _ => self.delivery_ids_later(turn),
         }
+        self.revoke_delivery_ids();
     }
 
     /// The account holds as many ids as it may: these contacts get the public one.

@@ -2,7 +2,9 @@
 //! Changes of the account's devices: the next version of the manifest, signed by this device, durable
 //! before the server sees it, and published again after a restart until it is known what became of it.
 
-use waxwing_identity::{CountersignedDevice, DeviceManifest, DraftError, ManifestDraft};
+use waxwing_identity::{
+    CountersignedDevice, DeviceManifest, DraftError, ManifestDraft, ManifestError,
+};
 use waxwing_proto::v1::progress_row::Step;
 use waxwing_proto::v1::request::Call;
 use waxwing_proto::v1::response::Result as Reply;
@@ -26,14 +28,14 @@ impl Engine {
                 .secrets
                 .signing
                 .sign(&device.admission_signable(day, &signer))
-                .ok()?;
-            draft.list(device.admit(day, signer, admission).ok()?).ok()
+                .map_err(|_| DraftError::UnknownDevice)?;
+            draft.list(device.admit(day, signer, admission)?)
         });
         match signed {
-            Some(manifest) => {
+            Ok(manifest) => {
                 self.begin_change(&manifest, Some(device.keys().id));
             }
-            None => self.fail_linking(CommandError::TooManyDevices),
+            Err(error) => self.fail_linking(change_error(error)),
         }
     }
 
@@ -58,34 +60,39 @@ impl Engine {
             );
             return;
         }
-        let signed = self.sign_next(turn.day(), |draft, _, _| draft.revoke(device).ok());
+        let signed = self.sign_next(turn.day(), |draft, _, _| draft.revoke(device));
         match signed {
-            Some(manifest) => {
+            Ok(manifest) => {
                 self.connection.removing = Some(command);
                 self.begin_change(&manifest, None);
             }
-            None => self.answer(command, Err(CommandError::DeviceUnknown)),
+            Err(error) => self.answer(command, Err(change_error(error))),
         }
     }
 
     fn sign_next(
         &self,
         day: u32,
-        change: impl FnOnce(ManifestDraft, &crate::account::Account, u32) -> Option<ManifestDraft>,
-    ) -> Option<DeviceManifest> {
-        let account = self.account.as_ref()?;
-        let draft = ManifestDraft::after(self.own_manifest()?, account.signatory()).ok()?;
-        let draft = change(draft, account, day)?;
-        let sign = |draft: ManifestDraft| -> Result<DeviceManifest, DraftError> {
-            let signable = draft.signable()?;
-            let signature = account
-                .secrets
-                .signing
-                .sign(&signable)
-                .map_err(|_| DraftError::UnknownDevice)?;
-            draft.finish(signature)
+        change: impl FnOnce(
+            ManifestDraft,
+            &crate::account::Account,
+            u32,
+        ) -> Result<ManifestDraft, DraftError>,
+    ) -> Result<DeviceManifest, DraftError> {
+        let (Some(account), Some(newest)) = (self.account.as_ref(), self.own_manifest()) else {
+            return Err(DraftError::UnknownDevice);
         };
-        sign(draft).ok()
+        let draft = change(
+            ManifestDraft::after(newest, account.signatory())?,
+            account,
+            day,
+        )?;
+        let signature = account
+            .secrets
+            .signing
+            .sign(&draft.signable()?)
+            .map_err(|_| DraftError::UnknownDevice)?;
+        draft.finish(signature)
     }
 
     fn begin_change(&mut self, manifest: &DeviceManifest, added: Option<DeviceId>) {
@@ -209,5 +216,18 @@ impl Engine {
         } else {
             self.connection.removing.take()
         }
+    }
+}
+
+/// Why the next version cannot be made, in the words of a command.
+const fn change_error(error: DraftError) -> CommandError {
+    match error {
+        DraftError::TooManyDevices => CommandError::TooManyDevices,
+        DraftError::TooManyRevocations
+        | DraftError::VersionsUsedUp
+        | DraftError::Refused(ManifestError::ReservedForAccount) => {
+            CommandError::DeviceChangesUsedUp
+        }
+        _ => CommandError::DeviceUnknown,
     }
 }

@@ -4,7 +4,7 @@
 //! Each concern is a file of its own with an `impl Engine` block. This file knows all of them and
 //! decides nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::CryptoRng;
 use waxwing_identity::{DeviceManifest, ManifestHead};
@@ -17,6 +17,7 @@ use crate::contacts::Contact;
 use crate::effect::{Effect, Plane, QueryId, RequestId};
 use crate::error::EngineError;
 use crate::event::{Event, RequestFailure};
+use crate::gathering::Gathered;
 use crate::inbox::Inbox;
 use crate::journal::Journal;
 use crate::linking::Linking;
@@ -76,7 +77,9 @@ pub struct Engine {
     /// Heads that contradict pinned ones, until the servers were asked.
     pub(crate) claims: BTreeMap<AccountKey, ManifestHead>,
     /// Versions of the own manifest that were fetched and wait for the rest.
-    pub(crate) own_gathered: Vec<DeviceManifest>,
+    pub(crate) own_gathered: Gathered,
+    /// Contacts whose manifests are being fetched.
+    pub(crate) fetching: BTreeSet<AccountKey>,
     pub(crate) contacts: BTreeMap<AccountKey, Contact>,
     /// The accepted manifests of contacts.
     pub(crate) manifests: BTreeMap<AccountKey, DeviceManifest>,
@@ -103,6 +106,8 @@ impl Engine {
             Table::Outbox,
             Table::Progress,
             Table::Handshakes,
+            Table::KemRows,
+            Table::SentHashes,
         ]
     }
 
@@ -127,7 +132,8 @@ impl Engine {
             connection: Connection::default(),
             own_manifests: snapshot.own_manifests,
             claims: BTreeMap::new(),
-            own_gathered: Vec::new(),
+            own_gathered: Gathered::default(),
+            fetching: BTreeSet::new(),
             contacts: snapshot.contacts,
             manifests: snapshot.manifests,
             sessions: snapshot.sessions,
@@ -185,6 +191,12 @@ impl Engine {
         }
     }
 
+    /// Whether a content waits in the outbox that its server has not accepted.
+    #[must_use]
+    pub fn has_unsent(&self) -> bool {
+        self.outbox.len() > 0
+    }
+
     /// Does what has become due.
     pub fn handle_timeout(&mut self, now: Now, rng: &mut dyn CryptoRng) {
         let mut turn = Turn { now, rng };
@@ -202,6 +214,7 @@ impl Engine {
         }
         self.started = true;
         self.arm_receipts(turn);
+        self.show_gaps(turn);
         self.arm_horizon(turn);
         self.resume_progress(turn);
         for account in self.outbox.accounts() {
@@ -216,9 +229,15 @@ impl Engine {
             Timer::Prekeys => self.check_prekeys(turn),
             Timer::Account => self.account_due(turn),
             Timer::Linking => self.linking_due(turn),
+            Timer::Successors => self.look_for_successors(turn),
+            Timer::LinkingSlot => self.linking_slot_due(),
             Timer::LinkingExpired => self.linking_expired(turn),
             Timer::OwnManifests => self.fetch_own_manifests(turn),
-            Timer::DeliveryIds => self.create_delivery_ids(turn),
+            Timer::DeliveryIds => {
+                self.create_delivery_ids(turn);
+                self.revoke_delivery_ids();
+            }
+            Timer::Gaps => self.show_gaps(turn),
             Timer::Horizon => self.horizon_due(turn),
         }
     }
@@ -229,6 +248,7 @@ impl Engine {
         pending: Pending,
         outcome: Result<v1::response::Result, RequestFailure>,
     ) {
+        let outcome = outcome.map_err(RequestFailure::within_bounds);
         match pending {
             Pending::Account(call) => self.account_responded(turn, call, outcome),
             Pending::Own(call) => self.own_responded(turn, call, outcome),
@@ -250,7 +270,7 @@ impl Engine {
         match query {
             Query::Inbox => self.inbox_loaded(turn, &rows),
             Query::Reading { command, reading } => self.reading_loaded(command, reading, rows),
-            Query::Shown { command, up_to } => self.shown_loaded(command, up_to, &rows),
+            Query::Shown { command, up_to } => self.shown_loaded(turn, command, up_to, &rows),
         }
     }
 

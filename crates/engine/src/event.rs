@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What happened outside the engine.
 
-use waxwing_proto::v1;
+use waxwing_proto::{limits, v1};
 
 use crate::command::{Command, CommandId};
 use crate::effect::{QueryId, RequestId};
@@ -77,4 +77,20 @@ pub enum RequestFailure {
     },
     /// The answer breaks the protocol.
     Malformed,
+}
+
+impl RequestFailure {
+    /// What a server says with its numbers in bounds: none makes a client wait for weeks.
+    pub(crate) fn within_bounds(self) -> Self {
+        match self {
+            Self::Refused {
+                code,
+                retry_after_ms,
+            } => Self::Refused {
+                code,
+                retry_after_ms: retry_after_ms.min(limits::RETRY_AFTER_MS_MAX),
+            },
+            other => other,
+        }
+    }
 }

@@ -27,6 +27,9 @@ use crate::trust::{self, Decision, Witness};
 /// Acknowledgements in one frame: well below what a server hands over unacknowledged.
 const ACKNOWLEDGED_TOGETHER: usize = 16;
 
+/// Receipts in one content: one of each kind.
+const RECEIPTS_MAX: usize = 2;
+
 /// What came and waits for its turn.
 enum Waiting {
     Envelope(v1::StoredEnvelope),
@@ -69,6 +72,9 @@ impl Inbox {
 impl Engine {
     pub(crate) fn delivered(&mut self, turn: &mut Turn<'_>, event: DeliveryEvent) {
         match event {
+            // What a server hands over beyond its bound is left: not acknowledged, it comes again.
+            DeliveryEvent::Envelope(_) | DeliveryEvent::Drained(_)
+                if self.inbox.waiting.len() > limits::UNACKNOWLEDGED_MAX => {}
             DeliveryEvent::Envelope(envelope) => {
                 self.inbox.waiting.push_back(Waiting::Envelope(envelope));
             }
@@ -129,8 +135,14 @@ impl Engine {
             }
         };
         let Ok(content) = v1::Content::decode(opened.content()) else {
-            // A peer wrote what is no content: its session advances, and nothing is shown.
-            self.settle_without_content(turn, opened);
+            // BOX-45.
+            // A peer wrote what is no content: its session advances, and nothing is shown. One that begins
+            // with that is nobody: a session without a request would be bounded by nothing.
+            if matches!(opened, OpenedEnvelope::Known { .. }) {
+                self.settle_without_content(turn, opened);
+            } else {
+                self.inbox.unopenable = self.inbox.unopenable.saturating_add(1);
+            }
             self.acknowledge(envelope.position);
             return;
         };
@@ -207,6 +219,10 @@ impl Engine {
         if pinned.is_none() && self.requests_are_full(account) {
             return Err(None);
         }
+        // BOX-46: each is remembered until its signed pair is destroyed.
+        if self.sessions.handshakes_of(account) >= limits::HANDSHAKES_PER_ACCOUNT_MAX {
+            return Err(None);
+        }
         let pinned_lists = pinned.is_some_and(|pinned| {
             pinned
                 .device(&device.id())
@@ -263,7 +279,12 @@ impl Engine {
 
     /// Stages the advanced session; a one-time pair that was used is destroyed in the same batch.
     pub(crate) fn apply_opened(&mut self, turn: &Turn<'_>, opened: OpenedEnvelope) -> bool {
-        // PRE-16, SES-17.
+        // PRE-16, SES-17, SES-111.
+        if self.sessions.is_foreign(&opened)
+            && let Some(own) = self.own_key()
+        {
+            self.raise(&own, AlarmKind::ClonedDevice);
+        }
         match self
             .sessions
             .apply(&mut self.journal, opened, seconds(turn))
@@ -300,14 +321,12 @@ impl Engine {
 /// The index rows that decide what becomes of a content.
 fn refers_to(peer: &AccountKey, content: &v1::Content) -> Vec<RowKey> {
     let id = |bytes: &bytes::Bytes| MessageId::try_from(bytes.as_ref()).ok();
-    match &content.kind {
-        Some(Kind::Receipt(receipt)) => receipt
-            .message_ids
-            .iter()
-            .take(limits::RECEIPT_IDS_MAX)
-            .filter_map(id)
-            .map(|id| keys::message_index(peer, &id))
-            .collect(),
+    let mut keys: Vec<RowKey> = receipts_in(content)
+        .flat_map(|receipt| receipt.message_ids.iter().take(limits::RECEIPT_IDS_MAX))
+        .filter_map(id)
+        .map(|id| keys::sent_index(peer, &id))
+        .collect();
+    let itself: Vec<RowKey> = match &content.kind {
         Some(Kind::SentCopy(copy)) => {
             let inner = v1::Content::decode(copy.content.clone()).ok();
             let account = AccountKey::try_from(copy.account_key.as_ref()).ok();
@@ -315,16 +334,31 @@ fn refers_to(peer: &AccountKey, content: &v1::Content) -> Vec<RowKey> {
                 .as_ref()
                 .and_then(|inner| id(&inner.message_id))
                 .zip(account)
-                .map(|(id, account)| keys::message_index(&account, &id))
+                .map(|(id, account)| keys::sent_index(&account, &id))
                 .into_iter()
                 .collect()
         }
-        Some(Kind::AccountState(_) | Kind::Control(_)) => Vec::new(),
+        Some(Kind::Receipt(_) | Kind::AccountState(_) | Kind::Control(_)) => Vec::new(),
         Some(Kind::Text(_)) | None => id(&content.message_id)
             .map(|id| keys::message_index(peer, &id))
             .into_iter()
             .collect(),
-    }
+    };
+    keys.extend(itself);
+    keys
+}
+
+/// The receipts of a content: its own, and those that ride on it; no more than there are kinds.
+pub(crate) fn receipts_in(content: &v1::Content) -> impl Iterator<Item = &v1::Receipt> {
+    // ENV-43.
+    let itself = match &content.kind {
+        Some(Kind::Receipt(receipt)) => Some(receipt),
+        _ => None,
+    };
+    itself
+        .into_iter()
+        .chain(&content.receipts)
+        .take(RECEIPTS_MAX)
 }
 
 /// A content within its bounds.

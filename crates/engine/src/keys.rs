@@ -107,6 +107,14 @@ pub(crate) fn skipped_key(session: &[u8; 32], id: [u8; 8]) -> RowKey {
     scoped(Table::SkippedKeys, session, u64::from_be_bytes(id))
 }
 
+pub(crate) fn kem_row(session: &[u8; 32], row: u8) -> RowKey {
+    scoped(Table::KemRows, session, row.into())
+}
+
+pub(crate) fn sent_hashes(session: &[u8; 32], row: [u8; 8]) -> RowKey {
+    scoped(Table::SentHashes, session, u64::from_be_bytes(row))
+}
+
 pub(crate) fn handshake(id: &[u8; 32]) -> RowKey {
     scoped(Table::Handshakes, id, 0)
 }
@@ -119,13 +127,23 @@ pub(crate) fn message(account: &AccountKey, cursor: u64) -> RowKey {
     scoped(Table::Messages, account.as_bytes(), cursor)
 }
 
-/// A peer chooses the ids of its messages, so an id counts within one conversation only.
+/// Where a message lies that came from the account. A peer chooses the ids of its messages, so an id
+/// counts within one conversation and one direction only.
 pub(crate) fn message_index(account: &AccountKey, id: &MessageId) -> RowKey {
     let scope = [account.as_bytes().as_slice(), id.as_bytes()].concat();
     RowKey {
         table: Table::MessageIndex,
         scope,
         order: 0,
+    }
+}
+
+/// Where a message lies that this account sent, on any of its devices. The contact knows its id, and must
+/// not be able to take its place.
+pub(crate) fn sent_index(account: &AccountKey, id: &MessageId) -> RowKey {
+    RowKey {
+        order: 1,
+        ..message_index(account, id)
     }
 }
 

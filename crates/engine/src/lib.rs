@@ -7,6 +7,7 @@
 //! runs under the command line, the daemon and the simulator.
 
 mod account;
+mod alarms;
 mod answers;
 mod codec;
 pub mod command;
@@ -21,10 +22,14 @@ pub mod effect;
 mod engine;
 mod error;
 pub mod event;
+mod expiry;
+mod gaps;
+mod gathering;
 mod horizon;
 mod inbox;
 mod journal;
 mod keys;
+mod labels;
 mod linking;
 mod manifests;
 mod messages;

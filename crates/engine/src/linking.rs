@@ -21,6 +21,7 @@ use crate::effect::Plane;
 use crate::engine::{Engine, Turn};
 use crate::event::RequestFailure;
 use crate::pending::{LinkingCall, Pending};
+use crate::timers::Timer;
 
 // IDN-43.
 /// The new device's keys.
@@ -32,6 +33,8 @@ pub(crate) const SLOT_MEMBERSHIP: u32 = 2;
 
 /// How long the server is asked to wait for a slot, in milliseconds.
 const WAIT_MS: u32 = 20_000;
+/// How long it is left alone after it had nothing, in milliseconds.
+const SLOT_PAUSE_MS: u64 = 500;
 /// The deadline of such a call, in milliseconds.
 const WAIT_DEADLINE_MS: u32 = 30_000;
 /// A linking is given up when the server forgets its rendezvous, in milliseconds.
@@ -47,6 +50,8 @@ pub(crate) struct Linking {
     pub(crate) side: Side,
     /// Who waits for the next result.
     pub(crate) command: Option<CommandId>,
+    /// The slot that is asked for again after a pause.
+    pub(crate) slot: Option<u32>,
     /// Whether the new device is listed and waits for the account's state.
     pub(crate) awaits_state: bool,
 }
@@ -124,6 +129,19 @@ impl Engine {
         );
     }
 
+    /// Asks again after a pause: a server that answers at once with nothing must not set the pace.
+    fn fetch_slot_later(&mut self, turn: &Turn<'_>, slot: u32) {
+        self.linking.slot = Some(slot);
+        self.timers
+            .set(Timer::LinkingSlot, turn.after_ms(SLOT_PAUSE_MS));
+    }
+
+    pub(crate) fn linking_slot_due(&mut self) {
+        if let Some(slot) = self.linking.slot.take() {
+            self.fetch_slot(slot);
+        }
+    }
+
     fn linking_server(&self) -> Option<ServerAddress> {
         match &self.linking.side {
             Side::Idle => None,
@@ -153,7 +171,7 @@ impl Engine {
             }
             (LinkingCall::Fetch(slot), Ok(Reply::FetchRendezvous(reply))) => {
                 if reply.value.is_empty() {
-                    self.fetch_slot(slot);
+                    self.fetch_slot_later(turn, slot);
                     return;
                 }
                 let opened = self
@@ -173,7 +191,9 @@ impl Engine {
                 self.chain_for_new_device(turn, &reply);
             }
             (LinkingCall::Chain, _) => self.poll_listed_later(turn),
-            (LinkingCall::Fetch(slot), Err(RequestFailure::Timeout)) => self.fetch_slot(slot),
+            (LinkingCall::Fetch(slot), Err(RequestFailure::Timeout)) => {
+                self.fetch_slot_later(turn, slot);
+            }
             (_, Ok(_)) => self.fail_linking(Self::failure(RequestFailure::Malformed)),
             (_, Err(failure)) => self.fail_linking(Self::failure(failure)),
         }

@@ -6,7 +6,7 @@ use waxwing_identity::{DeviceManifest, ManifestHead};
 use waxwing_proto::v1::account_row::Phase;
 use waxwing_proto::v1::request::Call;
 use waxwing_proto::v1::response::Result as Reply;
-use waxwing_proto::{AccountKey, limits, v1};
+use waxwing_proto::{AccountKey, ServerAddress, limits, v1};
 
 use crate::contacts::Contact;
 use crate::effect::{Effect, Plane};
@@ -15,11 +15,11 @@ use crate::event::RequestFailure;
 use crate::keys;
 use crate::notice::{Alarm, AlarmKind, Notice};
 use crate::pending::{OwnCall, Pending};
-use crate::timers::{Timer, retry_delay_ms};
-use crate::trust::{self, Decision, HeadClaim, Witness};
+use crate::timers::{Timer, jitter, retry_delay_ms};
+use crate::trust::{self, Decision, HeadClaim, Settlement, Witness};
 
-/// Versions that are gathered for one decision.
-const GATHERED_MAX: usize = 256;
+/// How often versions are asked for that would end an alarm, in milliseconds.
+const SUCCESSORS_MS: u64 = 3_600_000;
 
 /// Reads manifests; what is none is left out.
 pub(crate) fn decode_all<'a>(
@@ -69,7 +69,15 @@ impl Engine {
     ) -> Decision {
         let own = self.own_key() == Some(*account);
         let pinned = self.accepted_manifest(account);
+        let anchor_before = pinned.map(|pinned| pinned.anchor().version);
         let decision = trust::decide(account, pinned, shown, known, witness);
+        let is_accepted = matches!(
+            decision,
+            Decision::Accept { .. } | Decision::AcceptAndBlock(_)
+        );
+        if is_accepted && anchor_before.is_some_and(|before| shown.anchor().version > before) {
+            self.account_key_spoke(account);
+        }
         match decision {
             Decision::Keep | Decision::Behind | Decision::Fetch { .. } | Decision::Refuse => {}
             Decision::Accept { alarm } => {
@@ -88,6 +96,21 @@ impl Engine {
             self.check_own_listing();
         }
         decision
+    }
+
+    /// A later version that the account key signed is about to be pinned: what devices and servers did
+    /// before it is settled.
+    fn account_key_spoke(&mut self, account: &AccountKey) {
+        // IDN-65.
+        if self.own_key() == Some(*account) {
+            if let Some(own) = &mut self.account {
+                own.alarms.settle(Settlement::AccountSigned);
+            }
+            self.save_account();
+        } else if let Some(contact) = self.contacts.get_mut(account) {
+            contact.alarms.settle(Settlement::AccountSigned);
+            self.save_contact(account);
+        }
     }
 
     pub(crate) fn accept_manifest(
@@ -141,7 +164,7 @@ impl Engine {
                 .verified_devices
                 .iter()
                 .any(|device| shown.device(device).is_some());
-            contact.verified = contact.verified && trust::verification_stands(left, contact.alarm);
+            contact.verified = contact.verified && trust::verification_stands(left, contact.alarms);
             self.save_contact(account);
             self.notify(Notice::ContactChanged(*account));
         }
@@ -156,18 +179,22 @@ impl Engine {
         let Some(contact) = self.contacts.get_mut(account) else {
             return;
         };
-        let was = contact.alarm;
-        contact.alarm = Some(trust::stronger(contact.alarm, kind));
-        contact.verified = contact.verified && trust::verification_stands(true, contact.alarm);
-        if was == contact.alarm {
+        if !contact.alarms.raise(kind) {
             return;
         }
+        contact.verified = contact.verified && trust::verification_stands(true, contact.alarms);
+        let is_request = contact.request_pending;
         self.save_contact(account);
+        // A stranger can raise what it likes about itself; it stands in the list of contacts.
+        if is_request {
+            return;
+        }
         self.notify(Notice::Alarm(Alarm {
             account: *account,
             kind,
             blocks_sending: trust::blocks_sending(kind),
         }));
+        self.timers.set_sooner(Timer::Successors, 0);
     }
 
     /// An alarm about the own account or this device.
@@ -175,8 +202,7 @@ impl Engine {
         let Some(account) = &mut self.account else {
             return;
         };
-        let known = account.alarm == Some(kind);
-        account.alarm = Some(trust::stronger(account.alarm, kind));
+        let known = !account.alarms.raise(kind);
         let key = account.key;
         self.save_account();
         if let (false, Some(account)) = (known, key) {
@@ -263,6 +289,10 @@ impl Engine {
         else {
             return;
         };
+        // A contact that names ever new heads causes one question at a time.
+        if !self.fetching.insert(*account) {
+            return;
+        }
         let call = fetch_call(account, after);
         self.request(
             Plane::Anonymous,
@@ -278,12 +308,32 @@ impl Engine {
         account: AccountKey,
         outcome: Result<Reply, RequestFailure>,
     ) {
+        self.fetching.remove(&account);
         if let Ok(Reply::FetchManifests(reply)) = outcome {
             let shown = decode_all(&reply.manifests);
             self.consider_chain(&account, shown);
             self.settle_claim(&account);
         }
         self.pump(turn, account);
+    }
+
+    /// Asks for later versions of contacts that nothing is sent to: an account-signed one ends what blocks
+    /// them, and nobody else would ask. Goes on as long as there are such contacts.
+    pub(crate) fn look_for_successors(&mut self, turn: &mut Turn<'_>) {
+        let blocked: Vec<AccountKey> = self
+            .contacts
+            .values()
+            .filter(|contact| contact.is_accepted() && contact.alarms.await_account_key())
+            .map(|contact| contact.account)
+            .collect();
+        if blocked.is_empty() || !self.connection.subscribed {
+            return;
+        }
+        for account in blocked {
+            self.fetch_manifests(&account);
+        }
+        let delay = jitter(turn.rng, SUCCESSORS_MS >> 1, SUCCESSORS_MS);
+        self.timers.set(Timer::Successors, turn.after_ms(delay));
     }
 
     /// A head that contradicts the pinned one, named inside the encryption, while the account's server
@@ -323,13 +373,16 @@ impl Engine {
             return;
         }
         self.connection.fetching_manifests = true;
-        self.own_gathered.clear();
+        self.connection.asked_from_anchor = false;
         let after = self.own_manifest().map_or(0, DeviceManifest::version);
-        let call = fetch_call(&key, after);
+        self.ask_own_manifests(key, server, after);
+    }
+
+    fn ask_own_manifests(&mut self, key: AccountKey, server: ServerAddress, after: u32) {
         self.request(
             Plane::Anonymous,
             server,
-            call,
+            fetch_call(&key, after),
             Pending::Own(OwnCall::Manifests),
         );
     }
@@ -343,50 +396,45 @@ impl Engine {
             return;
         };
         let Ok(Reply::FetchManifests(reply)) = outcome else {
-            self.connection.fetching_manifests = false;
-            let due = retry_delay_ms(turn.rng, 3);
-            self.timers.set(Timer::OwnManifests, turn.after_ms(due));
+            self.own_gathered.finish();
+            self.own_manifests_later(turn, 3);
             return;
         };
-        self.own_gathered.extend(decode_all(&reply.manifests));
-        let last = self.own_gathered.iter().map(DeviceManifest::version).max();
-        if let (true, Some(last)) = (
-            reply.more && self.own_gathered.len() < GATHERED_MAX && !reply.manifests.is_empty(),
-            last,
-        ) {
-            let call = fetch_call(&key, last);
-            self.request(
-                Plane::Anonymous,
-                server,
-                call,
-                Pending::Own(OwnCall::Manifests),
-            );
+        if let Some(after) = self.own_gathered.take(&key, &reply) {
+            self.ask_own_manifests(key, server, after);
             return;
         }
-        self.connection.fetching_manifests = false;
-        let gathered = core::mem::take(&mut self.own_gathered);
+        let gathered = self.own_gathered.finish();
         let before = self.own_manifest().map(DeviceManifest::head);
         match self.consider_chain(&key, gathered) {
             Some(Decision::Refuse) => self.own_alarm(AlarmKind::Equivocation),
-            Some(Decision::Fetch { after }) if after < last.unwrap_or(0) => {
-                self.connection.fetching_manifests = true;
-                let call = fetch_call(&key, after);
-                self.request(
-                    Plane::Anonymous,
-                    server,
-                    call,
-                    Pending::Own(OwnCall::Manifests),
-                );
+            // Asked once more from where it says that it begins; a server that hands out the same again
+            // withholds what is missing, and is asked again later and ever more seldom.
+            Some(Decision::Fetch { after }) if !self.connection.asked_from_anchor => {
+                self.connection.asked_from_anchor = true;
+                self.ask_own_manifests(key, server, after);
+                return;
             }
-            _ => {}
+            Some(Decision::Fetch { .. }) => {
+                let withheld = self.connection.manifests_withheld.saturating_add(1);
+                self.connection.manifests_withheld = withheld;
+                self.own_manifests_later(turn, withheld.saturating_add(3));
+                return;
+            }
+            _ => self.connection.manifests_withheld = 0,
         }
-        if !self.connection.fetching_manifests {
-            self.settle_claim(&key);
-        }
+        self.connection.fetching_manifests = false;
+        self.settle_claim(&key);
         if before != self.own_manifest().map(DeviceManifest::head) {
             self.resume_device_change(turn);
         }
         self.pump_all(turn);
+    }
+
+    fn own_manifests_later(&mut self, turn: &mut Turn<'_>, attempt: u32) {
+        self.connection.fetching_manifests = false;
+        let due = retry_delay_ms(turn.rng, attempt);
+        self.timers.set(Timer::OwnManifests, turn.after_ms(due));
     }
 }
 

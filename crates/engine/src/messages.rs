@@ -7,6 +7,7 @@ use waxwing_proto::{AccountKey, DeviceId, MessageId, v1};
 
 use crate::codec;
 use crate::engine::Engine;
+use crate::gaps::{self, Gap};
 use crate::keys;
 use crate::notice::{Body, Direction, Message, MessageState};
 use crate::row::Row;
@@ -58,6 +59,23 @@ pub(crate) fn row_of(
     }
 }
 
+/// A message row for contents that have not come. It stands before the content that showed the gap.
+pub(crate) fn row_of_gap(gap: &Gap, id: MessageId, verified: bool) -> v1::MessageRow {
+    v1::MessageRow {
+        message_id: id.to_wire(),
+        outgoing: gap.own,
+        device_id: gap.device.to_wire(),
+        sent_at_ms: gap.sent_at_ms.saturating_sub(1),
+        received_at_ms: gap.noticed_at_ms,
+        sequence: 0,
+        seen: Vec::new(),
+        body: Some(StoredBody::Missing(v1::Missing {
+            ranges: gaps::ranges_to_wire(&gap.ranges),
+        })),
+        verified,
+    }
+}
+
 /// A stored state as it is shown.
 pub(crate) const fn shown_state(state: State) -> MessageState {
     match state {
@@ -103,9 +121,10 @@ pub(crate) fn message_of(
         received_at_ms: row.received_at_ms,
         body: match &row.body {
             Some(StoredBody::Text(text)) => Body::Text(text.clone()),
+            Some(StoredBody::Missing(missing)) => Body::Missing(gaps::count(&missing.ranges)),
             Some(StoredBody::Unknown(_)) | None => Body::NeedsNewerVersion,
         },
-        state: if row.outgoing {
+        state: if row.outgoing && !matches!(row.body, Some(StoredBody::Missing(_))) {
             shown_state(state)
         } else {
             MessageState::Received
@@ -141,10 +160,12 @@ impl Engine {
             self.put_message_state(account, &id, cursor, state);
         }
         if unread {
-            self.journal.put(
-                keys::unread(cursor),
-                zeroize::Zeroizing::new(account.as_bytes().to_vec()),
-            );
+            // The message id stands there only where a read receipt is due once it is shown.
+            let answered = !row.outgoing && !matches!(row.body, Some(StoredBody::Missing(_)));
+            let id: &[u8] = if answered { &row.message_id } else { &[] };
+            let value = [account.as_bytes().as_slice(), id].concat();
+            self.journal
+                .put(keys::unread(cursor), zeroize::Zeroizing::new(value));
         }
         cursor
     }
@@ -157,8 +178,17 @@ impl Engine {
         cursor: u64,
         state: State,
     ) {
+        // BOX-42.
+        let key = match state {
+            State::Received | State::Silent => keys::message_index(account, id),
+            State::Unspecified
+            | State::Queued
+            | State::OnServer
+            | State::Delivered
+            | State::Read => keys::sent_index(account, id),
+        };
         self.journal.put(
-            keys::message_index(account, id),
+            key,
             codec::encode(&v1::MessageIndexRow {
                 account_key: account.to_wire(),
                 cursor,

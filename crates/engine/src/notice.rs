@@ -77,6 +77,8 @@ pub enum Body {
     Text(String),
     /// A kind that this version does not know. The bytes are kept.
     NeedsNewerVersion,
+    /// No content: so many of the same device have not come for a day or longer.
+    Missing(u64),
 }
 
 /// Who wrote a message.

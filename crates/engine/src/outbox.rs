@@ -12,6 +12,7 @@ pub(crate) mod unreceipted;
 
 use std::collections::BTreeMap;
 
+use waxwing_proto::v1::shipment_row::Kind;
 use waxwing_proto::{AccountKey, MessageId};
 
 use self::lane::{Lane, LaneState};
@@ -96,6 +97,16 @@ impl Outbox {
             .filter(|(_, lane)| !lane.shipments.is_empty())
             .map(|(account, _)| *account)
             .collect()
+    }
+
+    /// Whether a receipt for an account is on its way.
+    pub(crate) fn holds_receipt(&self, account: &AccountKey) -> bool {
+        let numbers = self.lanes.get(account).map(|lane| &lane.shipments);
+        numbers.into_iter().flatten().any(|number| {
+            self.shipments
+                .get(number)
+                .is_some_and(|shipment| shipment.kind == Kind::Receipt)
+        })
     }
 
     /// How many shipments there are.

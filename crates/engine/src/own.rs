@@ -22,6 +22,7 @@ impl Engine {
             OwnCall::PrekeyStatus => self.prekey_status(turn, outcome),
             OwnCall::PublishPrekeys => self.prekeys_published(turn, outcome),
             OwnCall::CreateDeliveryIds(ids) => self.delivery_ids_responded(turn, &ids, outcome),
+            OwnCall::RevokeDeliveryIds(ids) => self.delivery_ids_revoked(turn, &ids, outcome),
             OwnCall::Manifests => self.own_manifests_responded(turn, outcome),
             OwnCall::ReplaceManifest => self.manifest_replaced(turn, outcome),
             OwnCall::Close(command) => self.account_closed(command, outcome),

@@ -51,6 +51,7 @@ pub(crate) enum OwnCall {
     /// Whether the publication held a signed pair.
     PublishPrekeys,
     CreateDeliveryIds(Vec<(AccountKey, DeliveryId)>),
+    RevokeDeliveryIds(Vec<DeliveryId>),
     /// The versions of the own manifest.
     Manifests,
     /// A change of devices.

@@ -28,6 +28,9 @@ const LOOK_MS: u64 = 3_600_000;
 /// Secrets of one-time pairs that are kept: those on the server, those in envelopes that wait, and
 /// those of publications that were interrupted.
 const ONE_TIME_SECRETS_MAX: usize = 400;
+/// Publications in a row: enough to fill an empty store and make the signed pair anew. A server that
+/// forgets every pair must not keep this device making more.
+const ROUNDS_MAX: u32 = 6;
 
 /// The secrets of this device's pairs, by id.
 #[derive(Default)]
@@ -36,6 +39,8 @@ pub(crate) struct Prekeys {
     /// When each signed pair was made, by the wall clock.
     made_at_ms: BTreeMap<u32, u64>,
     publishing: bool,
+    /// Publications in a row without a rest.
+    rounds: u32,
 }
 
 impl Prekeys {
@@ -118,6 +123,7 @@ impl Engine {
 
     fn publish_later(&mut self, turn: &mut Turn<'_>) {
         self.prekeys.publishing = false;
+        self.prekeys.rounds = 0;
         let delay = retry_delay_ms(turn.rng, 5);
         self.timers.set(Timer::Prekeys, turn.after_ms(delay));
     }
@@ -137,7 +143,12 @@ impl Engine {
         let wanted = limits::ONE_TIME_PREKEYS_MAX
             .saturating_sub(usize::try_from(remaining).unwrap_or(usize::MAX))
             .min(limits::PREKEYS_PER_PUBLICATION_MAX);
+        if self.prekeys.rounds >= ROUNDS_MAX {
+            self.publish_later(turn);
+            return;
+        }
         if !signed_due && wanted == 0 {
+            self.prekeys.rounds = 0;
             self.prekeys.publishing = false;
             self.registration_complete();
             let delay = jitter(turn.rng, LOOK_MS >> 1, LOOK_MS);
@@ -149,6 +160,7 @@ impl Engine {
             return;
         };
         self.prekeys.publishing = true;
+        self.prekeys.rounds = self.prekeys.rounds.saturating_add(1);
         self.account_request(
             Call::PublishPrekeys(request),
             Pending::Own(OwnCall::PublishPrekeys),

@@ -81,7 +81,7 @@ impl Engine {
                 let keys: Vec<RowKey> = rows
                     .iter()
                     .filter_map(|row| {
-                        let account = AccountKey::try_from(row.value.as_slice()).ok()?;
+                        let (account, _) = unread(row)?;
                         Some(keys::message(&account, row.key.order))
                     })
                     .collect();
@@ -131,10 +131,19 @@ impl Engine {
         );
     }
 
-    pub(crate) fn shown_loaded(&mut self, command: CommandId, up_to: u64, rows: &[Row]) {
+    pub(crate) fn shown_loaded(
+        &mut self,
+        turn: &mut Turn<'_>,
+        command: CommandId,
+        up_to: u64,
+        rows: &[Row],
+    ) {
         let shown: Vec<&Row> = rows.iter().filter(|row| row.key.order <= up_to).collect();
         for row in &shown {
             self.journal.delete(row.key.clone());
+            if let Some((account, Some(id))) = unread(row) {
+                self.owe_read(turn, &account, id);
+            }
         }
         if shown.len() == limits::MESSAGES_PER_ANSWER_MAX {
             // The next read must not see the rows that are going.
@@ -186,6 +195,13 @@ impl Engine {
     }
 }
 
+/// A row of the unread list: the conversation, and the message where a read receipt is due.
+fn unread(row: &Row) -> Option<(AccountKey, Option<MessageId>)> {
+    let (account, id) = row.value.split_at_checked(AccountKey::LENGTH)?;
+    let id = MessageId::try_from(id).ok();
+    Some((AccountKey::try_from(account).ok()?, id))
+}
+
 fn account_of(row: &Row) -> Option<AccountKey> {
     AccountKey::try_from(row.key.scope.as_slice()).ok()
 }
@@ -193,7 +209,12 @@ fn account_of(row: &Row) -> Option<AccountKey> {
 fn index_key(row: &Row) -> Option<RowKey> {
     let stored = messages::read_row(row)?;
     let id = MessageId::try_from(stored.message_id.as_ref()).ok()?;
-    Some(keys::message_index(&account_of(row)?, &id))
+    let account = account_of(row)?;
+    Some(if stored.outgoing {
+        keys::sent_index(&account, &id)
+    } else {
+        keys::message_index(&account, &id)
+    })
 }
 
 fn assemble(rows: Vec<Row>, states: &[Row], display_order: bool) -> Vec<crate::notice::Message> {

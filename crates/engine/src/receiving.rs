@@ -10,8 +10,9 @@ use waxwing_proto::{AccountKey, DeliveryId, DeviceId, MessageId, ServerAddress, 
 use crate::codec;
 use crate::contacts::{Contact, Route};
 use crate::engine::{Engine, Turn};
-use crate::inbox::{InHand, within_bounds};
+use crate::inbox::{InHand, receipts_in, within_bounds};
 use crate::keys;
+use crate::labels::short_label;
 use crate::manifests::decode_all;
 use crate::messages;
 use crate::notice::{AlarmKind, MessageState, Notice};
@@ -63,11 +64,12 @@ impl Engine {
             return;
         }
         self.heed_contact(&account, &envelope, &content);
+        for receipt in receipts_in(&content) {
+            self.receive_receipt(&account, device, receipt, rows);
+        }
         match &content.kind {
-            Some(Kind::Receipt(receipt)) => {
-                self.receive_receipt(&account, device, receipt, rows);
-            }
-            Some(Kind::Control(_)) => {}
+            // Receipts, of which a text may carry some as well, were looked at already.
+            Some(Kind::Receipt(_) | Kind::Control(_)) => {}
             // Only the account's own devices may say these.
             Some(Kind::SentCopy(_) | Kind::AccountState(_)) => {}
             Some(Kind::Text(_)) | None => {
@@ -83,6 +85,7 @@ impl Engine {
         }
         let mut contact = Contact::new(*account, self.free_label(&short_label(account), account));
         contact.request_pending = true;
+        contact.address_claimed = true;
         contact.answered = true;
         contact.changed_at_ms = turn.now.wall_ms;
         self.contacts.insert(*account, contact);
@@ -120,15 +123,23 @@ impl Engine {
                     delivery_id,
                 });
             }
-            if let Ok(parsed) = address.address.parse::<waxwing_proto::Address>() {
+            // What it calls itself is taken once, and where nobody else said how it is called.
+            if contact.address.is_empty()
+                && let Ok(parsed) = address.address.parse::<waxwing_proto::Address>()
+            {
                 if contact.label == short_label(account) {
                     renamed = Some(parsed.name.as_str().to_owned());
                 }
                 changed.address = parsed.to_string();
+                changed.address_claimed = true;
             }
         }
         if let Some(name) = renamed {
-            changed.label = self.free_label(&name, account);
+            changed.label = if changed.request_pending {
+                self.request_label(&name, account)
+            } else {
+                self.free_label(&name, account)
+            };
         }
         let changed_route = self.contacts.get(account).is_some_and(|contact| {
             contact.route != changed.route
@@ -151,21 +162,29 @@ impl Engine {
         rows: &[Row],
     ) {
         let account = &account;
+        // Also what is not kept has come.
+        self.note_sequence(turn, account, (device, false), content);
         // BOX-24.
         let Ok(id) = MessageId::try_from(content.message_id.as_ref()) else {
             return;
         };
+        let full = self.request_is_full(account);
         let Some(contact) = self.contacts.get_mut(account) else {
             return;
         };
         if contact.blocked || !within_bounds(content) {
             return;
         }
-        // One receipt for each arrival, duplicates included.
-        contact.owe_receipt(id);
         let duplicate = rows
             .iter()
             .any(|row| row.key == keys::message_index(account, &id));
+        // BOX-44.
+        if contact.request_pending && !duplicate {
+            if full {
+                return;
+            }
+            contact.request_contents = contact.request_contents.saturating_add(1);
+        }
         if !duplicate {
             let refers_to = codec::message_ids(&content.seen, limits::SEEN_REFERENCES_MAX);
             contact.saw(id, &refers_to);
@@ -180,8 +199,21 @@ impl Engine {
                 }
             }
         }
-        self.save_contact(account);
-        self.receipts_owed(turn, account);
+        self.owe_delivered(turn, account, id);
+    }
+
+    /// Whether a stranger has said as much as is kept before the user decides. An honest one never gets
+    /// there: each of its devices stops at `UNANSWERED_CONTENTS_MAX`.
+    fn request_is_full(&self, account: &AccountKey) -> bool {
+        let kept =
+            |contact: &Contact| usize::try_from(contact.request_contents).unwrap_or(usize::MAX);
+        let of_this = self.contacts.get(account).map_or(0, kept);
+        let of_all = self
+            .contacts
+            .values()
+            .map(kept)
+            .fold(0, usize::saturating_add);
+        of_this >= limits::REQUEST_CONTENTS_MAX || of_all >= limits::REQUESTS_CONTENTS_MAX
     }
 
     fn receive_receipt(
@@ -200,7 +232,7 @@ impl Engine {
         let mut foreign = false;
         for id in ids {
             self.receipted(account, device, &id);
-            let key = keys::message_index(account, &id);
+            let key = keys::sent_index(account, &id);
             let Some(index) = rows
                 .iter()
                 .find(|row| row.key == key)
@@ -209,9 +241,7 @@ impl Engine {
                 foreign = true;
                 continue;
             };
-            if index.state() == State::Received
-                || messages::rank(index.state()) >= messages::rank(state)
-            {
+            if messages::rank(index.state()) >= messages::rank(state) {
                 continue;
             }
             self.put_message_state(account, &id, index.cursor, state);
@@ -230,7 +260,7 @@ impl Engine {
     }
 
     /// Whether this device has been the account's only one since the beginning.
-    fn holds_whole_history(&self) -> bool {
+    pub(crate) fn holds_whole_history(&self) -> bool {
         let Some(account) = &self.account else {
             return false;
         };
@@ -270,7 +300,8 @@ impl Engine {
         let Ok(id) = MessageId::try_from(content.message_id.as_ref()) else {
             return;
         };
-        let key = keys::message_index(&account, &id);
+        self.note_sequence(turn, &account, (device, true), &content);
+        let key = keys::sent_index(&account, &id);
         if rows.iter().any(|row| row.key == key) || !within_bounds(&content) {
             return;
         }
@@ -293,9 +324,4 @@ impl Engine {
             self.notify(Notice::Message(message));
         }
     }
-}
-
-/// A label for an account of which nothing but the key is known.
-pub(crate) fn short_label(account: &AccountKey) -> String {
-    account.to_hex().chars().take(12).collect()
 }

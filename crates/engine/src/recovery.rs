@@ -3,7 +3,7 @@
 //! device and lists this one. The key is in memory only until that version is signed.
 
 use waxwing_crypto::{AccountSecret, DeviceSecrets, RecoveryWords};
-use waxwing_identity::{DeviceManifest, ManifestDraft, ServerLink};
+use waxwing_identity::{DeviceManifest, ManifestDraft, OverrideBase, ServerLink, override_base};
 use waxwing_proto::v1::account_row::Phase;
 use waxwing_proto::v1::progress_row::Step;
 use waxwing_proto::v1::request::Call;
@@ -17,7 +17,7 @@ use crate::effect::Plane;
 use crate::engine::{Engine, Turn};
 use crate::event::RequestFailure;
 use crate::keys;
-use crate::manifests::{decode_all, fetch_call};
+use crate::manifests::fetch_call;
 use crate::pending::{AccountCall, OwnCall, Pending};
 use crate::registration::{admitted_by_account, sign_by_account};
 use crate::timers::Timer;
@@ -64,7 +64,7 @@ impl Engine {
             return;
         };
         if recovery.manifest.is_empty() {
-            self.own_gathered.clear();
+            self.own_gathered.finish();
             self.ask_recovery_chain(0);
             return;
         }
@@ -98,14 +98,12 @@ impl Engine {
     ) {
         match outcome {
             Ok(Reply::FetchManifests(reply)) => {
-                let before = self.own_gathered.len();
-                self.own_gathered.extend(decode_all(&reply.manifests));
-                let last = self.own_gathered.iter().map(DeviceManifest::version).max();
-                match last {
-                    Some(last) if reply.more && self.own_gathered.len() > before => {
-                        self.ask_recovery_chain(last);
-                    }
-                    _ => self.override_chain(turn),
+                let more = self
+                    .own_key()
+                    .and_then(|key| self.own_gathered.take(&key, &reply));
+                match more {
+                    Some(after) => self.ask_recovery_chain(after),
+                    None => self.override_chain(turn),
                 }
             }
             Err(RequestFailure::Refused {
@@ -118,20 +116,19 @@ impl Engine {
     }
 
     fn override_chain(&mut self, turn: &mut Turn<'_>) {
-        let gathered = core::mem::take(&mut self.own_gathered);
-        let key = self.own_key();
-        let newest = gathered
-            .iter()
-            .filter(|manifest| Some(*manifest.account()) == key)
-            .max_by_key(|manifest| manifest.version());
-        let Some(newest) = newest else {
+        let gathered = self.own_gathered.finish();
+        // A chain without a version of the account key is none of this account.
+        let base = self
+            .own_key()
+            .and_then(|key| override_base(&key, &gathered).ok());
+        let Some(base) = base else {
             self.recovery_ends(CommandError::AccountUnknown);
             return;
         };
         let (Some(account), Some(secret)) = (&self.account, self.recovery_secret.take()) else {
             return;
         };
-        let Some(manifest) = sign_override(newest, account, &secret, turn.day()) else {
+        let Some(manifest) = sign_override(&base, account, &secret, turn.day()) else {
             self.recovery_ends(CommandError::Bug("override"));
             return;
         };
@@ -189,13 +186,13 @@ impl Engine {
 }
 
 fn sign_override(
-    newest: &DeviceManifest,
+    found: &OverrideBase<'_>,
     account: &Account,
     secret: &AccountSecret,
     day: u32,
 ) -> Option<DeviceManifest> {
     let entry = admitted_by_account(&account.secrets, account.device, secret, day)?;
-    let draft = ManifestDraft::overriding(newest, newest.version())
+    let draft = ManifestDraft::overriding(found.base, found.newest_version)
         .ok()?
         .revoke_all()
         .ok()?

@@ -35,6 +35,31 @@ pub enum Table {
     Progress = 11,
     /// Handshakes that were seen, against replays.
     Handshakes = 12,
+    /// The KEM epoch under way of each session. Scope: session id; order: the row's name.
+    KemRows = 17,
+    /// Hashes of what was sent in each session's last two own chains. Scope: session id; order: step
+    /// and number.
+    SentHashes = 18,
+}
+
+impl Table {
+    /// All tables.
+    pub const ALL: &'static [Self] = &[
+        Self::Account,
+        Self::Contacts,
+        Self::Manifests,
+        Self::Sessions,
+        Self::SkippedKeys,
+        Self::Prekeys,
+        Self::Messages,
+        Self::MessageIndex,
+        Self::Outbox,
+        Self::Unread,
+        Self::Progress,
+        Self::Handshakes,
+        Self::KemRows,
+        Self::SentHashes,
+    ];
 }
 
 /// The key of a row: a table, a scope that may be empty, and a place in the scope's order.

@@ -17,8 +17,7 @@ use crate::outbox::lane::LaneState;
 use crate::outbox::shipment::{SealedEnvelope, Shipment};
 use crate::pending::{LaneCall, Pending};
 use crate::sessions::clock::Renewal;
-use crate::timers::{Timer, retry_delay_ms};
-use crate::trust;
+use crate::timers::{Timer, jitter, retry_delay_ms};
 
 /// How long prekeys for a new session beside one that goes on are not asked for again, in milliseconds.
 const RENEW_AGAIN_MS: u64 = 3_600_000;
@@ -35,6 +34,7 @@ impl Engine {
         let lane = self.outbox.lane_mut(&account);
         if lane.state == LaneState::Waiting {
             lane.state = LaneState::Idle;
+            lane.stale_rounds = 0;
         }
         self.pump(turn, account);
     }
@@ -85,7 +85,7 @@ impl Engine {
         }
         let contact = self.contacts.get(account)?;
         let held = !contact.is_accepted()
-            || contact.alarm.is_some_and(trust::blocks_sending)
+            || contact.alarms.blocking().is_some()
             || (!contact.answered && contact.unanswered >= limits::UNANSWERED_CONTENTS_MAX);
         if held {
             return None;
@@ -339,11 +339,32 @@ impl Engine {
     ) {
         let lane = self.outbox.lane_mut(account);
         lane.state = LaneState::Waiting;
+        lane.unreached = false;
         lane.attempt = lane.attempt.saturating_add(1);
         let attempt = lane.attempt;
         let delay = retry_delay_ms(turn.rng, attempt).max(u64::from(retry_after_ms));
         self.timers
             .set(Timer::Outbox(*account), turn.after_ms(delay));
+    }
+
+    /// A lane rests because its server could not be reached.
+    pub(crate) fn lane_unreached(&mut self, turn: &mut Turn<'_>, account: &AccountKey) {
+        self.lane_wait(turn, account, 0);
+        self.outbox.lane_mut(account).unreached = true;
+    }
+
+    /// The network is back: lanes that rest because of it need not rest longer. Spread over a
+    /// moment, so that the servers of many contacts are not called in one instant.
+    pub(crate) fn wake_unreached_lanes(&mut self, turn: &mut Turn<'_>) {
+        for account in self.outbox.accounts() {
+            let lane = self.outbox.lane_mut(&account);
+            if lane.unreached && lane.state == LaneState::Waiting {
+                lane.attempt = 0;
+                let delay = jitter(turn.rng, 0, 250);
+                self.timers
+                    .set_sooner(Timer::Outbox(account), turn.after_ms(delay));
+            }
+        }
     }
 
     fn drop_first(&mut self, account: &AccountKey) {

@@ -3,7 +3,9 @@
 //! one that an envelope belongs to, sealing, opening, and the rows that each of these changes.
 
 pub(crate) mod clock;
+pub(crate) mod epoch_rows;
 mod forgetting;
+mod renewing;
 
 use std::collections::BTreeMap;
 
@@ -11,11 +13,11 @@ use waxwing_identity::PrekeyBundle;
 use waxwing_proto::{AccountKey, DeviceId};
 use waxwing_ratchet::{
     Accepted, Claim, Continuation, Envelope, Found, HandshakeId, LocalDevice, Opened, RatchetError,
-    ResponderKeys, Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable,
+    ResponderKeys, SentHashes, Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable,
 };
 use zeroize::Zeroizing;
 
-use self::clock::{Clock, Renewal};
+use self::clock::Clock;
 use crate::engine::Turn;
 use crate::error::EngineError;
 use crate::journal::Journal;
@@ -59,6 +61,8 @@ impl PeerDevice {
 pub(crate) struct SeenHandshake {
     pub(crate) session: SessionId,
     pub(crate) signed_prekey: u32,
+    /// Who made it.
+    pub(crate) account: AccountKey,
 }
 
 /// All sessions.
@@ -69,6 +73,7 @@ pub(crate) struct Sessions {
     pub(crate) tags: TagTable,
     pub(crate) skipped: BTreeMap<(SessionId, SkippedId), SkippedRow>,
     pub(crate) handshakes: BTreeMap<HandshakeId, SeenHandshake>,
+    pub(crate) sent: BTreeMap<SessionId, SentHashes>,
 }
 
 /// An envelope that was opened. Nothing has changed yet.
@@ -116,41 +121,6 @@ impl Sessions {
             .is_some_and(|session| session.envelopes_left() > 0)
     }
 
-    /// Whether the active session with a device should be followed by a new one.
-    pub(crate) fn renewal(&self, account: &AccountKey, device: &DeviceId, now_ms: u64) -> Renewal {
-        self.peers
-            .get(&(*account, *device))
-            .and_then(|peer| Some(peer.clock.renewal(peer.active()?, now_ms)))
-            .unwrap_or(Renewal::NotDue)
-    }
-
-    /// The times of a device.
-    pub(crate) fn clock(&self, account: &AccountKey, device: &DeviceId) -> Option<&Clock> {
-        self.peers.get(&(*account, *device)).map(|peer| &peer.clock)
-    }
-
-    /// When a content that answers nothing left last for a device of an account.
-    pub(crate) fn last_control_ms(&self, account: &AccountKey) -> u64 {
-        let devices = self.peers.iter().filter(|((owner, _), _)| owner == account);
-        let times = devices.map(|(_, known)| known.clock.control_ms);
-        times.max().unwrap_or(0)
-    }
-
-    /// Notes that such a content leaves.
-    pub(crate) fn note_control(
-        &mut self,
-        journal: &mut Journal,
-        account: &AccountKey,
-        now_ms: u64,
-    ) {
-        for ((owner, device), known) in &mut self.peers {
-            if owner == account {
-                known.clock.control_ms = now_ms;
-                journal.put(keys::session_clock(owner, device), known.clock.to_row());
-            }
-        }
-    }
-
     /// Whether anything is kept about a device.
     pub(crate) fn knows(&self, account: &AccountKey, device: &DeviceId) -> bool {
         self.peers.contains_key(&(*account, *device))
@@ -171,6 +141,14 @@ impl Sessions {
             .filter(|(owner, _)| owner == account)
             .copied()
             .collect()
+    }
+
+    /// How many handshakes of an account are remembered.
+    pub(crate) fn handshakes_of(&self, account: &AccountKey) -> usize {
+        self.handshakes
+            .values()
+            .filter(|seen| seen.account == *account)
+            .count()
     }
 
     /// Seals a content in the active session; the advanced session is staged.
@@ -201,6 +179,8 @@ impl Sessions {
         peer.clock.follow(Some(id), now_ms);
         peer.clock.sent(session, now_ms);
         journal.put(keys::session_clock(account, device), peer.clock.to_row());
+        Self::put_kem(journal, id, sealed.kem);
+        self.record_sent(journal, id, &sealed.sent);
         Ok(sealed.envelope)
     }
 
@@ -367,13 +347,16 @@ impl Sessions {
                 let Opened {
                     session,
                     skipped_added,
+                    kem,
                     ..
                 } = opened;
                 let peer = (initiator.account, initiator.device.id());
                 let id = self.place(journal, peer, session, now)?;
+                Self::put_kem(journal, id, kem);
                 let seen = SeenHandshake {
                     session: id,
                     signed_prekey,
+                    account: peer.0,
                 };
                 journal.put(keys::handshake(handshake.as_bytes()), seen.to_row());
                 self.handshakes.insert(handshake, seen);
@@ -407,6 +390,7 @@ impl Sessions {
             opened.session.hot_row(),
         );
         *session = opened.session;
+        Self::put_kem(journal, id, opened.kem);
         let now_ms = now.saturating_mul(1000);
         known.clock.follow(known.set.active(), now_ms);
         known.clock.heard(session, now_ms);
@@ -439,16 +423,24 @@ impl SeenHandshake {
     fn to_row(self) -> Zeroizing<Vec<u8>> {
         let mut row = Zeroizing::new(self.signed_prekey.to_be_bytes().to_vec());
         row.extend_from_slice(self.session.as_bytes());
+        row.extend_from_slice(self.account.as_bytes());
         row
     }
 
     /// Reads a row.
     pub(crate) fn from_row(row: &Row) -> Result<Self, EngineError> {
         let corrupt = EngineError::CorruptRow(Table::Handshakes);
-        let (signed, session) = row.value.split_first_chunk::<4>().ok_or(corrupt)?;
+        let (signed, rest) = row.value.split_first_chunk::<4>().ok_or(corrupt)?;
+        let (session, account) = rest.split_first_chunk::<32>().ok_or(corrupt)?;
         Ok(Self {
-            session: SessionId::new(session.try_into().map_err(|_| corrupt)?),
+            session: SessionId::new(*session),
             signed_prekey: u32::from_be_bytes(*signed),
+            // Rows of before name nobody, and count for nobody.
+            account: if account.is_empty() {
+                AccountKey::new([0; AccountKey::LENGTH])
+            } else {
+                AccountKey::try_from(account).map_err(|_| corrupt)?
+            },
         })
     }
 }

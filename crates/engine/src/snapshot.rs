@@ -19,7 +19,7 @@ use crate::outbox::unreceipted::Unreceipted;
 use crate::prekeys::Prekeys;
 use crate::row::{Row, Table};
 use crate::sessions::clock::Clock;
-use crate::sessions::{Peer, SeenHandshake, Sessions};
+use crate::sessions::{Peer, SeenHandshake, Sessions, epoch_rows};
 
 /// What the rows of a profile say.
 #[derive(Default)]
@@ -57,7 +57,10 @@ impl Snapshot {
             snapshot.contacts.insert(contact.account, contact);
         }
         snapshot.read_manifests(&take(Table::Manifests))?;
-        snapshot.read_sessions(&take(Table::Sessions))?;
+        snapshot.read_sessions(&take(Table::Sessions), &take(Table::KemRows))?;
+        for (session, rows) in by_session(&take(Table::SentHashes))? {
+            snapshot.sessions.read_sent(session, &rows)?;
+        }
         snapshot.read_skipped(&take(Table::SkippedKeys))?;
         for row in take(Table::Handshakes) {
             let id = fixed_scope(&row).map(HandshakeId::new)?;
@@ -99,7 +102,8 @@ impl Snapshot {
         Ok(())
     }
 
-    fn read_sessions(&mut self, rows: &[Row]) -> Result<(), EngineError> {
+    fn read_sessions(&mut self, rows: &[Row], kem_rows: &[Row]) -> Result<(), EngineError> {
+        let kem_rows = by_session(kem_rows)?;
         let corrupt = EngineError::CorruptRow(Table::Sessions);
         let mut prefixes: BTreeMap<(Peer, u64), Vec<u8>> = BTreeMap::new();
         let mut hot: Vec<(Peer, u64, &Row)> = Vec::new();
@@ -118,8 +122,14 @@ impl Snapshot {
             }
         }
         for (peer, slot, row) in hot {
-            let session = Session::restore(&row.value, prefixes.remove(&(peer, slot)).as_deref())
-                .map_err(|_| corrupt)?;
+            let prefix = prefixes.remove(&(peer, slot));
+            let mut kem = Vec::new();
+            let id = Session::id_of(&row.value).map_err(|_| corrupt)?;
+            for row in kem_rows.get(&id).into_iter().flatten() {
+                kem.push(epoch_rows::kem_row(row)?);
+            }
+            let session =
+                Session::restore(&row.value, prefix.as_deref(), kem).map_err(|_| corrupt)?;
             self.sessions.tags.insert_session(&session);
             self.sessions.owners.insert(session.id(), peer);
             self.sessions
@@ -171,6 +181,19 @@ impl Snapshot {
         }
         Ok(())
     }
+}
+
+/// The rows of each session, in the order of their names.
+fn by_session(rows: &[Row]) -> Result<BTreeMap<SessionId, Vec<&Row>>, EngineError> {
+    let mut sessions: BTreeMap<SessionId, Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        let session = fixed_scope(row).map(SessionId::new)?;
+        sessions.entry(session).or_default().push(row);
+    }
+    for rows in sessions.values_mut() {
+        rows.sort_by_key(|row| row.key.order);
+    }
+    Ok(sessions)
 }
 
 fn fixed_scope(row: &Row) -> Result<[u8; 32], EngineError> {

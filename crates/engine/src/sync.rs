@@ -130,12 +130,15 @@ impl Engine {
         }
         let label = match known {
             Some(known) if known.label == state.label => known.label.clone(),
+            // What the user chose on the other device, where it is free here.
+            _ if self.check_label(&state.label, &account).is_ok() => state.label.clone(),
             _ => self.free_label(&state.label, &account),
         };
         let mut contact = known
             .cloned()
             .unwrap_or_else(|| Contact::new(account, label.clone()));
         contact.label = label;
+        let was_blocked = contact.blocked;
         apply_state(&mut contact, state);
         let manifest = DeviceManifest::decode(&state.manifest)
             .ok()
@@ -150,8 +153,13 @@ impl Engine {
                 .map(waxwing_identity::DeviceEntry::id)
                 .collect();
         }
+        let is_blocked = contact.blocked;
         self.contacts.insert(account, contact);
         self.save_contact(&account);
+        if is_blocked && !was_blocked {
+            // The device that blocked has told the server; this one hands the id to nobody any more.
+            self.withdraw_given_id(&account);
+        }
         if let Some(manifest) = manifest {
             self.consider(&account, &manifest, &[], Witness::Peer);
             // The user compared keys on the other device, about the version that is pinned here too.
@@ -159,7 +167,7 @@ impl Engine {
                 .accepted_manifest(&account)
                 .is_some_and(|held| held.head() == manifest.head());
             if let (true, Some(contact)) = (same, self.contacts.get_mut(&account)) {
-                contact.verified = state.verified && contact.alarm.is_none();
+                contact.verified = state.verified && contact.alarms.is_empty();
                 self.save_contact(&account);
             }
         }
@@ -197,12 +205,14 @@ fn contact_state(contact: &Contact, manifest: Option<&DeviceManifest>) -> v1::Co
         manifest: manifest
             .map(|manifest| manifest.as_bytes().clone())
             .unwrap_or_default(),
+        address_claimed: contact.address_claimed,
     }
 }
 
 fn apply_state(contact: &mut Contact, state: &v1::ContactState) {
-    if contact.address.is_empty() || contact.route.is_none() {
+    if contact.address.is_empty() || contact.address_claimed {
         contact.address.clone_from(&state.address);
+        contact.address_claimed = state.address_claimed;
     }
     let server = state
         .server
@@ -216,6 +226,7 @@ fn apply_state(contact: &mut Contact, state: &v1::ContactState) {
         });
     }
     if let Ok(id) = DeliveryId::try_from(state.given_delivery_id.as_ref())
+        && !state.blocked
         && contact.given.is_none_or(|given| !given.active)
     {
         contact.given = Some(GivenId {
@@ -228,10 +239,12 @@ fn apply_state(contact: &mut Contact, state: &v1::ContactState) {
     contact.blocked = state.blocked;
     // The other device may not have seen what this one was shown: an alarm here stays until the user
     // compares keys here.
-    contact.verified = state.verified && contact.alarm.is_none();
+    contact.verified = state.verified && contact.alarms.is_empty();
     contact.changed_at_ms = state.changed_at_ms;
+    if !contact.request_pending {
+        contact.request_contents = 0;
+    }
     if contact.is_accepted() {
-        let withheld = core::mem::take(&mut contact.receipts_withheld);
-        contact.receipts_due.extend(withheld);
+        contact.owed.release();
     }
 }

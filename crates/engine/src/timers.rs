@@ -20,12 +20,18 @@ pub(crate) enum Timer {
     Account,
     /// Ask for the next step of a linking.
     Linking,
+    /// Ask for versions that would end an alarm about a contact.
+    Successors,
+    /// Ask again for a slot of a linking.
+    LinkingSlot,
     /// Ask again for the manifests of one's own account.
     OwnManifests,
     /// Give up a linking.
     LinkingExpired,
     /// Make delivery ids valid on the server again.
     DeliveryIds,
+    /// Show what has been missing for a day.
+    Gaps,
     /// Look for contents that were lost and for sessions in which nobody answers.
     Horizon,
 }

@@ -10,6 +10,7 @@ use waxwing_identity::{
 };
 use waxwing_proto::AccountKey;
 
+use crate::alarms::Alarms;
 use crate::notice::AlarmKind;
 
 /// Who showed a manifest.
@@ -134,22 +135,42 @@ pub(crate) const fn blocks_sending(alarm: AlarmKind) -> bool {
     }
 }
 
-/// The alarm that stands after a new one: one that blocks is not hidden by one that does not.
-pub(crate) const fn stronger(standing: Option<AlarmKind>, new: AlarmKind) -> AlarmKind {
-    match standing {
-        Some(old) if blocks_sending(old) && !blocks_sending(new) => old,
-        _ => new,
+/// What can settle an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settlement {
+    /// The user compared the account keys and nothing else.
+    AccountKeys,
+    /// The user compared the account keys and the head of the contact's manifest with its own code.
+    CompleteCode,
+    /// A later version that the account key signed was accepted.
+    AccountSigned,
+    /// The user looked at the own account's devices and found them right.
+    OwnDevices,
+}
+
+/// Whether an alarm ends by it. Account keys say nothing about devices: whoever stole a device, or
+/// serves old or forked lists of devices, has the same account key in front.
+pub(crate) const fn settles(by: Settlement, alarm: AlarmKind) -> bool {
+    // IDN-64, IDN-65, IDN-66.
+    match alarm {
+        AlarmKind::Equivocation | AlarmKind::Rollback | AlarmKind::SuspiciousRemoval => {
+            !matches!(by, Settlement::AccountKeys)
+        }
+        AlarmKind::KeyChanged | AlarmKind::ClonedDevice | AlarmKind::Recovered => {
+            !matches!(by, Settlement::AccountSigned)
+        }
+        // This device is of no more use; there is nothing to settle.
+        AlarmKind::RemovedFromAccount | AlarmKind::RestoredStore => false,
     }
 }
 
 /// Whether a verification still counts: a device of the verified head must be left, and neither the
 /// key changed nor the account equivocated.
-pub(crate) fn verification_stands(verified_devices_left: bool, alarm: Option<AlarmKind>) -> bool {
+pub(crate) const fn verification_stands(verified_devices_left: bool, alarms: Alarms) -> bool {
     verified_devices_left
-        && !matches!(
-            alarm,
-            Some(AlarmKind::KeyChanged | AlarmKind::Equivocation | AlarmKind::SuspiciousRemoval)
-        )
+        && !alarms.contains(AlarmKind::KeyChanged)
+        && !alarms.contains(AlarmKind::Equivocation)
+        && !alarms.contains(AlarmKind::SuspiciousRemoval)
 }
 
 /// What a head that a peer named says about the one that is held.

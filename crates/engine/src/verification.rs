@@ -9,7 +9,8 @@ use waxwing_proto::AccountKey;
 
 use crate::command::{Answer, CommandError, CommandId, Evidence, Verification};
 use crate::engine::{Engine, Turn};
-use crate::notice::Notice;
+use crate::notice::{AlarmKind, Notice};
+use crate::trust::Settlement;
 
 impl Engine {
     pub(crate) fn verification(&self, account: &AccountKey) -> Result<Verification, CommandError> {
@@ -53,43 +54,67 @@ impl Engine {
         account: &AccountKey,
         evidence: &Evidence,
     ) {
-        let result = self.weigh(account, evidence);
+        let result = self
+            .weigh(turn, account, evidence)
+            .and_then(|by| self.settle_contact(account, by));
         if result.is_ok() {
-            let manifest = self.manifests.get(account);
-            let head = manifest.map(DeviceManifest::head);
-            let devices = manifest
-                .map(|manifest| {
-                    manifest
-                        .devices()
-                        .iter()
-                        .map(waxwing_identity::DeviceEntry::id)
-                        .collect()
-                })
-                .unwrap_or_default();
-            if let Some(contact) = self.contacts.get_mut(account) {
-                contact.verified = true;
-                contact.alarm = None;
-                contact.last_verified_head = head;
-                contact.verified_devices = devices;
-            }
-            self.sync_contact(turn, account);
-            self.notify(Notice::ContactChanged(*account));
+            self.mark_verified(turn, account);
         }
+        self.notify(Notice::ContactChanged(*account));
         self.answer(command, result.map(|()| Answer::Done));
         self.pump(turn, *account);
     }
 
-    fn weigh(&self, account: &AccountKey, evidence: &Evidence) -> Result<(), CommandError> {
+    /// Ends the alarms that the comparison settles.
+    ///
+    /// # Errors
+    /// [`CommandError::EvidenceIncomplete`] where one is left that blocks sending.
+    fn settle_contact(&mut self, account: &AccountKey, by: Settlement) -> Result<(), CommandError> {
+        let Some(contact) = self.contacts.get_mut(account) else {
+            return Err(CommandError::ContactUnknown);
+        };
+        contact.alarms.settle(by);
+        let left = contact.alarms.blocking();
+        self.save_contact(account);
+        left.map_or(Ok(()), |alarm| Err(CommandError::EvidenceIncomplete(alarm)))
+    }
+
+    fn mark_verified(&mut self, turn: &mut Turn<'_>, account: &AccountKey) {
+        let manifest = self.manifests.get(account);
+        let head = manifest.map(DeviceManifest::head);
+        let devices = manifest
+            .map(|manifest| {
+                manifest
+                    .devices()
+                    .iter()
+                    .map(waxwing_identity::DeviceEntry::id)
+                    .collect()
+            })
+            .unwrap_or_default();
+        if let Some(contact) = self.contacts.get_mut(account) {
+            contact.verified = true;
+            contact.last_verified_head = head;
+            contact.verified_devices = devices;
+        }
+        self.sync_contact(turn, account);
+    }
+
+    fn weigh(
+        &mut self,
+        turn: &mut Turn<'_>,
+        account: &AccountKey,
+        evidence: &Evidence,
+    ) -> Result<Settlement, CommandError> {
         if !self.contacts.contains_key(account) {
             return Err(CommandError::ContactUnknown);
         }
         match evidence {
-            Evidence::SafetyNumberCompared => Ok(()),
+            Evidence::SafetyNumberCompared => Ok(Settlement::AccountKeys),
             Evidence::Fingerprint(text) => {
                 let fingerprint: Fingerprint =
                     text.parse().map_err(|_| CommandError::EvidenceMalformed)?;
                 if fingerprint.fits(account) {
-                    Ok(())
+                    Ok(Settlement::AccountKeys)
                 } else {
                     Err(CommandError::EvidenceMismatch)
                 }
@@ -99,29 +124,64 @@ impl Engine {
                     .trim()
                     .parse()
                     .map_err(|_| CommandError::EvidenceMalformed)?;
-                self.weigh_scanned(account, &scanned)
+                self.weigh_scanned(turn, account, &scanned)
             }
         }
     }
 
-    /// The keys must be the same, and the contact's own head must not contradict the one held here.
+    /// The keys must be the same, and the contact's own head must not contradict the one held here. A
+    /// head that this device does not have yet settles nothing: it is asked for.
     fn weigh_scanned(
-        &self,
+        &mut self,
+        turn: &mut Turn<'_>,
         account: &AccountKey,
         scanned: &VerificationPayload,
-    ) -> Result<(), CommandError> {
+    ) -> Result<Settlement, CommandError> {
         let view = self
             .own_view(account)
             .ok_or(CommandError::Bug("no own manifest"))?;
-        let held = self.manifests.contains_key(account);
-        match view.compare(scanned) {
-            VerificationOutcome::KeysDiffer => Err(CommandError::EvidenceMismatch),
-            VerificationOutcome::KeysMatch { peer_head, .. }
-                if held && peer_head == HeadRelation::Conflicting =>
-            {
-                Err(CommandError::EvidenceMismatch)
-            }
-            VerificationOutcome::KeysMatch { .. } => Ok(()),
+        let VerificationOutcome::KeysMatch {
+            peer_head,
+            own_head,
+        } = view.compare(scanned)
+        else {
+            return Err(CommandError::EvidenceMismatch);
+        };
+        // A contact without a manifest of this account repeats its own head in its place.
+        let holds_nothing = scanned.peer_head == scanned.head;
+        match own_head {
+            _ if holds_nothing => {}
+            // The contact was shown another version of this account than its devices have.
+            HeadRelation::Conflicting => self.own_alarm(AlarmKind::Equivocation),
+            HeadRelation::Newer => self.fetch_own_manifests(turn),
+            HeadRelation::Same | HeadRelation::Older => {}
         }
+        if !self.manifests.contains_key(account) {
+            return Ok(Settlement::AccountKeys);
+        }
+        match peer_head {
+            HeadRelation::Same => Ok(Settlement::CompleteCode),
+            HeadRelation::Conflicting => Err(CommandError::EvidenceMismatch),
+            HeadRelation::Older => Ok(Settlement::AccountKeys),
+            HeadRelation::Newer => {
+                self.fetch_manifests(account);
+                Ok(Settlement::AccountKeys)
+            }
+        }
+    }
+
+    /// The user has looked at the devices of the own account.
+    pub(crate) fn confirm_devices(&mut self, command: CommandId, version: u32) {
+        // IDN-66.
+        if self.own_manifest().map(DeviceManifest::version) != Some(version) {
+            self.answer(command, Err(CommandError::DevicesChanged));
+            return;
+        }
+        if let Some(account) = &mut self.account {
+            account.alarms.settle(Settlement::OwnDevices);
+        }
+        self.save_account();
+        self.notify(Notice::DevicesChanged);
+        self.answer(command, Ok(Answer::Done));
     }
 }

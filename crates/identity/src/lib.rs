@@ -59,9 +59,9 @@ pub use links::{
 };
 pub use manifest::{
     CountersignedDevice, Day, DeviceEntry, DeviceKeys, DeviceManifest, DraftError, HeadRelation,
-    ManifestDraft, ManifestError, ManifestHead, ManifestPin, PinVerdict, ProvisionalExtension,
-    Signatory, Succession, check_extension, check_provisional, judge, verify_chain,
-    verify_successor,
+    ManifestDraft, ManifestError, ManifestHead, ManifestPin, OverrideBase, PinVerdict,
+    ProvisionalExtension, Signatory, Succession, check_extension, check_provisional, judge,
+    override_base, verify_chain, verify_successor,
 };
 pub use prekey::{PrekeyError, PrekeyKind, PrekeyPair, UnsignedPrekeyPair};
 pub use safety_number::SafetyNumber;

@@ -12,6 +12,8 @@ mod head;
 mod path;
 mod pin;
 mod provisional;
+mod recovery;
+mod reserve;
 mod signatory;
 mod succession;
 
@@ -21,6 +23,7 @@ pub use error::ManifestError;
 pub use head::{HeadRelation, ManifestHead};
 pub use pin::{ManifestPin, PinVerdict, check_extension, judge};
 pub use provisional::{ProvisionalExtension, check_provisional};
+pub use recovery::{OverrideBase, override_base};
 pub use signatory::Signatory;
 pub use succession::{Succession, verify_chain, verify_successor};
 
@@ -286,6 +289,7 @@ impl Body {
             if anchor.version >= self.version {
                 return Err(LayoutError::Value.into());
             }
+            reserve::check_number(self.version, anchor.version)?;
             let directly_after = anchor.version.checked_add(1) == Some(self.version);
             if directly_after != (anchor.hash == self.previous) {
                 return Err(ManifestError::WrongAnchor);
@@ -353,5 +357,7 @@ impl Body {
 mod attack_tests;
 #[cfg(test)]
 mod layout_tests;
+#[cfg(test)]
+mod reserve_tests;
 #[cfg(test)]
 mod tests;

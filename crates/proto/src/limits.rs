@@ -19,10 +19,18 @@ pub const DEVICES_MAX: usize = 8;
 pub const REVOKED_DEVICES_MAX: usize = 256;
 /// Versions of one account's manifest.
 pub const MANIFEST_VERSIONS_MAX: u32 = 4096;
+/// Versions that devices sign after one version of the account key.
+pub const DEVICE_SIGNED_VERSIONS_MAX: u32 = 512;
+/// The highest of the version numbers, which only the account key uses.
+pub const ACCOUNT_VERSIONS_RESERVE: u32 = 512;
+/// Room for revocations that only the account key uses.
+pub const ACCOUNT_REVOCATIONS_RESERVE: usize = 64;
 /// One encoded manifest, in bytes.
 pub const MANIFEST_SIZE_MAX: usize = 8 * 1024;
 /// Manifests in one answer.
 pub const MANIFESTS_PER_ANSWER_MAX: usize = 16;
+/// Manifests of one account that a client gathers from several answers for one decision.
+pub const MANIFESTS_GATHERED_MAX: usize = 513;
 
 /// One-time prekey pairs that a server keeps for one device.
 pub const ONE_TIME_PREKEYS_MAX: usize = 100;
@@ -48,6 +56,12 @@ pub const MAILBOX_ENVELOPES_MAX: usize = 10_000;
 pub const MAILBOX_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Envelopes that strangers together may leave in one mailbox.
 pub const MAILBOX_STRANGER_ENVELOPES_MAX: usize = 256;
+/// Bytes of envelopes that strangers together may leave in one mailbox.
+pub const MAILBOX_STRANGER_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Envelopes that may wait in one mailbox under one contact's delivery id.
+pub const MAILBOX_CONTACT_ENVELOPES_MAX: usize = 2000;
+/// Bytes of envelopes that may wait in one mailbox under one contact's delivery id.
+pub const MAILBOX_CONTACT_BYTES_MAX: u64 = 12 * 1024 * 1024;
 /// One part in this many of a mailbox is kept for the account's own devices.
 pub const MAILBOX_OWN_RESERVE_DIVISOR: u64 = 8;
 /// How long an envelope is kept for a device that does not come, in days.
@@ -75,18 +89,54 @@ pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// Connections whose handshake has not ended, on one server at a time.
 pub const CONNECTING_MAX: usize = 1024;
+/// Connections whose handshake has not ended above which a client has to show its address first.
+pub const CONNECTING_UNVALIDATED_MAX: usize = 128;
+/// Connections whose handshake has not ended, from one address prefix at a time.
+pub const CONNECTING_PER_PREFIX_MAX: usize = 256;
+/// Connections from one address prefix at a time.
+pub const CONNECTIONS_PER_PREFIX_MAX: usize = 4096;
 /// Requests over `CONTROL_FRAME_SIZE_MAX` that a server reads at a time from one connection.
 pub const LARGE_REQUESTS_PER_CONNECTION_MAX: usize = 4;
+/// Requests over `CONTROL_FRAME_SIZE_MAX` that a server reads at a time from all connections.
+pub const LARGE_REQUESTS_MAX: usize = 256;
 /// How long either side waits for the other's Hello, in milliseconds.
 pub const HELLO_TIMEOUT_MS: u32 = 10_000;
 /// How long one attempt to connect may take, in milliseconds.
 pub const CONNECT_TIMEOUT_MS: u32 = 10_000;
 /// How long a connection lives on which nothing is heard, in milliseconds.
 pub const IDLE_TIMEOUT_MS: u32 = 60_000;
+/// The longest time for which a client leaves a server alone because it says so, in milliseconds.
+pub const RETRY_AFTER_MS_MAX: u32 = 3_600_000;
+/// What may come to a server on one stream over TCP without having been read, in bytes.
+pub const TCP_STREAM_CREDIT_TO_SERVER: u32 = 128 * 1024;
+/// The same on one connection.
+pub const TCP_CREDIT_TO_SERVER: u32 = 256 * 1024;
+/// What may come to a client on one stream over TCP without having been read, in bytes.
+pub const TCP_STREAM_CREDIT_TO_CLIENT: u32 = 1024 * 1024;
+/// The same on one connection.
+pub const TCP_CREDIT_TO_CLIENT: u32 = 2 * 1024 * 1024;
+/// What one connection over TCP takes to be sent before it has sent it, in bytes.
+pub const TCP_SEND_QUEUE_SIZE_MAX: usize = 256 * 1024;
+/// Bytes that all connections over TCP of one server hold unread.
+pub const TCP_HELD_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Bytes that one connection over TCP may hold however much the others do.
+pub const TCP_HELD_BYTES_SPARED: usize = 4 * 1024;
+/// How long a connection over TCP that has ended waits for the peer to see it, in milliseconds.
+pub const TCP_LINGER_MS: u32 = 1_000;
+/// Networks and servers for which a client remembers that TCP was faster.
+pub const TRANSPORTS_REMEMBERED_MAX: usize = 64;
 /// The shortest delay before a client connects again, in milliseconds.
 pub const RECONNECT_DELAY_MS_MIN: u32 = 250;
 /// The longest delay before a client connects again, in milliseconds.
 pub const RECONNECT_DELAY_MS_MAX: u32 = 30_000;
+/// The longest time over which a server that ends spreads the return of its clients, in milliseconds.
+pub const RETURN_SPREAD_MS_MAX: u32 = 30_000;
+/// How often a silent server is tried while something waits to get through, in milliseconds.
+pub const PROBE_INTERVAL_MS: u32 = 2_000;
+/// How long something that waits makes a client try so often, in milliseconds.
+pub const PROBE_EAGER_MS: u32 = 600_000;
+/// How long a server may be silent while nothing waits before it is probed, in milliseconds.
+pub const PROBE_IDLE_MS: u32 = 30_000;
 
 /// A link or code as text, in bytes.
 pub const LINK_LENGTH_MAX: usize = 1024;
@@ -108,12 +158,16 @@ pub const PREKEY_FETCHES_PER_HOUR_MAX: u32 = 60;
 pub const REGISTRATIONS_PER_HOUR_MAX: u32 = 60;
 /// Signature checks that one address prefix may ask for in one minute.
 pub const AUTHENTICATIONS_PER_MINUTE_MAX: u32 = 600;
+/// Calls that create or revoke delivery ids from one address prefix in one minute.
+pub const DELIVERY_ID_CALLS_PER_MINUTE_MAX: u32 = 600;
 /// Manifest fetches from one address prefix in one minute.
 pub const MANIFEST_FETCHES_PER_MINUTE_MAX: u32 = 600;
 /// Send calls with one delivery id in one minute.
 pub const SENDS_PER_MINUTE_MAX: u32 = 6000;
 /// Rendezvous slots written from one address prefix in one minute.
 pub const RENDEZVOUS_WRITES_PER_MINUTE_MAX: u32 = 120;
+/// Rendezvous slots asked for from one address prefix in one minute.
+pub const RENDEZVOUS_FETCHES_PER_MINUTE_MAX: u32 = 120;
 /// Keys of rate limits that one server keeps in memory.
 pub const ADMISSION_TABLE_MAX: usize = 65_536;
 /// Bytes of envelopes handed over on one delivery stream and not acknowledged yet.
@@ -125,6 +179,12 @@ pub const RENDEZVOUS_WAITERS_MAX: usize = 1024;
 pub const STORE_VALUE_SIZE_MAX: usize = 64 * 1024;
 /// A batch of an embedded store, in bytes.
 pub const STORE_BATCH_SIZE_MAX: usize = 256 * 1024;
+/// A segment of the delivery log, in bytes.
+pub const LOG_SEGMENT_SIZE: u32 = 16 * 1024 * 1024;
+/// Bytes that wait to be written to the delivery log; then further steps are put off.
+pub const LOG_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// After how long a step that was put off is worth another try, in milliseconds.
+pub const LOG_QUEUE_RETRY_MS: u32 = 500;
 
 /// Envelopes of one sending chain.
 pub const CHAIN_LENGTH_MAX: u32 = 1000;
@@ -136,6 +196,8 @@ pub const SKIPPED_KEYS_PER_ACCOUNT_MAX: usize = 2000;
 pub const TAG_WINDOW: u32 = 64;
 /// Sessions with one peer device, those that receive only included.
 pub const SESSIONS_PER_DEVICE_MAX: usize = 4;
+/// Handshakes of one account that are remembered; further ones are not answered by a session.
+pub const HANDSHAKES_PER_ACCOUNT_MAX: usize = 512;
 /// Sessions with one peer device of which only the names are kept; the oldest go first.
 pub const GONE_SESSIONS_MAX: usize = 16;
 /// How far above the last known attempt a handshake may count itself.
@@ -156,6 +218,12 @@ pub const OPENING_SIZE_MIN: usize = 4096;
 
 /// Message requests that wait for the user's decision; further strangers are not heard.
 pub const MESSAGE_REQUESTS_MAX: usize = 256;
+/// Contents that are kept of one message request: those of eight devices before an answer.
+pub const REQUEST_CONTENTS_MAX: usize = 256;
+/// Contents that are kept of all message requests together.
+pub const REQUESTS_CONTENTS_MAX: usize = 4096;
+/// Days for which expired messages are counted in one answer, and in one profile.
+pub const EXPIRED_DAYS_MAX: usize = 512;
 /// Contents that leave for a contact before anything of it has arrived.
 pub const UNANSWERED_CONTENTS_MAX: u32 = 32;
 /// Contents for which a receipt is awaited; the oldest are not sent again.
@@ -172,6 +240,12 @@ pub const RESENDS_MAX: u32 = 4;
 pub const CONTROL_HOURS_MIN: u32 = 6;
 /// Message ids in one receipt.
 pub const RECEIPT_IDS_MAX: usize = 512;
+/// Message ids in one receipt that rides on a text.
+pub const RECEIPT_IDS_RIDING_MAX: usize = 16;
+/// Sending devices of one conversation whose sequences are followed; the one heard longest ago goes first.
+pub const SEQUENCE_SENDERS_MAX: usize = 16;
+/// Ranges of missing contents that are followed in one conversation; the oldest go first.
+pub const SEQUENCE_GAPS_MAX: usize = 32;
 /// Contents that wait in the outbox of one profile.
 pub const OUTBOX_CONTENTS_MAX: usize = 4096;
 /// Messages in one answer of the engine.

@@ -12,7 +12,7 @@ use crate::handshake::Prefix;
 use crate::session::header::{HEADER_LENGTH, SEALED_HEADER_LENGTH, SealedHeader};
 use crate::session::message_key::{SALT_LENGTH, Salt};
 use crate::session::padding;
-use crate::{RatchetError, Tag};
+use crate::{RatchetError, SessionId, Tag};
 
 /// The version of the layout.
 pub(crate) const VERSION: u8 = 1;
@@ -118,10 +118,10 @@ impl<'a> Envelope<'a> {
     }
 
     /// The associated data of the content: `th` and every byte before the ciphertext.
-    pub(crate) fn content_ad(&self, session: &crate::SessionId) -> Vec<u8> {
+    pub(crate) fn content_ad(&self, session: &SessionId) -> ContentAd {
         // ENV-2.
         let end = self.bytes.len().saturating_sub(self.ciphertext.len());
-        content_ad(session, self.bytes.get(..end).unwrap_or_default())
+        ContentAd::new(session, self.bytes.get(..end).unwrap_or_default())
     }
 
     /// What an acknowledgement names: 8 bytes of SHA-256 over the whole envelope.
@@ -130,9 +130,33 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// `th` and every byte before the ciphertext.
-pub(crate) fn content_ad(session: &crate::SessionId, before: &[u8]) -> Vec<u8> {
-    [session.as_bytes(), before].concat()
+/// `th` and every byte before the ciphertext: of a fixed length where there is no prefix, and on
+/// the heap only where there is one.
+pub(crate) enum ContentAd {
+    Plain([u8; SessionId::LENGTH + BEFORE_PLAIN]),
+    Opening(Vec<u8>),
+}
+
+impl ContentAd {
+    pub(crate) fn new(session: &SessionId, before: &[u8]) -> Self {
+        let Ok(before) = <&[u8; BEFORE_PLAIN]>::try_from(before) else {
+            return Self::Opening([session.as_bytes(), before].concat());
+        };
+        let mut ad = [0; SessionId::LENGTH + BEFORE_PLAIN];
+        let (place, rest) = ad.split_at_mut(SessionId::LENGTH);
+        place.copy_from_slice(session.as_bytes());
+        rest.copy_from_slice(before);
+        Self::Plain(ad)
+    }
+}
+
+impl AsRef<[u8]> for ContentAd {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Plain(ad) => ad,
+            Self::Opening(ad) => ad,
+        }
+    }
 }
 
 /// 8 bytes of SHA-256 over a whole envelope.
@@ -141,9 +165,10 @@ pub(crate) fn hash(envelope: &[u8]) -> [u8; 8] {
     digest.first_chunk().copied().unwrap_or_default()
 }
 
+/// Bytes before the ciphertext of an envelope without a prefix.
+const BEFORE_PLAIN: usize = 2 + Tag::LENGTH + SALT_LENGTH + SEALED_HEADER_LENGTH;
 /// Bytes of an envelope that are neither prefix nor padded content.
-pub(crate) const OVERHEAD: usize =
-    2 + Tag::LENGTH + SALT_LENGTH + SEALED_HEADER_LENGTH + aead::TAG_LENGTH;
+pub(crate) const OVERHEAD: usize = BEFORE_PLAIN + aead::TAG_LENGTH;
 
 #[cfg(test)]
 mod tests {

@@ -12,8 +12,8 @@
 //!   side, [`Claim`] and [`SessionSet::judge`] on the other. A copy of a device, or of its keys, is
 //!   found out by it.
 //!
-//! What is not here yet: KEM epochs. Their places in every layout exist and hold zeros, so nothing on
-//! the wire will change for them.
+//! - KEM epochs run by themselves in the slack of padded contents; their rows come and go in
+//!   [`Sealed::kem`] and [`Opened::kem`]. [`SentHashes`] judges what the peer acknowledges.
 //!
 //! # Two parties
 //!
@@ -86,6 +86,7 @@ mod error;
 mod handshake;
 mod ids;
 mod prekeys;
+mod sent;
 mod session;
 mod session_set;
 mod tags;
@@ -98,6 +99,9 @@ pub use handshake::{
 };
 pub use ids::{ContinuityId, HandshakeId, SessionId, SkippedId, Tag};
 pub use prekeys::PrekeySecret;
+pub use sent::{Acknowledgement, SentChanges, SentHashes, SentRowId};
+pub use session::kem::EpochPhase;
+pub use session::kem_row::{KemChanges, KemRowId};
 pub use session::message_key::MessageKey;
 pub use session::skipped::SkippedRow;
 pub use session::{Opened, Role, Sealed, SentHash, Session};

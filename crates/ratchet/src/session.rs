@@ -8,13 +8,17 @@
 
 pub(crate) mod chain_key;
 pub(crate) mod header;
+pub(crate) mod kem;
+pub(crate) mod kem_row;
 pub(crate) mod message_key;
 pub(crate) mod padding;
 pub(crate) mod receive;
 pub(crate) mod root_key;
 pub(crate) mod skipped;
+pub(crate) mod slack;
 pub(crate) mod state;
 mod state_row;
+mod units;
 
 use core::fmt;
 use std::sync::Arc;
@@ -24,11 +28,15 @@ use waxwing_crypto::DhSecret;
 use waxwing_proto::limits::CHAIN_LENGTH_MAX;
 use zeroize::Zeroizing;
 
-use self::header::Header;
+use self::header::{Header, SEALED_HEADER_LENGTH};
+use self::kem::EpochPhase;
+use self::kem_row::{KemChanges, KemRowId};
+use self::message_key::SALT_LENGTH;
 use self::receive::Received;
 use self::skipped::SkippedRow;
+use self::slack::SlackWriter;
 use self::state::State;
-use crate::envelope::{self, Envelope};
+use crate::envelope::{self, ContentAd, Envelope};
 use crate::tags::TagChanges;
 use crate::{HandshakeId, RatchetError, SessionId, SkippedId, day};
 
@@ -76,14 +84,16 @@ pub struct Session {
 }
 
 /// An envelope, and the state after it.
-#[derive(Debug)]
 pub struct Sealed {
     /// What is sent, once the rest is durable.
     pub envelope: Vec<u8>,
     /// The next state. Its hot row must be durable before `envelope` leaves the device.
     pub session: Session,
-    /// What an acknowledgement of this envelope will say. Kept for the last two own chains.
+    /// What an acknowledgement of this envelope will say, for
+    /// [`SentHashes::record`](crate::SentHashes::record).
     pub sent: SentHash,
+    /// KEM rows that change with the hot row.
+    pub kem: KemChanges,
 }
 
 /// The name that a peer's acknowledgement gives to an envelope of ours: where it stood, and 8 bytes
@@ -111,8 +121,13 @@ pub struct Opened {
     /// Whether this envelope ended the session's prefix: the prefix row goes, and
     /// [`SessionSet::record_prefix_ended`](crate::SessionSet::record_prefix_ended) is due.
     pub prefix_ended: bool,
-    /// The newest envelope of the own last chain that the peer had opened. A hash that was never
-    /// sent is an alarm: the own device is cloned.
+    /// KEM rows that change with the hot row.
+    pub kem: KemChanges,
+    /// Whether this envelope showed that the KEM epoch under way is broken: see
+    /// [`Session::epochs_failed`].
+    pub epoch_failed: bool,
+    /// The newest envelope of the own last chain that the peer had opened, for
+    /// [`SentHashes::judge`](crate::SentHashes::judge).
     pub acknowledged: Option<SentHash>,
     /// For [`TagTable::apply`](crate::TagTable::apply), once everything is durable.
     pub changes: TagChanges,
@@ -135,54 +150,77 @@ impl Session {
     ) -> Result<Sealed, RatchetError> {
         // SES-14, SES-24, ENV-1, ENV-2.
         let mut state = self.state.duplicate();
+        let mut kem = KemChanges::default();
         if state.sending.is_none() {
-            state.make_step(DhSecret::generate(rng))?;
+            state.make_step(DhSecret::generate(rng), &mut kem)?;
         }
         let prefix = self.prefix()?;
-        let prefix_length = prefix.map_or(0, <[u8]>::len);
-        let receipt = state.receiving.as_ref().and_then(|chain| chain.newest);
-        let padded = padding::pad(content, receipt.as_ref(), prefix_length)?;
-
-        let step = state.step;
-        let chain = state.sending.as_mut().ok_or(RatchetError::Corrupt)?;
+        let before = prefix.unwrap_or_default();
+        let length = padding::length_of(content, before.len())?;
+        let State {
+            role,
+            id,
+            step,
+            receiving,
+            sending,
+            epochs,
+            ..
+        } = &mut state;
+        let chain = sending.as_mut().ok_or(RatchetError::Corrupt)?;
         let n = chain.n;
         if n >= CHAIN_LENGTH_MAX {
             return Err(RatchetError::ChainExhausted);
         }
-        let (key, next) = chain.key.advance(n);
-        let salt = key.salt(&padded, rng);
+
+        // Everything is written in its place: the header is filled in when the salt is known, which
+        // depends on the padded content behind it.
+        let kind = prefix.map_or(envelope::PLAIN, |_| envelope::OPENING);
+        let mut out = Vec::with_capacity(
+            envelope::OVERHEAD
+                .saturating_add(before.len())
+                .saturating_add(length),
+        );
+        out.extend_from_slice(&[envelope::VERSION, kind]);
+        out.extend_from_slice(before);
+        out.extend_from_slice(chain.header.tag(n).as_bytes());
+        let header_at = out.len().saturating_add(SALT_LENGTH);
+        let content_at = header_at.saturating_add(SEALED_HEADER_LENGTH);
+        out.resize(content_at.saturating_add(length), 0);
+        let (head, padded) = out.split_at_mut(content_at);
+
+        let slack = padding::write(content, padded)?;
+        let mut slack = SlackWriter::new(slack);
+        epochs.prepare(*role, id, slack.has_room_for_unit(), rng, &mut kem)?;
+        let receipt = receiving.as_ref().and_then(|chain| chain.newest);
+        slack.write(receipt.as_ref(), epochs);
+
         let header = Header {
             ratchet_key: *chain.ratchet.public(),
             n,
             pn: chain.pn,
             mix: chain.mix,
         };
-        let length = envelope::OVERHEAD
-            .saturating_add(prefix_length)
-            .saturating_add(padded.len());
-        let mut out = Vec::with_capacity(length);
-        match prefix {
-            Some(prefix) => {
-                out.extend_from_slice(&[envelope::VERSION, envelope::OPENING]);
-                out.extend_from_slice(prefix);
+        let (key, next) = chain.key.advance(n);
+        let tag = key.seal(padded, rng, |salt| {
+            let (before, place) = head.split_at_mut(header_at);
+            if let Some(salt_place) = before.last_chunk_mut() {
+                *salt_place = *salt;
             }
-            None => out.extend_from_slice(&[envelope::VERSION, envelope::PLAIN]),
-        }
-        out.extend_from_slice(chain.header.tags().tag(n).as_bytes());
-        out.extend_from_slice(&salt);
-        chain.header.seal(&header, &salt, &mut out)?;
-        let ad = envelope::content_ad(&state.id, &out);
-        key.seal(&salt, &ad, &padded, &mut out)?;
+            place.copy_from_slice(&chain.header.seal(&header, salt, before)?);
+            Ok(ContentAd::new(id, head))
+        })?;
+        out.extend_from_slice(&tag);
         chain.key = next;
         chain.n = n.saturating_add(1);
         let sent = SentHash {
-            position: SkippedId { step, n },
+            position: SkippedId { step: *step, n },
             hash: envelope::hash(&out),
         };
         Ok(Sealed {
             envelope: out,
             session: Self::new(state, self.prefix.clone()),
             sent,
+            kem,
         })
     }
 
@@ -207,12 +245,19 @@ impl Session {
         let received = match skipped {
             Some(row) => self.state.receive_skipped(envelope, row)?,
             None => {
-                let own = self.state.sending.as_ref().map(|chain| &chain.ratchet);
+                let own = self
+                    .state
+                    .sending
+                    .as_ref()
+                    .map(|chain| chain.ratchet.as_ref());
                 self.state.receive(own, envelope, day(now))?
             }
         };
         let prefix_ended = self.prefix_ended();
-        Ok(Opened::new(received, self.prefix.clone(), prefix_ended))
+        let had_failed = self.state.epochs.failed;
+        let mut opened = Opened::new(received, self.prefix.clone(), prefix_ended);
+        opened.epoch_failed &= !had_failed;
+        Ok(opened)
     }
 
     /// Whether one of this session's header keys opens the envelope's header: the trial behind the
@@ -234,15 +279,34 @@ impl Session {
         self.prefix.as_deref()
     }
 
-    /// Puts a session together from its rows.
+    /// Puts a session together from its rows; `kem` are all its KEM rows, in any order.
     ///
     /// # Errors
     /// [`RatchetError::Corrupt`] or [`RatchetError::UnsupportedFormat`].
-    pub fn restore(hot: &[u8], prefix: Option<&[u8]>) -> Result<Self, RatchetError> {
-        let state = State::decode(hot)?;
+    pub fn restore<'a>(
+        hot: &[u8],
+        prefix: Option<&[u8]>,
+        kem: impl IntoIterator<Item = (KemRowId, &'a [u8])>,
+    ) -> Result<Self, RatchetError> {
+        let mut state = State::decode(hot)?;
+        state.epochs.restore(state.role, kem)?;
         let session = Self::new(state, prefix.map(Arc::from));
         session.prefix()?;
         Ok(session)
+    }
+
+    /// The session that a hot row belongs to, so that its other rows can be found.
+    ///
+    /// # Errors
+    /// [`RatchetError::Corrupt`] or [`RatchetError::UnsupportedFormat`].
+    pub fn id_of(hot: &[u8]) -> Result<SessionId, RatchetError> {
+        State::decode(hot).map(|state| state.id)
+    }
+
+    /// The names of all KEM rows that are stored for this state, to delete with the session.
+    #[must_use]
+    pub fn kem_rows(&self) -> Vec<KemRowId> {
+        self.state.epochs.rows()
     }
 
     /// The prefix that the next envelope carries.
@@ -315,13 +379,24 @@ impl Session {
         CHAIN_LENGTH_MAX.saturating_sub(sent)
     }
 
-    /// The newest epoch that is mixed into a chain of this session, 0 before the first: what was
-    /// said after it is beyond the reach of a quantum computer that read what came before.
+    /// How many KEM epochs were mixed into the root: each heals from every compromise before it
+    /// began, one by a quantum computer included.
     #[must_use]
-    pub fn mixed_epoch(&self) -> u32 {
-        let sending = self.state.sending.as_ref().map_or(0, |chain| chain.mix);
-        let receiving = self.state.receiving.as_ref().map_or(0, |chain| chain.mix);
-        sending.max(receiving)
+    pub const fn epochs_mixed(&self) -> u32 {
+        self.state.epochs.number.saturating_sub(1)
+    }
+
+    /// How far the KEM epoch under way is on this side.
+    #[must_use]
+    pub const fn epoch_phase(&self) -> EpochPhase {
+        self.state.epochs.phase()
+    }
+
+    /// Whether a KEM epoch is broken: the peer sent a key that FIPS 203 refuses, or an answer that
+    /// does not confirm. Contents go on, without further epochs; a new session is due.
+    #[must_use]
+    pub const fn epochs_failed(&self) -> bool {
+        self.state.epochs.failed
     }
 
     pub(crate) const fn state(&self) -> &State {
@@ -341,7 +416,7 @@ impl Opened {
         }
         let position = received.position;
         // A message of step s acknowledges the receiver's own step s - 1.
-        let acknowledged = received.unpadded.receipt.map(|receipt| SentHash {
+        let acknowledged = received.receipt.map(|receipt| SentHash {
             position: SkippedId {
                 step: position.step.saturating_sub(1),
                 n: receipt.n,
@@ -349,15 +424,26 @@ impl Opened {
             hash: receipt.hash,
         });
         Self {
-            content: received.unpadded.content,
+            content: received.content,
             prefix_ended: session.prefix_ended() && !prefix_had_ended,
             position,
             skipped_added: received.skipped_added,
             skipped_removed: received.changes.skipped_removed,
+            kem: received.kem,
+            epoch_failed: session.state.epochs.failed,
             acknowledged,
             changes: received.changes,
             session,
         }
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed")
+            .field("session", &self.session)
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
     }
 }
 

@@ -5,7 +5,8 @@
 //! The table is a cache in memory. Correctness never depends on it: what it does not know costs one
 //! lookup more and then a header opening for each header key.
 
-use std::collections::BTreeMap;
+use core::hash::{BuildHasherDefault, Hasher};
+use std::collections::{BTreeMap, HashMap};
 
 use waxwing_identity::Day;
 use waxwing_proto::limits::{
@@ -39,6 +40,36 @@ pub struct TagHit {
     pub skipped: Option<SkippedId>,
 }
 
+/// What one tag leads to.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    session: SessionId,
+    position: SkippedId,
+    skipped: bool,
+}
+
+/// The first 8 bytes of a tag are its hash. Tags in the table are pseudorandom under keys that a
+/// peer cannot choose, so nobody makes them collide; which tags are looked up is no matter.
+#[derive(Debug, Default)]
+struct TagHasher(u64);
+
+impl Hasher for TagHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    /// The length, which is always the same.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+type Places = HashMap<Tag, Place, BuildHasherDefault<TagHasher>>;
+
 /// The skipped keys of one session: their tags and days.
 type SkippedIndex = BTreeMap<SkippedId, (Tag, Day)>;
 
@@ -46,7 +77,7 @@ type SkippedIndex = BTreeMap<SkippedId, (Tag, Day)>;
 /// chain, and the first 64 of each next chain.
 #[derive(Debug, Default)]
 pub struct TagTable {
-    tags: BTreeMap<Tag, (SessionId, SkippedId)>,
+    tags: Places,
     skipped: BTreeMap<SessionId, SkippedIndex>,
 }
 
@@ -72,12 +103,10 @@ impl TagTable {
     /// One lookup, whoever made the envelope.
     #[must_use]
     pub fn lookup(&self, tag: &Tag) -> Option<TagHit> {
-        let (session, position) = *self.tags.get(tag)?;
-        let index = self.skipped.get(&session);
-        let skipped = index.is_some_and(|index| index.contains_key(&position));
+        let place = self.tags.get(tag)?;
         Some(TagHit {
-            session,
-            skipped: skipped.then_some(position),
+            session: place.session,
+            skipped: place.skipped.then_some(place.position),
         })
     }
 
@@ -102,7 +131,7 @@ impl TagTable {
             self.tags.remove(tag);
         }
         for (tag, position) in &changes.added {
-            self.tags.insert(*tag, (session, *position));
+            self.insert_tag(*tag, session, *position, false);
         }
         for tag in &changes.dropped {
             self.tags.remove(tag);
@@ -117,7 +146,7 @@ impl TagTable {
 
     /// Forgets a session that has gone, with its skipped rows.
     pub fn remove_session(&mut self, session: SessionId) {
-        self.tags.retain(|_, (owner, _)| *owner != session);
+        self.tags.retain(|_, place| place.session != session);
         self.skipped.remove(&session);
     }
 
@@ -148,6 +177,17 @@ impl TagTable {
     #[must_use]
     pub fn overflow(&self, sessions: &[SessionId]) -> Vec<(SessionId, SkippedId)> {
         // SES-37.
+        let counts = || {
+            let indexes = sessions
+                .iter()
+                .filter_map(|session| self.skipped.get(session));
+            indexes.map(SkippedIndex::len)
+        };
+        if counts().all(|count| count <= SKIPPED_KEYS_PER_SESSION_MAX)
+            && counts().sum::<usize>() <= SKIPPED_KEYS_PER_ACCOUNT_MAX
+        {
+            return Vec::new();
+        }
         let mut gone = Vec::new();
         let mut kept: Vec<(Day, SessionId, SkippedId)> = Vec::new();
         for session in sessions {
@@ -185,15 +225,23 @@ impl TagTable {
     }
 
     fn insert_window(&mut self, session: SessionId, header: &HeaderKeys, step: u32, start: u32) {
-        let tags = header.tags();
-        for n in start..start.saturating_add(TAG_WINDOW).min(CHAIN_LENGTH_MAX) {
-            let position = SkippedId { step, n };
-            self.tags.insert(tags.tag(n), (session, position));
+        let numbers = start..start.saturating_add(TAG_WINDOW).min(CHAIN_LENGTH_MAX);
+        for (n, tag) in numbers.clone().zip(header.tags(numbers)) {
+            self.insert_tag(tag, session, SkippedId { step, n }, false);
         }
     }
 
+    fn insert_tag(&mut self, tag: Tag, session: SessionId, position: SkippedId, skipped: bool) {
+        let place = Place {
+            session,
+            position,
+            skipped,
+        };
+        self.tags.insert(tag, place);
+    }
+
     fn insert_skipped_tag(&mut self, session: SessionId, id: SkippedId, tag: Tag, day: Day) {
-        self.tags.insert(tag, (session, id));
+        self.insert_tag(tag, session, id, true);
         self.skipped
             .entry(session)
             .or_default()

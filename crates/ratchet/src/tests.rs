@@ -6,11 +6,14 @@
     reason = "the tests count a few hundred envelopes"
 )]
 
+mod acknowledgements;
 mod attacks;
 mod clones;
 mod continuity;
 mod conversation;
 mod crossing;
+mod epoch_counts;
+mod epoch_rules;
 mod golden;
 mod loss;
 mod malice;

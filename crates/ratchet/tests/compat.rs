@@ -19,8 +19,8 @@ use waxwing_crypto::{DeviceSecrets, RecoveryWords};
 use waxwing_identity::{DeviceManifest, ManifestDraft, PrekeyBundle, PrekeyPair, Signatory};
 use waxwing_proto::{DeviceId, v1};
 use waxwing_ratchet::{
-    Envelope, LocalDevice, PrekeySecret, ResponderKeys, Session, SessionSet, SkippedId, SkippedRow,
-    accept, initiate,
+    Acknowledgement, Envelope, EpochPhase, KemRowId, LocalDevice, PrekeySecret, ResponderKeys,
+    SentHashes, SentRowId, Session, SessionSet, SkippedId, SkippedRow, accept, initiate,
 };
 
 /// Some day in 2024, in seconds.
@@ -30,7 +30,7 @@ const NOW: u64 = 20_000 * 86_400;
 type Files = std::collections::BTreeMap<&'static str, Vec<u8>>;
 
 /// In the order in which they are made.
-const FILES: [(&str, &str); 20] = [
+const FILES: [(&str, &str); 25] = [
     ("alice-device", "device secrets of alice"),
     ("alice-manifest", "manifest of alice"),
     ("bob-device", "device secrets of bob"),
@@ -60,6 +60,17 @@ const FILES: [(&str, &str); 20] = [
         "bob-skipped",
         "row of the skipped key of envelope 4: step and number, then the row",
     ),
+    (
+        "bob-hot-3",
+        "format 3: bob's session, whose first KEM epoch has begun",
+    ),
+    ("bob-kem-0", "row of the key that bob offers in it"),
+    ("bob-sent-1", "row of the hash of what bob has sent"),
+    (
+        "alice-hot-3",
+        "format 3: alice's session, which holds units of that key",
+    ),
+    ("alice-kem-1", "row of those units"),
 ];
 
 /// A device with its account.
@@ -143,9 +154,22 @@ fn play() -> Files {
     files.insert("bob-set-2", set.encode());
     let answer = accepted.opened.session.encrypt(b"answer", rng).unwrap();
     files.insert("bob-hot-2", answer.session.hot_row().to_vec());
+    files.insert("bob-hot-3", answer.session.hot_row().to_vec());
+    for (row, value) in answer.kem {
+        assert_eq!(row.to_byte(), 0);
+        files.insert("bob-kem-0", value.unwrap().to_vec());
+    }
+    let sent = SentHashes::new().record(&answer.sent);
+    assert_eq!((sent.put.0.step, sent.put.0.n), (2, 0));
+    files.insert("bob-sent-1", sent.put.1);
 
     let envelope = Envelope::parse(&answer.envelope).unwrap();
     let opened = second.session.decrypt(&envelope, None, NOW).unwrap();
+    files.insert("alice-hot-3", opened.session.hot_row().to_vec());
+    for (row, value) in opened.kem {
+        assert_eq!(row.to_byte(), 1);
+        files.insert("alice-kem-1", value.unwrap().to_vec());
+    }
     let late = opened.session.encrypt(b"late", rng).unwrap();
     let early = late.session.encrypt(b"early", rng).unwrap();
     let envelope = Envelope::parse(&early.envelope).unwrap();
@@ -189,11 +213,15 @@ static STORED: LazyLock<Files> = LazyLock::new(|| {
     files
 });
 
-/// A session that was stored; its row is written again without a difference.
+/// A session that was stored. Its row is written again in the newest format and read back from it.
 fn restored(files: &Files, hot: &str, prefix: Option<&str>) -> Session {
     let prefix = prefix.map(|name| files[name].as_slice());
-    let session = Session::restore(&files[hot], prefix).unwrap();
-    assert_eq!(session.hot_row().as_slice(), files[hot], "{hot}");
+    let session = Session::restore(&files[hot], prefix, []).unwrap();
+    let again = Session::restore(&session.hot_row(), prefix, []).unwrap();
+    assert_eq!(again.hot_row(), session.hot_row(), "{hot}");
+    // The fields that every format has, behind its number.
+    let fields = |row: &[u8]| row.get(1..100).map(<[u8]>::to_vec);
+    assert_eq!(fields(&session.hot_row()), fields(&files[hot]), "{hot}");
     assert_eq!(session.prefix_row(), prefix, "{hot}");
     session
 }
@@ -277,4 +305,42 @@ fn an_old_skipped_key_opens_its_envelope() {
     let opened = opened.session.decrypt(&late, Some(&skipped), NOW).unwrap();
     assert_eq!(opened.content.as_slice(), b"late");
     assert_eq!(opened.skipped_removed, Some(skipped.id()));
+}
+
+/// What was stored in the midst of an epoch goes on with it.
+#[test]
+fn an_old_epoch_goes_on() {
+    let files = &*STORED;
+    let restore = |hot: &str, row: u8, kem: &str| {
+        let rows = [(KemRowId::from_byte(row), files[kem].as_slice())];
+        let session = Session::restore(&files[hot], None, rows).unwrap();
+        assert_eq!(session.hot_row().as_slice(), files[hot], "{hot}");
+        session
+    };
+    let mut bob = restore("bob-hot-3", 0, "bob-kem-0");
+    let mut alice = restore("alice-hot-3", 1, "alice-kem-1");
+    assert_eq!(bob.epoch_phase(), EpochPhase::Offering);
+    assert_eq!(alice.epoch_phase(), EpochPhase::Collecting);
+    let name = SentRowId { step: 2, n: 0 };
+    let mut sent = SentHashes::restore([(name, files["bob-sent-1"].as_slice())]).unwrap();
+
+    let mut rng = ChaCha20Rng::seed_from_u64(2);
+    for turn in 0..20 {
+        let (from, to) = if turn % 2 == 0 {
+            (&mut alice, &mut bob)
+        } else {
+            (&mut bob, &mut alice)
+        };
+        let sealed = from.encrypt(b"text", &mut rng).unwrap();
+        let envelope = Envelope::parse(&sealed.envelope).unwrap();
+        let opened = to.decrypt(&envelope, None, NOW).unwrap();
+        if turn % 2 == 0 {
+            let acknowledged = opened.acknowledged.unwrap();
+            assert_eq!(sent.judge(&acknowledged), Acknowledgement::Ours);
+        } else {
+            sent.record(&sealed.sent);
+        }
+        (*from, *to) = (sealed.session, opened.session);
+    }
+    assert!(alice.epochs_mixed() >= 1 && bob.epochs_mixed() >= 1);
 }

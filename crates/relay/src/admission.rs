@@ -27,6 +27,8 @@ pub enum Action {
     Register,
     /// One signature checked: an authentication, a manifest replaced.
     Authenticate,
+    /// One call that creates or revokes delivery ids: a write each.
+    DeliveryIds,
     /// One prekey bundle handed out.
     TakePrekeys,
     /// One answer with manifests.
@@ -35,6 +37,8 @@ pub enum Action {
     Send,
     /// One rendezvous slot written.
     Rendezvous,
+    /// One rendezvous slot asked for, with a wait or without.
+    FetchRendezvous,
 }
 
 /// How many of one [`Action`] are allowed in one period. All of them may come at once.
@@ -71,6 +75,8 @@ pub struct Rates {
     pub registrations: Rate,
     /// Signature checks asked for from one address prefix.
     pub authentications: Rate,
+    /// Calls that create or revoke delivery ids from one address prefix.
+    pub delivery_ids: Rate,
     /// Bundles handed out for one delivery id.
     pub prekeys_per_delivery_id: Rate,
     /// Bundles handed out for one account.
@@ -87,6 +93,8 @@ pub struct Rates {
     pub sends_per_prefix: Rate,
     /// Rendezvous slots written from one address prefix.
     pub rendezvous: Rate,
+    /// Rendezvous slots asked for from one address prefix.
+    pub rendezvous_fetches: Rate,
 }
 
 impl Rates {
@@ -98,6 +106,7 @@ impl Rates {
             name_lookups: rate,
             registrations: rate,
             authentications: rate,
+            delivery_ids: rate,
             prekeys_per_delivery_id: rate,
             prekeys_per_account: rate,
             prekeys_per_prefix: rate,
@@ -106,6 +115,7 @@ impl Rates {
             sends_per_account: rate,
             sends_per_prefix: rate,
             rendezvous: rate,
+            rendezvous_fetches: rate,
         }
     }
 }
@@ -117,6 +127,7 @@ impl Default for Rates {
             name_lookups: Rate::per_minute(limits::NAME_LOOKUPS_PER_MINUTE_MAX),
             registrations: Rate::per_hour(limits::REGISTRATIONS_PER_HOUR_MAX),
             authentications: Rate::per_minute(limits::AUTHENTICATIONS_PER_MINUTE_MAX),
+            delivery_ids: Rate::per_minute(limits::DELIVERY_ID_CALLS_PER_MINUTE_MAX),
             prekeys_per_delivery_id: Rate::per_hour(prekeys),
             prekeys_per_account: Rate::per_hour(prekeys.saturating_mul(8)),
             prekeys_per_prefix: Rate::per_hour(prekeys.saturating_mul(16)),
@@ -125,6 +136,7 @@ impl Default for Rates {
             sends_per_account: Rate::per_minute(limits::SENDS_PER_MINUTE_MAX.saturating_mul(8)),
             sends_per_prefix: Rate::per_minute(limits::SENDS_PER_MINUTE_MAX.saturating_mul(8)),
             rendezvous: Rate::per_minute(limits::RENDEZVOUS_WRITES_PER_MINUTE_MAX),
+            rendezvous_fetches: Rate::per_minute(limits::RENDEZVOUS_FETCHES_PER_MINUTE_MAX),
         }
     }
 }
@@ -197,10 +209,12 @@ impl Admission {
             Action::ResolveName => self.rates.name_lookups,
             Action::Register => self.rates.registrations,
             Action::Authenticate => self.rates.authentications,
+            Action::DeliveryIds => self.rates.delivery_ids,
             Action::TakePrekeys => self.rates.prekeys_per_prefix,
             Action::FetchManifests => self.rates.manifests,
             Action::Send => self.rates.sends_per_prefix,
             Action::Rendezvous => self.rates.rendezvous,
+            Action::FetchRendezvous => self.rates.rendezvous_fetches,
         };
         let subject = Subject::Prefix(self.prefix_hash(address));
         self.cells.count((action, subject), rate, cost, now_ms)

@@ -18,8 +18,6 @@ use crate::subscription;
 
 /// How long a draining relay waits for the last answers to reach the client, in milliseconds.
 const LINGER_MS: u64 = 200;
-/// When a client may come back to a server that ends, in milliseconds.
-const SHUTDOWN_RETRY_MS: u32 = 1_000;
 
 /// Serves a link until it is over. When the relay drains, no new call is taken, what was accepted
 /// is finished, and the link is closed.
@@ -28,6 +26,7 @@ pub(crate) async fn serve<S: Store>(state: Arc<State<S>>, link: Link) {
         link.close_with_retry(CloseCode::Overloaded, UNAVAILABLE_RETRY_MS);
         return;
     };
+    let _counted = state.census.count(&link);
     let mut draining = state.draining();
     let greeted = tokio::select! {
         biased;
@@ -35,9 +34,10 @@ pub(crate) async fn serve<S: Store>(state: Arc<State<S>>, link: Link) {
         greeted = serve_hello(link.clone(), Arc::clone(&state.clock)) => greeted.ok(),
     };
     let Some(connection) = greeted else {
-        link.close_with_retry(CloseCode::ShuttingDown, SHUTDOWN_RETRY_MS);
+        state.send_away(&link);
         return;
     };
+    let connection = connection.sharing(Arc::clone(&state.large_requests));
     let caller = Arc::new(Caller::new(link.clone()));
     let streams_max = usize::try_from(limits::STREAMS_PER_CONNECTION_MAX).unwrap_or(usize::MAX);
     let mut tasks = JoinSet::new();
@@ -58,7 +58,7 @@ pub(crate) async fn serve<S: Store>(state: Arc<State<S>>, link: Link) {
     if link.close_reason().is_none() {
         // Closing discards what the client has not received: its answers get time to arrive.
         let _ = within(&*state.clock, LINGER_MS, link.closed()).await;
-        link.close_with_retry(CloseCode::ShuttingDown, SHUTDOWN_RETRY_MS);
+        state.send_away(&link);
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod admission;
 mod calls;
+mod census;
 mod connection;
 mod live;
 mod plane;
@@ -26,5 +27,6 @@ pub mod wake;
 mod tests;
 
 pub use admission::{Action, Rate, Rates};
+pub use census::Census;
 pub use relay::{Relay, Seams, Settings};
 pub use wake::{InProcessWakeBus, Mailbox, WakeBus, Watch};

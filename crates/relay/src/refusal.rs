@@ -141,6 +141,7 @@ impl From<CreateDeliveryIdsRefusal> for Refusal {
 pub(crate) fn of_append(refusal: &AppendRefusal) -> Refusal {
     match refusal {
         AppendRefusal::DeliveryIdGone => Refusal::new(ErrorCode::DeliveryIdGone),
+        // BOX-73.
         AppendRefusal::MailboxFull => Refusal {
             code: ErrorCode::MailboxFull,
             retry_after_ms: Some(MAILBOX_FULL_RETRY_MS),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use waxwing_storage::StoreError;
 use waxwing_storage::server::Store;
-use waxwing_transport::{Clock, CloseCode, Entropy, Link, Listener, within};
+use waxwing_transport::{Clock, CloseCode, Elsewhere, Entropy, Link, Listener, within};
 
 use crate::admission::Rates;
+use crate::census::Census;
 use crate::state::State;
 use crate::wake::WakeBus;
 use crate::{connection, retention};
@@ -121,12 +122,23 @@ impl<S: Store> Relay<S> {
     /// [`Relay::serve`] then returns.
     pub fn drain(&self) {
         // TRN-23.
-        self.state.start_drain();
+        self.state.start_drain(None);
+    }
+
+    /// As [`Relay::drain`], and sends the clients to another address of the same server.
+    pub fn drain_to(&self, elsewhere: Elsewhere) {
+        self.state.start_drain(Some(elsewhere));
     }
 
     /// Completes when the store has failed.
     pub async fn failed(&self) -> StoreError {
         self.state.failure().await
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn census(&self) -> &Arc<Census> {
+        &self.state.census
     }
 
     /// The store.

@@ -2,19 +2,26 @@
 //! What all connections of one relay share.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use waxwing_proto::limits;
 use waxwing_storage::{Day, Minute, StoreError};
-use waxwing_transport::{Clock, Entropy};
+use waxwing_transport::{Clock, CloseCode, Elsewhere, Entropy, Link};
 
 use crate::admission::Admission;
+use crate::census::Census;
 use crate::live::Live;
 use crate::refusal::Refusal;
 use crate::relay::{Seams, Settings};
 use crate::rendezvous::Rendezvous;
 use crate::wake::WakeBus;
+
+/// When a client may come back to a server that ends, in milliseconds at least.
+const RETURN_MS_MIN: u32 = 1_000;
+/// The time that each connection adds to the span over which they come back, in milliseconds:
+/// 500 handshakes a second.
+const RETURN_MS_PER_CONNECTION: u32 = 2;
 
 /// The state of one relay.
 pub(crate) struct State<S> {
@@ -30,7 +37,11 @@ pub(crate) struct State<S> {
     pub(crate) rendezvous_written: Notify,
     pub(crate) rendezvous_waiters: AtomicUsize,
     connections: AtomicUsize,
+    pub(crate) census: Arc<Census>,
+    /// What all connections together read of large requests at a time.
+    pub(crate) large_requests: Arc<Semaphore>,
     draining: watch::Sender<bool>,
+    elsewhere: OnceLock<Elsewhere>,
     failure: watch::Sender<Option<StoreError>>,
 }
 
@@ -51,7 +62,10 @@ impl<S> State<S> {
             rendezvous_written: Notify::new(),
             rendezvous_waiters: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
+            census: Arc::default(),
+            large_requests: Arc::new(Semaphore::new(limits::LARGE_REQUESTS_MAX)),
             draining: watch::Sender::new(false),
+            elsewhere: OnceLock::new(),
             failure: watch::Sender::new(None),
         }
     }
@@ -93,6 +107,13 @@ impl<S> State<S> {
     /// it says from then on is worth an acknowledgement.
     pub(crate) fn stored<T>(&self, result: Result<T, StoreError>) -> Result<T, Refusal> {
         result.map_err(|error| {
+            // BOX-74.
+            if let StoreError::Busy { retry_after_ms } = error {
+                return Refusal {
+                    retry_after_ms: Some(retry_after_ms),
+                    ..Refusal::UNAVAILABLE
+                };
+            }
             tracing::error!(code = error.code(), "the store failed");
             if error.is_fatal() {
                 self.failure.send_if_modified(|failure| {
@@ -112,8 +133,33 @@ impl<S> State<S> {
         (before < limits::CONNECTIONS_MAX).then_some(place)
     }
 
-    pub(crate) fn start_drain(&self) {
+    /// Clients are sent to `elsewhere`, where it is given; the first that was given stays.
+    pub(crate) fn start_drain(&self, elsewhere: Option<Elsewhere>) {
+        if let Some(elsewhere) = elsewhere {
+            let _ = self.elsewhere.set(elsewhere);
+        }
         self.draining.send_replace(true);
+    }
+
+    /// Tells a client of a relay that ends when to come back, and perhaps where to.
+    pub(crate) fn send_away(&self, link: &Link) {
+        // TRN-70. Each client gets a time of its own, over a span that grows with their number: a
+        // server that starts again meets them one after the other.
+        let connections = self.connections.load(Ordering::Relaxed);
+        let spread_ms = u32::try_from(connections)
+            .unwrap_or(u32::MAX)
+            .saturating_mul(RETURN_MS_PER_CONNECTION)
+            .min(limits::RETURN_SPREAD_MS_MAX);
+        let mut random = [0; 4];
+        self.entropy.fill(&mut random);
+        let drawn_ms = u32::from_be_bytes(random)
+            .checked_rem(spread_ms.saturating_add(1))
+            .unwrap_or(0);
+        let delay_ms = RETURN_MS_MIN.saturating_add(drawn_ms);
+        match self.elsewhere.get() {
+            Some(elsewhere) => link.send_elsewhere(CloseCode::ShuttingDown, delay_ms, elsewhere),
+            None => link.close_with_retry(CloseCode::ShuttingDown, delay_ms),
+        }
     }
 
     /// Tells when the relay is draining.

@@ -12,4 +12,5 @@ mod rendezvous;
 mod repeatable;
 mod retention;
 mod sending;
+mod theft;
 mod world;

@@ -2,6 +2,7 @@
 //! The admin socket: how commands reach the store while a server runs on it. One JSON line each
 //! way, only for processes of the same user (the folder is closed to others, and the peer is asked).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,15 +52,30 @@ pub(crate) enum Order {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reply {
-    Status { accounts: u64 },
+    Status {
+        accounts: u64,
+        transports: Vec<String>,
+        /// Connections at this moment, by the name of their key exchange.
+        connections: BTreeMap<String, u64>,
+    },
     NewInvite(NewInvite),
     Invites(Vec<ListedInvite>),
-    Revoked { id: String },
+    Revoked {
+        id: String,
+    },
     Disclosure(Disclosure),
-    UnknownInvite { id: String },
-    AmbiguousInvite { id: String },
-    UnknownAccount { account: String },
-    StoreFailed { code: String },
+    UnknownInvite {
+        id: String,
+    },
+    AmbiguousInvite {
+        id: String,
+    },
+    UnknownAccount {
+        account: String,
+    },
+    StoreFailed {
+        code: String,
+    },
     Misunderstood,
 }
 

@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Disclose(DiscloseArgs),
     #[command(about = help::DOCTOR)]
     Doctor,
+    #[command(about = help::VERIFY)]
+    Verify,
     #[command(about = help::COMPLETIONS)]
     Completions {
         #[arg(value_name = "SHELL", help = help::SHELL)]

@@ -6,6 +6,7 @@ mod doctor;
 mod invite;
 mod print;
 mod serve;
+mod verify;
 
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
@@ -49,6 +50,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Invite(command) => invite::run(&scene, command),
         Command::Disclose(args) => disclose::run(&scene, args),
         Command::Doctor => doctor::run(&scene),
+        Command::Verify => verify::run(&scene),
         Command::Completions { shell } => print::completions(&scene, shell),
         Command::Man { command } => print::man(&scene, command.as_deref()),
         Command::Version => print::version(&scene),

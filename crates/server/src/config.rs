@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use waxwing_proto::{Host, limits};
+use waxwing_transport::{Elsewhere, Transport};
 
 use crate::cli::PlaceArgs;
 use crate::failure::Failure;
@@ -14,18 +15,47 @@ use crate::{platform, text};
 /// The port where nothing else is said.
 pub(crate) const PORT_DEFAULT: u16 = 4747;
 
+/// A transport that a server can offer, as it stands in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Offer {
+    Quic,
+    Tcp,
+}
+
+impl Offer {
+    pub(crate) const fn transport(self) -> Transport {
+        match self {
+            Self::Quic => Transport::Quic,
+            Self::Tcp => Transport::Tcp,
+        }
+    }
+}
+
+/// Ports that are tried when a free one is looked for.
+const PORTS_TRIED_MAX: usize = 20;
+
 /// What an operator decides, as it stands in the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Configuration {
-    /// The address and UDP port to listen on.
+    /// The address and port to listen on, UDP for QUIC and TCP for TCP.
     pub(crate) listen: SocketAddr,
+    /// What is listened with: `quic`, `tcp` or both.
+    #[serde(default = "transports_default")]
+    pub(crate) transports: Vec<Offer>,
     /// The host name in links and in `name@host`; absent: the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
     /// The port in links, where it is not the one to listen on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) public_port: Option<u16>,
+    /// `HOST:PORT` of the same server with the same key, where clients go while this one is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) elsewhere: Option<String>,
+    /// Whether all packets are filled up to the same size.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub(crate) pad_packets: bool,
     /// Whether people register without an invite.
     #[serde(default)]
     pub(crate) open_registration: bool,
@@ -35,6 +65,10 @@ pub(crate) struct Configuration {
     /// How long a message waits for a device that does not come.
     #[serde(default = "retention_days_default")]
     pub(crate) retention_days: u32,
+}
+
+fn transports_default() -> Vec<Offer> {
+    vec![Offer::Quic, Offer::Tcp]
 }
 
 const fn retention_days_default() -> u32 {
@@ -69,6 +103,11 @@ impl Configuration {
                 .parse()
                 .map_err(|_| text::config_value("name", text::HOST_SYNTAX))?;
         }
+        self.elsewhere()?;
+        let count = |offer| self.transports.iter().filter(|it| **it == offer).count();
+        if self.transports.is_empty() || count(Offer::Quic) > 1 || count(Offer::Tcp) > 1 {
+            return Err(text::config_value("transports", text::TRANSPORTS_RANGE));
+        }
         if self.listen.port() == 0 {
             return Err(text::config_value("listen", text::PORT_NOT_ZERO));
         }
@@ -99,8 +138,11 @@ impl Configuration {
         };
         let configuration = Self {
             listen: with_free_port(listen)?,
+            transports: transports_default(),
             name,
             public_port,
+            elsewhere: None,
+            pad_packets: false,
             open_registration: false,
             rate_limits: true,
             retention_days: limits::RETENTION_DAYS,
@@ -138,6 +180,24 @@ impl Configuration {
         };
         host.parse()
             .map_err(|_| text::config_value("name", text::HOST_SYNTAX))
+    }
+
+    /// Where clients go while this server is stopped.
+    pub(crate) fn elsewhere(&self) -> Result<Option<Elsewhere>, Failure> {
+        let Some(place) = &self.elsewhere else {
+            return Ok(None);
+        };
+        let wrong = || text::config_value("elsewhere", text::ELSEWHERE_SYNTAX);
+        let (host, port) = parse_name(place).map_err(|_| wrong())?;
+        let host = host.parse().map_err(|_| wrong())?;
+        let port = port.ok_or_else(wrong)?;
+        Ok(Some(Elsewhere { host, port }))
+    }
+
+    /// The names of the transports.
+    pub(crate) fn transport_names(&self) -> Vec<&'static str> {
+        let names = self.transports.iter();
+        names.map(|offer| offer.transport().as_str()).collect()
     }
 
     /// The port that links name.
@@ -197,7 +257,19 @@ fn with_free_port(listen: SocketAddr) -> Result<SocketAddr, Failure> {
     if listen.port() != 0 {
         return Ok(listen);
     }
-    platform::probe_udp(listen).map_err(|error| text::bind_failed(listen, &error))
+    let mut tried: usize = 0;
+    loop {
+        let failed = |error| text::bind_failed(listen, "UDP", &error);
+        let free = platform::probe_udp(listen).map_err(failed)?;
+        // The same port must be free for the other transport, too.
+        match platform::probe_tcp(free) {
+            Ok(_) => return Ok(free),
+            Err(error) if tried >= PORTS_TRIED_MAX => {
+                return Err(text::bind_failed(listen, "TCP", &error));
+            }
+            Err(_) => tried = tried.saturating_add(1),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -225,6 +297,14 @@ mod tests {
     }
 
     #[test]
+    fn both_transports_are_on_unless_the_file_says_otherwise() {
+        let names = |text: &str| Configuration::parse(text).unwrap().transport_names();
+        assert_eq!(names("listen = \"127.0.0.1:1\"\n"), ["quic", "tcp"]);
+        let one = "listen = \"127.0.0.1:1\"\ntransports = [\"tcp\"]\n";
+        assert_eq!(names(one), ["tcp"]);
+    }
+
+    #[test]
     fn without_a_name_it_serves_this_machine() {
         let made = Configuration::create(&place(None, None)).unwrap();
         assert!(made.listen.ip().is_loopback() && made.is_local());
@@ -247,6 +327,15 @@ mod tests {
     }
 
     #[test]
+    fn elsewhere_is_a_host_and_a_port() {
+        let text = "listen = \"127.0.0.1:1\"\nelsewhere = \"second.example:47\"\n";
+        let elsewhere = Configuration::parse(text).unwrap().elsewhere().unwrap();
+        let elsewhere = elsewhere.unwrap();
+        assert_eq!(elsewhere.host.as_str(), "second.example");
+        assert_eq!(elsewhere.port, 47);
+    }
+
+    #[test]
     fn mistakes_are_refused_with_their_line() {
         let cases = [
             (
@@ -259,6 +348,22 @@ mod tests {
                 "config_value",
             ),
             ("listen = \"127.0.0.1:0\"\n", "config_value"),
+            (
+                "listen = \"127.0.0.1:1\"\ntransports = []\n",
+                "config_value",
+            ),
+            (
+                "listen = \"127.0.0.1:1\"\ntransports = [\"tcp\", \"tcp\"]\n",
+                "config_value",
+            ),
+            (
+                "listen = \"127.0.0.1:1\"\ntransports = [\"udp\"]\n",
+                "config_unreadable",
+            ),
+            (
+                "listen = \"127.0.0.1:1\"\nelsewhere = \"no.port\"\n",
+                "config_value",
+            ),
             (
                 "listen = \"127.0.0.1:1\"\nname = \"not a host\"\n",
                 "config_value",

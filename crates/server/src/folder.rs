@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use waxwing_storage::embedded::EmbeddedStore;
-use waxwing_storage::embedded::sled::{FileOptions, SledKeyValue, open_server};
+use waxwing_storage::embedded::logged::{LoggedKeyValue, Verification};
+use waxwing_storage::embedded::sled::{FileOptions, open_server, verify_server};
 use waxwing_storage::embedded::{ServerLimits, ServerOptions};
 use waxwing_transport::Entropy as _;
 use waxwing_transport::platform::SystemEntropy;
@@ -19,7 +20,7 @@ use crate::server_key::ServerKey;
 use crate::text;
 
 /// The store of a server on files.
-pub(crate) type ServerStore = EmbeddedStore<SledKeyValue>;
+pub(crate) type ServerStore = EmbeddedStore<LoggedKeyValue>;
 
 const CONFIG_FILE: &str = "waxwingd.toml";
 const KEY_FILE: &str = "server.key";
@@ -155,6 +156,12 @@ impl Folder {
         };
         open_server(&self.store_path(), options, FileOptions::default())
             .await
+            .map_err(|error| text::store_failed(&self.path, &error))
+    }
+
+    /// Reads every record of the store. The caller holds the lock.
+    pub(crate) fn verify_store(&self) -> Result<Verification, Failure> {
+        verify_server(&self.store_path(), FileOptions::default())
             .map_err(|error| text::store_failed(&self.path, &error))
     }
 }

@@ -2,10 +2,12 @@
 //! What an operator can do to a store: invites and disclosure. The same code runs inside the
 //! server and in a command that has the folder for itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use waxwing_identity::InviteLink;
 use waxwing_proto::{AccountKey, InviteToken, ServerAddress};
+use waxwing_relay::Census;
 use waxwing_storage::server::{InviteId, Store};
 use waxwing_storage::{Minute, StoreError};
 use waxwing_transport::platform::{SystemClock, SystemEntropy};
@@ -24,6 +26,9 @@ use crate::text;
 pub(crate) struct Operator<S> {
     store: Arc<S>,
     server: ServerAddress,
+    transports: Vec<String>,
+    /// Of the server that runs; absent in a command that has the folder for itself.
+    census: Option<Arc<Census>>,
 }
 
 impl<S: Store> Operator<S> {
@@ -35,7 +40,31 @@ impl<S: Store> Operator<S> {
     ) -> Result<Self, Failure> {
         let key = ServerKey::load(&folder.key_path())?;
         let server = key.address(configuration)?;
-        Ok(Self { store, server })
+        let transports = configuration.transport_names();
+        Ok(Self {
+            store,
+            server,
+            transports: transports.into_iter().map(str::to_owned).collect(),
+            census: None,
+        })
+    }
+
+    /// The same, beside a server that runs.
+    pub(crate) fn of_running(self, census: Arc<Census>) -> Self {
+        Self {
+            census: Some(census),
+            ..self
+        }
+    }
+
+    /// The connections at this moment, by their key exchange.
+    fn connections(&self) -> BTreeMap<String, u64> {
+        let counts = self.census.as_ref().map(|census| census.by_key_exchange());
+        counts
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(name, count)| (name.to_owned(), count))
+            .collect()
     }
 
     /// The server as links name it.
@@ -50,7 +79,11 @@ impl<S: Store> Operator<S> {
                 .store
                 .account_count()
                 .await
-                .map(|accounts| Reply::Status { accounts }),
+                .map(|accounts| Reply::Status {
+                    accounts,
+                    transports: self.transports.clone(),
+                    connections: self.connections(),
+                }),
             Order::NewInvite {
                 uses,
                 lifetime_minutes,

@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
@@ -192,15 +192,6 @@ pub(crate) fn free_disk_bytes(path: &Path) -> io::Result<u64> {
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// The largest receive and send buffers that the kernel grants to a UDP socket, where it says so.
-pub(crate) fn udp_buffer_bytes_max() -> Option<(u64, u64)> {
-    let read = |name: &str| -> Option<u64> {
-        let text = fs::read_to_string(format!("/proc/sys/net/core/{name}")).ok()?;
-        text.trim().parse().ok()
-    };
-    Some((read("rmem_max")?, read("wmem_max")?))
-}
-
 /// Days since the Unix epoch.
 pub(crate) fn today() -> u32 {
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -212,6 +203,11 @@ pub(crate) fn today() -> u32 {
 /// Whether a UDP socket can be bound to `address` at this moment, and to which address.
 pub(crate) fn probe_udp(address: SocketAddr) -> io::Result<SocketAddr> {
     UdpSocket::bind(address)?.local_addr()
+}
+
+/// Whether a TCP socket can be bound to `address` at this moment, and to which address.
+pub(crate) fn probe_tcp(address: SocketAddr) -> io::Result<SocketAddr> {
+    TcpListener::bind(address)?.local_addr()
 }
 
 /// The address that stands for all networks of this machine.

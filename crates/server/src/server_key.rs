@@ -2,19 +2,19 @@
 //! The server's key: how clients recognise it. It lies in one file, closed to other users.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use waxwing_proto::ServerAddress;
 use waxwing_transport::Entropy as _;
-use waxwing_transport::Listener;
 use waxwing_transport::platform::SystemEntropy;
 use waxwing_transport::quic::{ListenerSettings, QuicListener, ServerIdentity, StableKeys};
+use waxwing_transport::tcp::{TcpListener, TcpListenerSettings};
+use waxwing_transport::{Listener, Listeners};
 use zeroize::Zeroizing;
 
-use crate::config::Configuration;
+use crate::config::{Configuration, Offer};
 use crate::failure::Failure;
 use crate::{platform, text};
 
@@ -63,11 +63,46 @@ impl ServerKey {
     }
 
     /// Takes connections. Needs a running tokio runtime.
-    pub(crate) fn listen(&self, listen: SocketAddr) -> Result<Arc<dyn Listener>, Failure> {
+    pub(crate) fn listen(
+        &self,
+        configuration: &Configuration,
+    ) -> Result<Arc<dyn Listener>, Failure> {
+        let mut listeners = Vec::new();
+        for offer in &configuration.transports {
+            listeners.push(match offer {
+                Offer::Quic => self.listen_quic(configuration)?,
+                Offer::Tcp => self.listen_tcp(configuration)?,
+            });
+        }
+        Ok(Arc::new(Listeners::new(listeners)))
+    }
+
+    fn listen_tcp(&self, configuration: &Configuration) -> Result<Arc<dyn Listener>, Failure> {
+        // TRN-41.
+        let listen = configuration.listen;
+        let settings = TcpListenerSettings::default();
+        let listener = TcpListener::bind(listen, &self.identity, settings)
+            .map_err(|error| text::listener_failed(listen, "TCP", &error))?;
+        Ok(Arc::new(listener))
+    }
+
+    fn listen_quic(&self, configuration: &Configuration) -> Result<Arc<dyn Listener>, Failure> {
         let keys = self.stable_keys();
-        let listener =
-            QuicListener::bind(listen, &self.identity, &keys, ListenerSettings::default())
-                .map_err(|error| text::listener_failed(listen, &error))?;
+        let listen = configuration.listen;
+        let settings = ListenerSettings {
+            pads_packets: configuration.pad_packets,
+            ..ListenerSettings::default()
+        };
+        let listener = QuicListener::bind(listen, &self.identity, &keys, settings)
+            .map_err(|error| text::listener_failed(listen, "UDP", &error))?;
+        let buffers = listener.socket_buffers();
+        // Once, at the start: under load the difference decides how long the slowest wait.
+        tracing::info!(
+            receive_bytes = buffers.receive_bytes,
+            send_bytes = buffers.send_bytes,
+            is_limited = buffers.is_limited(),
+            "socket buffers"
+        );
         Ok(Arc::new(listener))
     }
 

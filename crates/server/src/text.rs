@@ -5,6 +5,7 @@
 pub(crate) mod answers;
 pub(crate) mod doctor;
 mod failures;
+mod folding;
 pub(crate) mod help;
 
 pub(crate) use failures::*;
@@ -26,6 +27,8 @@ pub(crate) const HOST_SYNTAX: &str = "it must be a host name in lower case or an
 pub(crate) const NOT_UTF_8: &str = "it is not a text in UTF-8";
 pub(crate) const KEY_MISSING: &str = "it is not there";
 pub(crate) const PORT_NOT_ZERO: &str = "the port must not be 0, because links carry it";
+pub(crate) const ELSEWHERE_SYNTAX: &str = "it must be HOST:PORT";
+pub(crate) const TRANSPORTS_RANGE: &str = "it must name quic, tcp or both, each once";
 pub(crate) const RETENTION_RANGE: &str = "it must be 1 to 365";
 pub(crate) const LIFETIME_SYNTAX: &str = "say a number and m, h, d or w, such as 7d, or `never`";
 

@@ -8,8 +8,10 @@
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use clap::Parser;
+use waxwing_simulator::quic::Figures;
 use waxwing_simulator::run::{Outcome, Settings, run};
 
 /// Deterministic simulation of clients and relays under faults.
@@ -24,6 +26,9 @@ struct Arguments {
     /// Print every event of a single seed
     #[arg(long)]
     trace: bool,
+    /// Run the transport alone, over the real QUIC stack
+    #[arg(long)]
+    quic: bool,
     /// How many seeds run at the same time
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -31,6 +36,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.quic {
+        return quic_seeds(&arguments);
+    }
     let (first, count) = (arguments.first, arguments.count);
     let settings = Settings {
         trace: arguments.trace,
@@ -72,6 +80,67 @@ fn main() -> ExitCode {
         "{count} seeds, {} texts accepted, shown {} times, {failed} seeds failed",
         accepted.into_inner(),
         shown.into_inner()
+    );
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The seeds of the real QUIC stack: one line for each, and how late messages were in all of them.
+fn quic_seeds(arguments: &Arguments) -> ExitCode {
+    let end = arguments.first.saturating_add(arguments.count);
+    let next = AtomicU64::new(arguments.first);
+    let totals = Mutex::new((Figures::default(), 0_u64, 0_u64));
+    let failed = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.threads.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
+                    match waxwing_simulator::quic::run(seed) {
+                        Ok(run) => {
+                            println!(
+                                "seed {seed}: packets {} ({} packets, {} s, {} messages, {} of 1000 lost)",
+                                run.hash,
+                                run.packets,
+                                run.lasted_ms / 1000,
+                                run.messages,
+                                run.loss_per_mille
+                            );
+                            for failure in &run.failures {
+                                println!("  seed {seed}: {failure}");
+                            }
+                            if !run.failures.is_empty() {
+                                failed.fetch_add(1, Ordering::Relaxed);
+                            }
+                            let mut totals = totals.lock().unwrap_or_else(PoisonError::into_inner);
+                            totals.0.merge(&run.figures);
+                            totals.1 = totals.1.saturating_add(u64::from(run.messages));
+                            totals.2 = totals.2.saturating_add(run.lasted_ms / 1000);
+                        }
+                        Err(error) => {
+                            println!("seed {seed}: cannot be set up: {error:#}");
+                            failed.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let (figures, messages, seconds) = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for (name, spread) in figures.rows() {
+        let (count, median_ms, worst_ms) = spread.summary();
+        println!("{name}: {count} times, median {median_ms} ms, worst {worst_ms} ms");
+    }
+    let failed = failed.into_inner();
+    println!(
+        "{} seeds, {seconds} virtual seconds, {messages} messages, {failed} seeds failed",
+        arguments.count
     );
     if failed == 0 {
         ExitCode::SUCCESS

@@ -6,7 +6,7 @@
 
 mod accounts;
 mod client;
-#[cfg(test)]
+#[cfg(all(test, feature = "sled"))]
 mod compatibility;
 mod delivery_ids;
 mod disclosed;
@@ -14,6 +14,8 @@ mod expiry;
 mod format;
 mod invites;
 pub mod key_value;
+#[cfg(feature = "sled")]
+pub mod logged;
 mod mailboxes;
 pub mod memory;
 mod overlay;
@@ -22,6 +24,7 @@ mod records;
 mod removal;
 mod rows;
 mod server;
+mod shares;
 #[cfg(feature = "sled")]
 pub mod sled;
 

@@ -45,6 +45,13 @@ pub enum StoreError {
     /// store acknowledges nothing any more until it is opened again.
     #[error("the store stopped after an earlier failure")]
     Stopped,
+    /// The machine's fault: more waits to be written than the store holds in memory. Nothing was done;
+    /// the store goes on.
+    #[error("the store has too much to write")]
+    Busy {
+        /// After how long another try is worth it, in milliseconds.
+        retry_after_ms: u32,
+    },
     /// The caller's fault: a batch or a value is over its limit. Nothing was written.
     #[error("{what} is over its limit")]
     Limit {
@@ -68,6 +75,7 @@ impl StoreError {
             Self::OlderFormat { .. } => "store_older_format",
             Self::StoreInUse => "store_in_use",
             Self::Stopped => "store_stopped",
+            Self::Busy { .. } => "store_busy",
             Self::Limit { .. } => "store_limit",
             Self::Bug(_) => "store_bug",
         }
@@ -76,7 +84,7 @@ impl StoreError {
     /// Whether the process has to stop acknowledging: what is durable is unknown or damaged.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
-        !matches!(self, Self::Limit { .. })
+        !matches!(self, Self::Limit { .. } | Self::Busy { .. })
     }
 }
 

@@ -18,6 +18,8 @@ pub mod client;
 pub mod conformance;
 pub mod embedded;
 pub mod error;
+#[cfg(feature = "log")]
+pub mod log;
 pub mod server;
 
 pub use calendar::{Day, Minute};

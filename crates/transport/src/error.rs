@@ -35,6 +35,13 @@ pub enum LinkError {
     #[error("the host's name could not be resolved")]
     NameNotResolved,
 
+    /// The proxy does not answer, or broke off.
+    #[error("the proxy cannot be reached")]
+    ProxyUnreachable,
+    /// The proxy does not carry connections to this server, or is none.
+    #[error("the proxy refuses to connect to the server")]
+    ProxyRefused,
+
     /// The address has no pin: a link without one would trust anybody.
     #[error("the address names no key pin")]
     NoKeyPin,
@@ -58,6 +65,8 @@ impl LinkError {
             Self::Closed(_) => "link_closed",
             Self::TimedOut => "connect_timed_out",
             Self::NameNotResolved => "host_not_found",
+            Self::ProxyUnreachable => "proxy_unreachable",
+            Self::ProxyRefused => "proxy_refused",
             Self::NoKeyPin => "no_key_pin",
             Self::Socket(_) => "socket",
             Self::Settings(_) => "transport_settings",

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Links, framing and calls: QUIC with post-quantum key exchange only, and a simulated network.
+//! Links, framing and calls: QUIC and TLS over TCP with post-quantum key exchange only, and a
+//! simulated network.
 //!
 //! # A tour
 //!
@@ -8,14 +9,16 @@
 //! - [`seams`]: [`Clock`] and [`Entropy`]. Time and randomness come through them and from nowhere
 //!   else; [`platform`] has those of the operating system.
 //! - [`link`](mod@link): a [`Link`] is one encrypted connection on which the client opens streams.
-//!   A [`Dialer`] makes links on one of two [`Plane`]s, a [`Listener`] takes them. There are two
-//!   implementations: [`quic`], and [`sim`], a network that follows from a seed.
+//!   A [`Dialer`] makes links on one of two [`Plane`]s, a [`Listener`] takes them. There are three
+//!   implementations: [`quic`], [`tcp`], and [`sim`], a network that follows from a seed.
 //! - [`stream`] and [`framing`]: each stream carries frames, a length and a protobuf message,
 //!   whose length is compared with a limit before anything is allocated. Dropping a future loses
 //!   no frame; dropping a stream gives it up and returns its credit.
 //! - [`rpc`]: a [`Connection`] exchanges greetings and then makes calls, one stream each, with
 //!   deadlines that both sides keep to; [`serve_hello`] is the other side.
-//! - [`reconnect`]: when to try again, as a pure state machine.
+//! - [`race`]: which transport a client takes, and [`listeners`]: a server that offers several.
+//! - [`reconnect`]: how long to wait before trying again, as a pure state machine. [`recovery`]: a
+//!   connection that is kept up, and that is back soon after the network is.
 //!
 //! # What it promises
 //!
@@ -95,24 +98,35 @@
 //! ```
 
 pub mod close;
+pub mod elsewhere;
 pub mod error;
 pub mod framing;
 pub mod link;
+pub mod listeners;
 #[cfg(feature = "platform")]
 pub mod platform;
 #[cfg(feature = "quic")]
 pub mod quic;
+pub mod race;
 pub mod reconnect;
+pub mod recovery;
 pub mod rpc;
 pub mod seams;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod stream;
+#[cfg(feature = "tcp")]
+pub mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use close::{CloseCode, CloseReason, StreamCode};
+pub use elsewhere::Elsewhere;
 pub use error::{CallError, LinkError, StreamError, Upgrade};
-pub use link::{AddressPrefix, Dialer, KeyExchange, Link, Listener, Plane};
+pub use link::{AddressPrefix, Dialer, KeyExchange, Link, Listener, Plane, Transport};
+pub use listeners::Listeners;
 pub use reconnect::Backoff;
+pub use recovery::{Keeper, Kept, Signals};
 pub use rpc::{
     AcknowledgeSink, AcknowledgeStream, Connection, DeliverySink, DeliveryStream, Greeting,
     IncomingCall, PendingCall, Responder, ServerConnection, serve_hello,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use waxwing_proto::ServerAddress;
 
 use crate::close::{CloseCode, CloseReason};
+use crate::elsewhere::Elsewhere;
 use crate::error::LinkError;
 use crate::seams::BoxFuture;
 use crate::stream::{RecvStream, SendStream};
@@ -36,6 +37,36 @@ impl KeyExchange {
 }
 
 impl core::fmt::Display for KeyExchange {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What carries a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Transport {
+    /// QUIC over UDP.
+    Quic,
+    /// TLS over TCP.
+    Tcp,
+    /// None: both ends live in one process, in a simulation.
+    Simulated,
+}
+
+impl Transport {
+    /// The name in configuration files and in what is shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Quic => "quic",
+            Self::Tcp => "tcp",
+            Self::Simulated => "simulated",
+        }
+    }
+}
+
+impl core::fmt::Display for Transport {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(self.as_str())
     }
@@ -74,14 +105,37 @@ pub trait LinkBackend: Send + Sync + 'static {
     fn exporter(&self, label: &[u8], context: &[u8]) -> Result<[u8; 32], LinkError>;
     /// See [`Link::remote_address`].
     fn remote_address(&self) -> SocketAddr;
+    /// See [`Link::transport`].
+    fn transport(&self) -> Transport;
     /// See [`Link::negotiated_group`].
     fn negotiated_group(&self) -> KeyExchange;
     /// See [`Link::close_with_retry`].
     fn close(&self, code: CloseCode, retry_after_ms: Option<u32>);
+    /// See [`Link::send_elsewhere`].
+    fn send_elsewhere(&self, code: CloseCode, retry_after_ms: u32, elsewhere: &Elsewhere) {
+        let _ = elsewhere;
+        self.close(code, Some(retry_after_ms));
+    }
+    /// See [`Link::elsewhere`].
+    fn elsewhere(&self) -> Option<Elsewhere> {
+        None
+    }
     /// See [`Link::close_reason`].
     fn close_reason(&self) -> Option<CloseReason>;
     /// See [`Link::closed`].
     fn closed(&self) -> BoxFuture<'static, CloseReason>;
+    /// See [`Link::probe`].
+    fn probe(&self) {}
+    /// See [`Link::signs_of_life`].
+    fn signs_of_life(&self) -> Option<u64> {
+        None
+    }
+    /// See [`Link::round_trip_ms`].
+    fn round_trip_ms(&self) -> Option<u64> {
+        None
+    }
+    /// See [`Link::update_keys`].
+    fn update_keys(&self) {}
 }
 
 /// One connection. Clones are handles to the same connection, which is closed when the last handle
@@ -135,6 +189,12 @@ impl Link {
         AddressPrefix::of(self.remote_address().ip())
     }
 
+    /// What carries this connection.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.0.transport()
+    }
+
     /// The key exchange of this connection.
     #[must_use]
     pub fn negotiated_group(&self) -> KeyExchange {
@@ -152,10 +212,50 @@ impl Link {
         self.0.close(code, Some(retry_after_ms));
     }
 
+    /// As [`Link::close_with_retry`], and names another address of the same server. On links that
+    /// cannot say so the peer learns only when to call again.
+    pub fn send_elsewhere(&self, code: CloseCode, retry_after_ms: u32, elsewhere: &Elsewhere) {
+        self.0.send_elsewhere(code, retry_after_ms, elsewhere);
+    }
+
+    /// Where the peer that closed the connection wants to be called instead; the peer's choice.
+    #[must_use]
+    pub fn elsewhere(&self) -> Option<Elsewhere> {
+        self.0.elsewhere()
+    }
+
     /// Why the connection is over; `None` while it is not.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.0.close_reason()
+    }
+
+    /// Sends something now that the peer has to acknowledge, from a new local address where the
+    /// link can change it. For a client whose network has changed, or that waits longer than the
+    /// path should take. Does nothing on links that cannot be silent without being over.
+    pub fn probe(&self) {
+        self.0.probe();
+    }
+
+    /// A number that grows with each acknowledgement from the peer; `None` on links that do not
+    /// count them. A probe is answered by one.
+    #[must_use]
+    pub fn signs_of_life(&self) -> Option<u64> {
+        self.0.signs_of_life()
+    }
+
+    /// The time from a packet to its acknowledgement as it was seen of late, in milliseconds;
+    /// `None` on links that do not measure it.
+    #[must_use]
+    pub fn round_trip_ms(&self) -> Option<u64> {
+        self.0.round_trip_ms()
+    }
+
+    /// Replaces the keys of the connection by new ones that follow from them (RFC 9001, section
+    /// 6), so that whoever takes the new ones cannot read what was sent before. Links do so by
+    /// themselves before a key has encrypted too much.
+    pub fn update_keys(&self) {
+        self.0.update_keys();
     }
 
     /// Completes when the connection is over. The future does not keep the connection open.
@@ -168,6 +268,7 @@ impl core::fmt::Debug for Link {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         // No address: a log line must not tie one to an account.
         f.debug_struct("Link")
+            .field("transport", &self.transport())
             .field("group", &self.negotiated_group())
             .field("close_reason", &self.close_reason())
             .finish_non_exhaustive()
@@ -197,6 +298,16 @@ pub trait Dialer: Send + Sync + 'static {
         server: &'a ServerAddress,
         plane: Plane,
     ) -> BoxFuture<'a, Result<Link, LinkError>>;
+}
+
+impl Dialer for Box<dyn Dialer> {
+    fn dial<'a>(
+        &'a self,
+        server: &'a ServerAddress,
+        plane: Plane,
+    ) -> BoxFuture<'a, Result<Link, LinkError>> {
+        self.as_ref().dial(server, plane)
+    }
 }
 
 /// Takes links from clients.

@@ -6,26 +6,27 @@
 //! key (RFC 7250), never by a certificate. Nothing is resumed, and no session ticket, validation
 //! token or QUIC datagram exists.
 
+use crate::tls::{identity, pins};
+
+mod admission;
+#[doc(hidden)]
+pub mod bare;
 mod connection_ids;
 mod dialer;
-mod identity;
 mod link;
 mod listener;
-mod pins;
+pub(crate) mod packets;
+mod padding;
 mod settings;
-mod socket;
+pub(crate) mod socket;
 mod tls;
 
+pub use crate::tls::{SERVER_NAME, ServerIdentity, key_exchanges};
 pub use dialer::{DialerSettings, QuicDialer};
-pub use identity::ServerIdentity;
 pub use listener::{ListenerSettings, QuicListener};
 pub use settings::StableKeys;
-pub use socket::SocketBuffers;
+pub use socket::{SocketBuffers, WANTED_BYTES as SOCKET_BUFFER_BYTES, granted_buffers};
 
 // TRN-1.
 /// The application protocol, the same in every handshake (RFC 7301). Readable by any observer.
 pub const ALPN: &[u8] = b"waxwing/1";
-
-/// The server name in every handshake. T9: it is readable by any observer, so it is a constant and
-/// names neither user nor server.
-pub const SERVER_NAME: &str = "waxwing";

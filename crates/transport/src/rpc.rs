@@ -21,6 +21,13 @@ use waxwing_proto::v1;
 
 use crate::error::{CallError, StreamError, Upgrade};
 
+/// The priorities of streams: messages before receipts, both before other calls, bulk last. A
+/// stream of lower priority is sent when those of higher priority have nothing to send.
+const PRIORITY_MESSAGES: i32 = 2;
+const PRIORITY_RECEIPTS: i32 = 1;
+const PRIORITY_CALLS: i32 = 0;
+const PRIORITY_BULK: i32 = -1;
+
 /// What one side says about itself in its `Hello`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Greeting {

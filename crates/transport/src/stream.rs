@@ -113,6 +113,13 @@ impl SendStream {
         Ok(())
     }
 
+    /// Bytes in the queue that the link has not taken.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        let sizes = self.queue.iter().map(Bytes::len);
+        sizes.fold(0, usize::saturating_add)
+    }
+
     /// Flushes and says that nothing follows.
     ///
     /// # Errors

@@ -293,7 +293,7 @@ pub(crate) fn register(person: &Person, server: &Server) -> Result<Value> {
 }
 
 /// `who` adds `whom` by the link that `whom` shows.
-fn introduce(who: &Person, whom: &Person) -> Result<()> {
+pub(crate) fn introduce(who: &Person, whom: &Person) -> Result<()> {
     let link = whom.run_for_one(&whom.name, &["contacts", "qr"])?;
     who.run(
         &who.name,

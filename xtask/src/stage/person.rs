@@ -46,6 +46,13 @@ impl Person {
         Ok(self)
     }
 
+    /// Has another name on the server and in profiles than its folder has.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        name.clone_into(&mut self.label);
+        self
+    }
+
     /// Is called something else by others.
     pub(crate) fn called(mut self, label: &str) -> Self {
         label.clone_into(&mut self.label);
@@ -137,6 +144,23 @@ impl Person {
             .with_context(|| format!("`waxwing {}` printed nothing", arguments.join(" ")))
     }
 
+    /// Starts a command with `--json` whose output goes to the end of a file.
+    pub(crate) fn start_into(
+        &self,
+        profile: &str,
+        arguments: &[&str],
+        output: &Path,
+    ) -> Result<Running> {
+        let output = OpenOptions::new().create(true).append(true).open(output)?;
+        let child = self
+            .silent_command(profile, arguments)
+            .stdout(output)
+            .stderr(self.open_log()?.map_or_else(Stdio::null, Stdio::from))
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.program.display()))?;
+        Ok(Running(child))
+    }
+
     /// Starts a command with `--json` and waits for its first object only.
     pub(crate) fn start(&self, profile: &str, arguments: &[&str]) -> Result<(Running, Value)> {
         let child = self
@@ -162,6 +186,13 @@ impl Person {
 pub(crate) struct Running(Child);
 
 impl Running {
+    /// Ends it without a warning.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.0.kill().context("cannot kill a program")?;
+        self.0.wait()?;
+        Ok(())
+    }
+
     /// Waits for the end and wants it to be a success.
     pub(crate) fn finish(mut self) -> Result<()> {
         let status = self.0.wait()?;

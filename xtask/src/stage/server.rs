@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -71,6 +72,17 @@ impl Server {
         Ok(())
     }
 
+    /// Starts it again, and ends it without a warning after a time that it may need to start.
+    pub(crate) fn restart_and_kill(&mut self, after: Duration) -> Result<()> {
+        let listen = self.address.to_string();
+        self.child = command(&self.program, &self.data, &listen, &self.options)?
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.program.display()))?;
+        std::thread::park_timeout(after);
+        self.kill()
+    }
+
     /// Starts it again on the same data and the same port.
     pub(crate) fn restart(&mut self) -> Result<()> {
         let listen = self.address.to_string();
@@ -114,13 +126,8 @@ impl Drop for Server {
     }
 }
 
-/// Starts `waxwingd up` and waits for the line that says that it serves.
-fn launch(
-    program: &Path,
-    data: &Path,
-    listen: &str,
-    options: &ServerOptions,
-) -> Result<(Child, Value)> {
+/// `waxwingd up`, not started.
+fn command(program: &Path, data: &Path, listen: &str, options: &ServerOptions) -> Result<Command> {
     let log = match &options.log {
         Some(path) => std::fs::OpenOptions::new()
             .create(true)
@@ -133,14 +140,25 @@ fn launch(
     if let Some(user) = options.user {
         as_user(&mut command, user);
     }
-    let mut child = command
+    command
         .args(["--json", "up", "--listen", listen])
         .arg("--data")
         .arg(data)
         .args(&options.arguments)
         .stdin(Stdio::null())
+        .stderr(log);
+    Ok(command)
+}
+
+/// Starts `waxwingd up` and waits for the line that says that it serves.
+fn launch(
+    program: &Path,
+    data: &Path,
+    listen: &str,
+    options: &ServerOptions,
+) -> Result<(Child, Value)> {
+    let mut child = command(program, data, listen, options)?
         .stdout(Stdio::piped())
-        .stderr(log)
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
     let stdout = child.stdout.take().context("no standard output")?;

@@ -61,7 +61,10 @@ const ALLOWED: [(&str, &[&str]); 12] = [
 ];
 
 /// Programs and tools: they may use every crate, and nothing may use them.
-const ROOTS: [&str; 4] = ["bench", "fuzz", "simulator", "xtask"];
+const ROOTS: [&str; 6] = ["bench", "crash", "fuzz", "preload", "simulator", "xtask"];
+
+/// Loaded into processes by tests and linked into nothing, not even into a tool: it is `unsafe`.
+const UNLINKED: &str = "waxwing-preload";
 
 /// Crates that must not be reached on any path, because they know how to open an envelope.
 const BLIND: [&str; 2] = ["relay", "server"];
@@ -72,8 +75,11 @@ const DOES_IO: [&str; 6] = ["tokio", "mio", "socket2", "quinn", "sled", "redb"];
 
 /// Crates that see storage and transport through their traits alone, and the features that would
 /// bring an implementation with real I/O.
-const OVER_SEAMS: [&str; 2] = ["relay", "simulator"];
-const REAL: [&str; 2] = ["sled", "quic"];
+const OVER_SEAMS: [(&str, &[&str]); 2] = [
+    ("relay", &["sled", "quic", "tcp", "platform"]),
+    // The real QUIC stack runs in a simulation, over simulated packets.
+    ("simulator", &["sled", "tcp", "platform"]),
+];
 
 /// Checks the whole graph of one target.
 pub(super) fn check(graph: &Graph) -> Vec<Finding> {
@@ -81,6 +87,11 @@ pub(super) fn check(graph: &Graph) -> Vec<Finding> {
     for (at, package) in graph.members() {
         let short = short(&package.name);
         found.extend(direct(graph, package, short));
+        if package.declared.iter().any(|asked| asked.name == UNLINKED) {
+            let message =
+                format!("must not depend on {UNLINKED}, which is loaded and never linked");
+            found.push(Finding::new(package.name.as_str(), message));
+        }
         if BLIND.contains(&short) {
             for name in OPENS_ENVELOPES {
                 let reason = "the server must not be able to open an envelope";
@@ -99,8 +110,8 @@ pub(super) fn check(graph: &Graph) -> Vec<Finding> {
                 found.extend(reached(graph, at, name, Walk::Linked, reason));
             }
         }
-        if OVER_SEAMS.contains(&short) {
-            found.extend(seams(package));
+        if let Some((_, real)) = OVER_SEAMS.iter().find(|(name, _)| *name == short) {
+            found.extend(seams(package, real));
         }
     }
     found
@@ -149,7 +160,7 @@ fn reached(graph: &Graph, from: usize, name: &str, walk: Walk, reason: &str) -> 
     ))
 }
 
-fn seams(package: &Package) -> Vec<Finding> {
+fn seams(package: &Package, real: &[&str]) -> Vec<Finding> {
     let mut found = Vec::new();
     for asked in package.declared.iter().filter(|asked| !asked.development) {
         if !["waxwing-storage", "waxwing-transport"].contains(&asked.name.as_str()) {
@@ -159,7 +170,7 @@ fn seams(package: &Package) -> Vec<Finding> {
             || asked
                 .features
                 .iter()
-                .any(|feature| REAL.contains(&feature.as_str()))
+                .any(|feature| real.contains(&feature.as_str()))
         {
             let message = format!(
                 "asks for the real implementation of {}: use `default-features = false`",
@@ -259,6 +270,17 @@ mod tests {
             &[("waxwing-client", "waxwing-simulator", "normal")],
         ));
         assert_eq!(found.len(), 2, "{found:?}");
+    }
+
+    #[test]
+    fn nothing_depends_on_what_is_loaded_only() {
+        let mut graph = Graph::of(&["xtask", "waxwing-preload"], &[], &[]);
+        graph.packages[0].declared = vec![Declared {
+            name: "waxwing-preload".to_owned(),
+            development: true,
+            ..Declared::default()
+        }];
+        assert_eq!(messages(&graph).len(), 1);
     }
 
     #[test]

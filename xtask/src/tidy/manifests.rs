@@ -3,6 +3,7 @@
 
 use toml::{Table, Value};
 
+use super::source::MAY_BE_UNSAFE;
 use super::tree::Tree;
 use super::{Finding, Report};
 
@@ -17,14 +18,15 @@ pub(super) fn check(tree: &Tree, report: &mut Report) {
     });
     for file in manifests {
         report.errors(
-            check_one(&file.text)
+            check_one(&file.text, file.path.starts_with(MAY_BE_UNSAFE))
                 .into_iter()
                 .map(|message| Finding::new(file.path.as_str(), message)),
         );
     }
 }
 
-fn check_one(text: &str) -> Vec<String> {
+/// A crate with `own_lints` has a table of its own in place of the workspace's.
+fn check_one(text: &str, own_lints: bool) -> Vec<String> {
     let table: Table = match text.parse() {
         Ok(table) => table,
         Err(error) => return vec![format!("cannot be read: {}", error.message())],
@@ -36,7 +38,12 @@ fn check_one(text: &str) -> Vec<String> {
             == Some(true)
     };
     let mut found = Vec::new();
-    if !inherits(table.get("lints")) {
+    let has_own = own_lints
+        && table
+            .get("lints")
+            .and_then(|lints| lints.get("clippy"))
+            .is_some();
+    if !inherits(table.get("lints")) && !has_own {
         found.push("needs `[lints]` with `workspace = true`".to_owned());
     }
     for key in INHERITED {
@@ -79,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_crate_that_inherits_is_accepted() {
-        assert_eq!(check_one(GOOD), Vec::<String>::new());
+        assert_eq!(check_one(GOOD, false), Vec::<String>::new());
     }
 
     #[test]
@@ -93,8 +100,17 @@ mod tests {
             ("bytes.workspace = true", "bytes = \"1\""),
             ("[package]", "[package"),
         ] {
-            assert_eq!(check_one(&GOOD.replace(old, new)).len(), 1, "{new}");
+            assert_eq!(check_one(&GOOD.replace(old, new), false).len(), 1, "{new}");
         }
+    }
+
+    #[test]
+    fn the_one_crate_that_may_be_unsafe_has_lints_of_its_own() {
+        let own = "[lints.clippy]\n        panic = \"deny\"";
+        let with = |lints: &str| GOOD.replace("[lints]\n        workspace = true", lints);
+        assert_eq!(check_one(&with(own), true), Vec::<String>::new());
+        assert_eq!(check_one(&with(own), false).len(), 1);
+        assert_eq!(check_one(&with(""), true).len(), 1);
     }
 
     #[test]

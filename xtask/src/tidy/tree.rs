@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-/// Folders that hold what tools make, or what is not ours.
+/// What holds what tools make, or what is not ours.
 const SKIPPED: [&str; 3] = [".git", "target", "node_modules"];
 
 /// One text file.
@@ -41,7 +41,11 @@ impl Tree {
                 let entry = entry?;
                 let kind = entry.file_type()?;
                 let name = entry.file_name();
-                if kind.is_dir() && !SKIPPED.iter().any(|skipped| name == *skipped) {
+                // In a linked worktree `.git` is a file.
+                if SKIPPED.iter().any(|skipped| name == *skipped) {
+                    continue;
+                }
+                if kind.is_dir() {
                     folders.push(entry.path());
                 }
                 if !kind.is_file() {

@@ -68,6 +68,12 @@ impl Pair {
         Ok(self.alice.encrypt(vec![0x61; size])?)
     }
 
+    /// The bytes of a message as it travels.
+    pub(super) fn message_length(&mut self, size: usize) -> Result<usize> {
+        let (_, bytes) = self.alice_seals(size)?.to_parts();
+        Ok(bytes.len())
+    }
+
     pub(super) fn bob_opens(&mut self, message: &OlmMessage) -> Result<()> {
         std::hint::black_box(self.bob.decrypt(message)?);
         Ok(())

@@ -86,10 +86,16 @@ object! {
         /// Why there is no connection, as far as an attempt has failed.
         link_error: Option<Code>,
         server: String,
+        /// The key exchange of the connection, by its name in the registry of TLS groups.
+        key_exchange: Option<String>,
+        /// What carries the connection, `quic` or `tcp`.
+        transport: Option<String>,
         /// The server as a link, for linking and recovering.
         server_link: Option<String>,
         outbox: usize,
         alarms: usize,
+        /// What stands about the account's own devices.
+        own_alarm: Option<Code>,
         requests: usize,
         manifest_version: u32,
         one_time_prekeys: Option<u32>,
@@ -99,10 +105,22 @@ object! {
 }
 
 object! {
+    /// Which receipts this device sends.
+    Receipts = "receipts" { delivered: bool, read: bool, on_their_own: bool, }
+}
+
+object! {
+    /// The account was closed.
+    Closed = "account_closed" { address: String, }
+}
+
+object! {
     /// A contact.
     Contact = "contact" {
         name: String,
         address: String,
+        /// Whether nobody but the contact itself says that the address is its own.
+        address_claimed: bool,
         account: String,
         verified: bool,
         request: bool,
@@ -110,6 +128,11 @@ object! {
         alarm: Option<Code>,
         devices: usize,
     }
+}
+
+object! {
+    /// Messages of one day that the server deleted.
+    Expired = "expired" { day: String, unix_day: u32, count: u32, }
 }
 
 object! {
@@ -163,9 +186,12 @@ object! {
         from: From,
         sent_at: String,
         received_at: String,
-        /// `text`, or `needs_newer_version`, which has no body.
+        /// `text`; or, without a body, `needs_newer_version` or `missing`.
         content: String,
         body: Option<String>,
+        /// For `missing`: how many contents of this device have not come for a day or longer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        missing: Option<u64>,
         state: State,
     }
 }
@@ -218,6 +244,7 @@ impl core::convert::From<command::ContactSummary> for Contact {
         Self::new(
             contact.label,
             contact.address,
+            contact.address_claimed,
             contact.account.to_hex(),
             contact.verified,
             contact.request,
@@ -225,6 +252,12 @@ impl core::convert::From<command::ContactSummary> for Contact {
             contact.alarm.map(Code::from),
             contact.devices,
         )
+    }
+}
+
+impl core::convert::From<command::ExpiredMessages> for Expired {
+    fn from(expired: command::ExpiredMessages) -> Self {
+        Self::new(day(expired.day), expired.day, expired.count)
     }
 }
 
@@ -268,9 +301,10 @@ impl Message {
             verified: outgoing || message.verified,
             own: outgoing,
         };
-        let (content, body) = match message.body {
-            Body::Text(body) => ("text", Some(body)),
-            _ => ("needs_newer_version", None),
+        let (content, body, missing) = match message.body {
+            Body::Text(body) => ("text", Some(body), None),
+            Body::Missing(count) => ("missing", None, Some(count)),
+            _ => ("needs_newer_version", None, None),
         };
         Self::new(
             message.id.to_hex(),
@@ -281,6 +315,7 @@ impl Message {
             timestamp(message.received_at_ms),
             content.to_owned(),
             body,
+            missing,
             message.state.into(),
         )
     }

@@ -12,6 +12,7 @@ use super::shell::qr;
 use crate::api::objects::{Device, DeviceOffer, LinkCode, Registered, Status};
 use crate::api::{Call, LinkingStep, Notice};
 use crate::cli::{Devices, Protection};
+use crate::console::Console;
 use crate::display;
 use crate::fault::{Code, Fault, Outcome};
 use crate::platform;
@@ -39,16 +40,14 @@ struct Compare<'a> {
 pub(super) async fn devices(which: Devices, context: &mut Context) -> Outcome {
     match which {
         Devices::List => {
-            let devices: Vec<Device> = once(Call::Devices {}, context).await?;
-            if context.console.json {
-                devices
-                    .iter()
-                    .try_for_each(|device| context.console.object(device))
-            } else {
-                context
-                    .console
-                    .print(&results::devices(&devices, &context.console))
-            }
+            let mut session = Session::open(context).await?;
+            let outcome = list(&mut session, &context.console).await;
+            session.close().await;
+            outcome
+        }
+        Devices::Confirm { version } => {
+            once::<()>(Call::ConfirmDevices { version }, context).await?;
+            context.console.note("confirmed: the devices are yours")
         }
         Devices::Link {
             server,
@@ -68,6 +67,27 @@ pub(super) async fn devices(which: Devices, context: &mut Context) -> Outcome {
             outcome
         }
     }
+}
+
+/// Lists the devices, and says what stands about them with what to type.
+async fn list(session: &mut Session, console: &Console) -> Outcome {
+    let devices: Vec<Device> = session.call(&Call::Devices {}).await?;
+    if console.json {
+        devices
+            .iter()
+            .try_for_each(|device| console.object(device))?;
+    } else {
+        console.print(&results::devices(&devices, console))?;
+    }
+    let status: Status = session.call(&Call::Status {}).await?;
+    match status.own_alarm {
+        Some(Code::DeviceRemoved | Code::RestoredStore) | None => {}
+        Some(code) => {
+            let version = status.manifest_version.to_string();
+            console.alarm(&Fault::new(code).own().about(version));
+        }
+    }
+    Ok(())
 }
 
 /// On the new device: shows a code, compares words, and waits until the account's state is here.
@@ -91,6 +111,7 @@ async fn link(server: &str, protection: &Protection, yes: bool, context: &mut Co
             register::greet(
                 &registered,
                 &server.server().host.to_string(),
+                protection,
                 &context.console,
             )
         }

@@ -59,6 +59,7 @@ pub(super) async fn unlock(arguments: Unlock, context: &mut Context) -> Outcome 
     if passphrase.is_some() {
         command.args(["--passphrase-fd", "0"]);
     }
+    command.args(["--transport", context.dialing.transport().as_str()]);
     command.arg("host");
     if let Some(lifetime) = arguments.lifetime {
         command.args(["--for", &format!("{}ms", lifetime.as_millis())]);

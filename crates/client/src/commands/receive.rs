@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::api::objects::{Message, Status};
+use crate::api::objects::{Expired, Message, Status};
 use crate::api::{Call, Notice};
 use crate::cli::Receive;
 use crate::console::Console;
@@ -48,13 +48,21 @@ async fn rounds(
     console: &Console,
 ) -> Outcome {
     session.watch().await?;
+    let mut told = None;
     loop {
+        tell_expired(session, console).await?;
         print_unread(session, printed_up_to, console).await?;
         let status: Status = session.call(&Call::Status {}).await?;
+        if status.own_alarm != told {
+            told = status.own_alarm;
+            say_own_alarm(told, console);
+        }
         match status.link_error {
             _ if status.account.is_none() => return Err(Code::NotRegistered.into()),
             // What waiting does not mend.
-            Some(code @ (Code::DeviceRemoved | Code::RestoredStore)) => return Err(code.into()),
+            Some(code @ (Code::DeviceRemoved | Code::RestoredStore | Code::AccountClosed)) => {
+                return Err(code.into());
+            }
             _ => {}
         }
         let Some(until) = until else {
@@ -82,6 +90,31 @@ async fn rounds(
             }
         }
     }
+}
+
+/// Says what stands about the own devices, until the user has confirmed them.
+fn say_own_alarm(alarm: Option<Code>, console: &Console) {
+    match alarm {
+        // A device that is of no more use is said by an error of its own.
+        None | Some(Code::DeviceRemoved | Code::RestoredStore) => {}
+        Some(code) => console.alarm(&Fault::new(code).own()),
+    }
+}
+
+/// Says what the server deleted since it had waited too long. It counts as told after it was said.
+async fn tell_expired(session: &mut Session, console: &Console) -> Outcome {
+    let expired: Vec<Expired> = session.call(&Call::Expired {}).await?;
+    if expired.is_empty() {
+        return Ok(());
+    }
+    for messages in &expired {
+        console.say(&faults::expired(&messages.day, messages.count));
+    }
+    let shown = expired
+        .iter()
+        .map(|messages| (messages.unix_day, messages.count))
+        .collect();
+    session.call(&Call::MarkExpiredShown { shown }).await
 }
 
 /// Prints page by page. A message counts as shown only after it has left this process; one that was
@@ -126,20 +159,16 @@ async fn print_unread(
 async fn wait_for_more(session: &mut Session, console: &Console) -> Outcome {
     loop {
         match session.notice().await? {
-            Notice::Arrived | Notice::Missed | Notice::Drained | Notice::Online { .. } => {
+            Notice::Arrived
+            | Notice::Missed
+            | Notice::Drained
+            | Notice::Online { .. }
+            | Notice::Expired { .. } => {
                 return Ok(());
             }
-            Notice::Alarm {
-                own: true,
-                code,
-                contact,
-                ..
-            } => {
-                console.alarm(&Fault::new(code).about(contact));
-                return Ok(());
-            }
+            // The status tells what stands about the own devices.
+            Notice::Alarm { own: true, .. } => return Ok(()),
             Notice::Alarm { code, contact, .. } => console.alarm(&Fault::new(code).about(contact)),
-            Notice::Expired { day, count } => console.say(&faults::expired(&day, count)),
             Notice::ClockSkew { skew_s } => console.say(&faults::clock_skew(skew_s)),
             Notice::Contacts => {}
             other => tracing::debug!(notice = ?core::mem::discriminant(&other), "not for receive"),

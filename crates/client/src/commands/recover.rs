@@ -28,6 +28,7 @@ pub(super) async fn recover(arguments: Recover, context: &mut Context) -> Outcom
             register::greet(
                 &registered,
                 &server.server().host.to_string(),
+                &arguments.protection,
                 &context.console,
             )
         }

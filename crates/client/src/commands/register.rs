@@ -46,7 +46,12 @@ pub(super) async fn register(arguments: Register, context: &mut Context) -> Outc
         Ok(registered) => {
             session.close().await;
             let server = invite.server().host.to_string();
-            greet(&registered, &server, &context.console)
+            greet(
+                &registered,
+                &server,
+                &arguments.protection,
+                &context.console,
+            )
         }
         Err(fault) => {
             let status = session.call::<objects::Status>(&Call::Status {}).await;
@@ -99,14 +104,19 @@ pub(super) async fn undo(session: Session, context: &Context, fault: Fault) -> F
 }
 
 /// Says that the account is ready and what comes next.
-pub(super) fn greet(registered: &objects::Registered, server: &str, console: &Console) -> Outcome {
+pub(super) fn greet(
+    registered: &objects::Registered,
+    server: &str,
+    protection: &Protection,
+    console: &Console,
+) -> Outcome {
     console.show(registered, |console| {
         let ready = console.tint(Tone::Good, "ready");
         let address = crate::display::line(&registered.address);
         format!("{ready}: {address} on {}", crate::display::line(server))
     })?;
     if !console.json {
-        console.note(&results::next_steps(console))?;
+        console.note(&results::next_steps(!protection.unprotected, console))?;
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `history` and `status`: looking without changing anything.
+//! `history`, `status` and `receipts`: how things are.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::api::objects::{Message, Status};
+use crate::api::objects::{Message, Receipts, Status};
 use crate::api::{Call, Notice};
-use crate::cli::History;
+use crate::cli::{self, History};
 use crate::fault::Outcome;
 use crate::platform;
 use crate::session::{Context, Session};
@@ -50,6 +50,18 @@ async fn pages(session: &mut Session, arguments: &History) -> Outcome<Vec<Messag
         pages.push(page);
     }
     Ok(pages.into_iter().rev().flatten().collect())
+}
+
+pub(super) async fn receipts(arguments: &cli::Receipts, context: &mut Context) -> Outcome {
+    let call = Call::Receipts {
+        delivered: arguments.delivered,
+        read: arguments.read,
+        on_their_own: arguments.alone,
+    };
+    let settings: Receipts = super::contacts::once(call, context).await?;
+    context
+        .console
+        .show(&settings, |_| results::receipts(&settings))
 }
 
 pub(super) async fn status(context: &mut Context) -> Outcome {

@@ -8,17 +8,12 @@ use tokio::task::JoinSet;
 use waxwing_engine::LinkFailure;
 use waxwing_proto::{ServerAddress, limits, v1};
 use waxwing_transport::{
-    AcknowledgeSink, Clock, CloseCode, Connection, DeliveryStream, Dialer, Entropy, Plane,
+    AcknowledgeSink, Clock, CloseCode, Connection, DeliveryStream, Dialer, Entropy, Keeper, Kept,
+    Plane, Signals,
 };
 
 use super::connect;
 use super::inbound::{Generation, Inbound};
-
-/// The pause before the second attempt; it doubles up to [`PAUSE_MAX_MS`].
-const PAUSE_FIRST_MS: u64 = 250;
-const PAUSE_MAX_MS: u64 = 60_000;
-/// A connection that lived this long makes the next pause short again.
-const STABLE_MS: u64 = 10_000;
 
 /// Keeps a connection up until it is dropped.
 pub(super) struct AccountLink {
@@ -34,11 +29,14 @@ impl AccountLink {
     pub(super) fn keep<D: Dialer, E: Entropy>(
         generation: Generation,
         server: ServerAddress,
-        seams: (Arc<D>, Arc<dyn Clock>, Arc<E>),
+        (dialer, clock, entropy): (Arc<D>, Arc<dyn Clock>, Arc<E>),
+        signals: &Signals,
         inbound: mpsc::Sender<Inbound>,
     ) -> Self {
+        let seams = (dialer, clock, entropy as Arc<dyn Entropy>);
+        let kept = Keeper::new(seams, server, Plane::Account, signals);
         let mut keeper = JoinSet::new();
-        keeper.spawn(keep_up(generation, server, seams, inbound.clone()));
+        keeper.spawn(keep_up(generation, kept, inbound.clone()));
         Self {
             generation,
             connection: None,
@@ -104,49 +102,34 @@ impl Drop for AccountLink {
     }
 }
 
-async fn keep_up<D: Dialer, E: Entropy>(
+/// Tells the driver of every change.
+async fn keep_up<D: Dialer>(
     generation: Generation,
-    server: ServerAddress,
-    (dialer, clock, entropy): (Arc<D>, Arc<dyn Clock>, Arc<E>),
+    mut keeper: Keeper<D>,
     inbound: mpsc::Sender<Inbound>,
 ) {
-    let mut pause_ms = PAUSE_FIRST_MS;
+    let mut is_up = false;
     loop {
-        let failure =
-            match connect::connect(&*dialer, Arc::clone(&clock), &server, Plane::Account).await {
-                Ok(connection) => {
-                    let begun_ms = clock.monotonic_ms();
-                    let closed = connection.link().closed();
-                    let up = Inbound::LinkUp(generation, Box::new(connection));
-                    if inbound.send(up).await.is_err() {
-                        return;
-                    }
-                    let reason = closed.await;
-                    tracing::debug!(%reason, "the account link is gone");
-                    if clock.monotonic_ms().saturating_sub(begun_ms) >= STABLE_MS {
-                        pause_ms = PAUSE_FIRST_MS;
-                    }
-                    LinkFailure::Unreachable
-                }
-                Err(failure) => failure,
-            };
-        if inbound
-            .send(Inbound::LinkDown(generation, failure))
-            .await
-            .is_err()
-        {
+        let kept = keeper.next().await;
+        let replaces = is_up && matches!(kept, Kept::Up(_));
+        is_up = matches!(kept, Kept::Up(_));
+        if replaces {
+            // The engine knows one connection at a time.
+            let down = Inbound::LinkDown(generation, LinkFailure::Unreachable);
+            if inbound.send(down).await.is_err() {
+                return;
+            }
+        }
+        let change = match kept {
+            Kept::Up(connection) => Inbound::LinkUp(generation, Box::new(connection)),
+            Kept::Down(error) => {
+                tracing::debug!(code = error.code(), "the account link is down");
+                Inbound::LinkDown(generation, connect::connect_failure(error))
+            }
+        };
+        if inbound.send(change).await.is_err() {
             return;
         }
-        // Between half and all of the pause, so that the clients of a restarted server do not
-        // come in step.
-        let mut random = [0; 8];
-        entropy.fill(&mut random);
-        let half = pause_ms >> 1;
-        let jitter = u64::from_le_bytes(random)
-            .checked_rem(half.max(1))
-            .unwrap_or_default();
-        clock.sleep(half.saturating_add(jitter)).await;
-        pause_ms = pause_ms.saturating_mul(2).min(PAUSE_MAX_MS);
     }
 }
 

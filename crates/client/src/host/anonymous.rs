@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use waxwing_engine::{RequestFailure, RequestId};
+use waxwing_engine::{LinkFailure, RequestFailure, RequestId};
 use waxwing_proto::{ServerAddress, v1};
-use waxwing_transport::{Clock, CloseCode, Connection, Dialer, Plane, within};
+use waxwing_transport::recovery::{connect_eagerly, probing};
+use waxwing_transport::{Clock, CloseCode, Connection, Dialer, Entropy, Plane, Signals, within};
 
 use super::connect;
 use super::inbound::Inbound;
@@ -53,8 +54,8 @@ fn subject(call: &v1::request::Call) -> Vec<u8> {
 
 /// The anonymous connections of one host.
 pub(super) struct AnonymousPlane<D> {
-    dialer: Arc<D>,
-    clock: Arc<dyn Clock>,
+    seams: (Arc<D>, Arc<dyn Clock>, Arc<dyn Entropy>),
+    signals: Signals,
     inbound: mpsc::Sender<Inbound>,
     subjects: BTreeMap<Key, mpsc::UnboundedSender<Job>>,
     tasks: JoinSet<()>,
@@ -62,13 +63,13 @@ pub(super) struct AnonymousPlane<D> {
 
 impl<D: Dialer> AnonymousPlane<D> {
     pub(super) fn new(
-        dialer: Arc<D>,
-        clock: Arc<dyn Clock>,
+        seams: (Arc<D>, Arc<dyn Clock>, Arc<dyn Entropy>),
+        signals: Signals,
         inbound: mpsc::Sender<Inbound>,
     ) -> Self {
         Self {
-            dialer,
-            clock,
+            seams,
+            signals,
             inbound,
             subjects: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -88,8 +89,8 @@ impl<D: Dialer> AnonymousPlane<D> {
 
     fn queue(&mut self, key: &Key) -> &mpsc::UnboundedSender<Job> {
         let Self {
-            dialer,
-            clock,
+            seams,
+            signals,
             inbound,
             subjects,
             tasks,
@@ -100,8 +101,8 @@ impl<D: Dialer> AnonymousPlane<D> {
         subjects.entry(key.clone()).or_insert_with(|| {
             let (jobs, queue) = mpsc::unbounded_channel();
             let caller = Caller {
-                dialer: Arc::clone(dialer),
-                clock: Arc::clone(clock),
+                seams: seams.clone(),
+                signals: signals.clone(),
                 inbound: inbound.clone(),
                 server: key.0.clone(),
                 connection: None,
@@ -115,8 +116,8 @@ impl<D: Dialer> AnonymousPlane<D> {
 
 /// The task of one subject at one server.
 struct Caller<D> {
-    dialer: Arc<D>,
-    clock: Arc<dyn Clock>,
+    seams: (Arc<D>, Arc<dyn Clock>, Arc<dyn Entropy>),
+    signals: Signals,
     inbound: mpsc::Sender<Inbound>,
     server: ServerAddress,
     connection: Option<Connection>,
@@ -124,10 +125,14 @@ struct Caller<D> {
 }
 
 impl<D: Dialer> Caller<D> {
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.seams.1)
+    }
+
     async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Job>) {
         loop {
             let idle = self.calls.is_empty();
-            let clock = Arc::clone(&self.clock);
+            let clock = self.clock();
             tokio::select! {
                 biased;
                 job = queue.recv() => match job {
@@ -147,7 +152,8 @@ impl<D: Dialer> Caller<D> {
 
     /// Connects if there is no connection, and lets the call run beside the others.
     async fn start(&mut self, job: Job, queue: &mut mpsc::UnboundedReceiver<Job>) {
-        let begun_ms = self.clock.monotonic_ms();
+        let clock = self.clock();
+        let begun_ms = clock.monotonic_ms();
         let connection = match self.open(job.deadline_ms).await {
             Ok(connection) => connection,
             Err(failure) => {
@@ -159,13 +165,18 @@ impl<D: Dialer> Caller<D> {
                 return;
             }
         };
-        let spent_ms = self.clock.monotonic_ms().saturating_sub(begun_ms);
+        let spent_ms = clock.monotonic_ms().saturating_sub(begun_ms);
         let spent_ms = u32::try_from(spent_ms).unwrap_or(u32::MAX);
         // 0 would mean the default.
         let deadline_ms = job.deadline_ms.saturating_sub(spent_ms).max(1);
-        let inbound = self.inbound.clone();
+        let (inbound, signals) = (self.inbound.clone(), self.signals.clone());
         self.calls.spawn(async move {
-            let outcome = connect::call(&connection, job.call, deadline_ms).await;
+            let call = connect::call(&connection, job.call, deadline_ms);
+            let outcome = probing(connection.link(), &*clock, &signals, call).await;
+            if matches!(outcome, Err(RequestFailure::Timeout)) {
+                // Probed all the while, and still no answer: the next call gets a new connection.
+                connection.link().close(CloseCode::Done);
+            }
             let _ = inbound
                 .send(Inbound::Response {
                     id: job.id,
@@ -184,17 +195,13 @@ impl<D: Dialer> Caller<D> {
             return Ok(connection.clone());
         }
         self.connection = None;
-        let clock = Arc::clone(&self.clock);
-        let attempt = connect::connect(
-            &*self.dialer,
-            Arc::clone(&clock),
-            &self.server,
-            Plane::Anonymous,
-        );
+        let clock = self.clock();
+        let (seams, server) = (self.seams.clone(), self.server.clone());
+        let attempt = connect_eagerly(seams, server, Plane::Anonymous, &self.signals);
         match within(&*clock, u64::from(deadline_ms), attempt).await {
             Some(Ok(connection)) => Ok(self.connection.insert(connection).clone()),
-            Some(Err(failure)) => Err(RequestFailure::Link(failure)),
-            None => Err(RequestFailure::Timeout),
+            Some(Err(error)) => Err(RequestFailure::Link(connect::connect_failure(error))),
+            None => Err(RequestFailure::Link(LinkFailure::Unreachable)),
         }
     }
 

@@ -1,32 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! One connection, one call, and the engine's words for what went wrong with them.
-
-use std::sync::Arc;
+//! One call, and the engine's words for what went wrong with it or with a connection.
 
 use waxwing_engine::{LinkFailure, RequestFailure};
-use waxwing_proto::{ServerAddress, v1};
-use waxwing_transport::{CallError, Clock, Connection, Dialer, LinkError, Plane, Upgrade};
+use waxwing_proto::v1;
+use waxwing_transport::{CallError, Connection, LinkError, Upgrade};
 
-/// Dials and exchanges greetings.
-pub(super) async fn connect<D: Dialer>(
-    dialer: &D,
-    clock: Arc<dyn Clock>,
-    server: &ServerAddress,
-    plane: Plane,
-) -> Result<Connection, LinkFailure> {
-    let link = dialer.dial(server, plane).await.map_err(|error| {
-        tracing::debug!(code = error.code(), ?plane, "no link");
-        link_failure(error)
-    })?;
-    Connection::establish(link, clock).await.map_err(|error| {
-        tracing::debug!(code = error.code(), ?plane, "no greeting");
-        match error {
-            CallError::UpgradeRequired(Upgrade::Client) => LinkFailure::ClientTooOld,
-            CallError::UpgradeRequired(Upgrade::Server) => LinkFailure::ServerTooOld,
-            CallError::LinkLost(error) => link_failure(error),
-            _ => LinkFailure::Unreachable,
-        }
-    })
+/// Why there is no connection.
+pub(super) const fn connect_failure(error: CallError) -> LinkFailure {
+    match error {
+        CallError::UpgradeRequired(Upgrade::Client) => LinkFailure::ClientTooOld,
+        CallError::UpgradeRequired(Upgrade::Server) => LinkFailure::ServerTooOld,
+        CallError::LinkLost(error) => link_failure(error),
+        _ => LinkFailure::Unreachable,
+    }
 }
 
 /// Makes one call.

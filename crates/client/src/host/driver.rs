@@ -16,7 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 use waxwing_engine::{Answer, Batch, BatchId, CommandError, CommandId, Effect, Engine, Event, Now};
 use waxwing_storage::StoreError;
 use waxwing_storage::client::ClientStore;
-use waxwing_transport::{Clock, Dialer, Entropy, EntropyRng};
+use waxwing_transport::recovery::Waiting;
+use waxwing_transport::{Clock, Dialer, Entropy, EntropyRng, Signals};
 
 use super::account_link::AccountLink;
 use super::anonymous::AnonymousPlane;
@@ -63,6 +64,9 @@ pub struct Driver<S, D, C, E> {
     inbound_sender: mpsc::Sender<Inbound>,
     account: Option<AccountLink>,
     last_generation: Generation,
+    signals: Signals,
+    /// Held while something waits for the account's connection to come back.
+    unsent: Option<Waiting>,
     anonymous: AnonymousPlane<D>,
     calls: tokio::task::JoinSet<()>,
     /// Acknowledgements that the server has not confirmed.
@@ -101,9 +105,14 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
         let engine = Engine::open(store.snapshot(Engine::snapshot_tables())?)?;
         let (handle, desk) = Handle::new();
         let (inbound_sender, inbound) = inbound::queue();
+        let signals = handle.signals();
         let anonymous = AnonymousPlane::new(
-            Arc::clone(&dialer),
-            Arc::clone(&clock) as Arc<dyn Clock>,
+            (
+                Arc::clone(&dialer),
+                Arc::clone(&clock) as Arc<dyn Clock>,
+                Arc::clone(&entropy) as Arc<dyn Entropy>,
+            ),
+            signals.clone(),
             inbound_sender.clone(),
         );
         let driver = Self {
@@ -123,6 +132,8 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
             inbound_sender,
             account: None,
             last_generation: Generation(0),
+            signals,
+            unsent: None,
             anonymous,
             calls: tokio::task::JoinSet::new(),
             unconfirmed: 0,
@@ -145,6 +156,7 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
         let mut settle_until_ms = None;
         loop {
             self.pump()?;
+            self.say_whether_something_waits();
             while self.calls.try_join_next().is_some() {}
             if let Some(until_ms) = settle_until_ms
                 && self.is_settled(until_ms)
@@ -189,6 +201,20 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
             Some(inbound) = self.inbound.recv() => Turn::Inbound(inbound),
             Some(asked) = self.desk.commands.recv(), if !ending => Turn::Asked(asked),
             () = due => Turn::Due,
+        }
+    }
+
+    /// While a content waits and there is no connection, the transport tries more often. On a
+    /// connection that is up, only what was sent on it and not answered waits for it.
+    fn say_whether_something_waits(&mut self) {
+        let is_down = self
+            .account
+            .as_ref()
+            .is_some_and(|account| account.connection.is_none());
+        if !(is_down && self.engine.has_unsent()) {
+            self.unsent = None;
+        } else if self.unsent.is_none() {
+            self.unsent = Some(self.signals.wait());
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use waxwing_engine::{Answer, Command, CommandError, LinkFailure, Notice};
+use waxwing_transport::{KeyExchange, Signals, Transport};
 
 use super::error::HostError;
 
@@ -29,8 +30,8 @@ pub enum CommandFailure {
 pub enum LinkState {
     /// None is wanted, or the first attempt has not ended.
     Idle,
-    /// It is up.
-    Up,
+    /// It is up, over this key exchange and this transport.
+    Up(KeyExchange, Transport),
     /// The last attempt failed, or the connection was lost; another attempt follows.
     Down(LinkFailure),
 }
@@ -43,6 +44,7 @@ pub struct Handle {
     notices: broadcast::Sender<Notice>,
     shutdown: watch::Sender<bool>,
     link: watch::Receiver<LinkState>,
+    signals: Signals,
     fate: Arc<OnceLock<Option<HostError>>>,
 }
 
@@ -87,6 +89,7 @@ impl Handle {
                 notices,
                 shutdown,
                 link,
+                signals: Signals::new(),
                 fate,
             },
             desk,
@@ -124,6 +127,16 @@ impl Handle {
     #[must_use]
     pub fn link(&self) -> watch::Receiver<LinkState> {
         self.link.clone()
+    }
+
+    /// Says that the network of this device has changed, has come back, or that the application
+    /// came to the front: connections are tried and made anew at once, on both planes.
+    pub fn network_changed(&self) {
+        self.signals.network_changed();
+    }
+
+    pub(super) fn signals(&self) -> Signals {
+        self.signals.clone()
     }
 
     /// Asks the host to end: what is under way to the disk arrives there, acknowledgements that are

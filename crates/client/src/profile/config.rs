@@ -6,12 +6,17 @@
 //!
 //! [profiles.work]
 //! passphrase_command = ["pass", "show", "waxwing-work"]
+//! transport = "tcp"
+//! proxy = "socks5://127.0.0.1:9050"
 //! ```
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
+use waxwing_transport::race::TransportChoice;
+use waxwing_transport::tcp::Proxy;
 
 use crate::fault::{Code, Fault, Outcome};
 
@@ -21,12 +26,32 @@ use crate::fault::{Code, Fault, Outcome};
 pub(crate) struct Settings {
     /// A command whose first line of output is the passphrase; it is run without a shell.
     pub(crate) passphrase_command: Option<Vec<String>>,
+    /// How servers are reached: `auto`, `quic` or `tcp`.
+    #[serde(default, deserialize_with = "parsed")]
+    pub(crate) transport: Option<TransportChoice>,
+    /// Where everything goes through.
+    #[serde(default, deserialize_with = "parsed")]
+    pub(crate) proxy: Option<Proxy>,
+}
+
+/// Reads a value that is written as a string with a grammar of its own.
+fn parsed<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: core::fmt::Display>,
+{
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(de::Error::custom)
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     passphrase_command: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "parsed")]
+    transport: Option<TransportChoice>,
+    #[serde(default, deserialize_with = "parsed")]
+    proxy: Option<Proxy>,
     #[serde(default)]
     profiles: BTreeMap<String, Settings>,
 }
@@ -49,6 +74,8 @@ pub(crate) fn read(folder: &Path, profile: &str) -> Outcome<Settings> {
     let own = file.profiles.remove(profile).unwrap_or_default();
     Ok(Settings {
         passphrase_command: own.passphrase_command.or(file.passphrase_command),
+        transport: own.transport.or(file.transport),
+        proxy: own.proxy.or(file.proxy),
     })
 }
 
@@ -71,6 +98,17 @@ mod tests {
         };
         assert_eq!(command("default"), ["a"]);
         assert_eq!(command("work"), ["b", "c"]);
+        let text = "proxy = 'socks5://127.0.0.1:9050'\n[profiles.work]\ntransport = 'tcp'\n";
+        std::fs::write(&path, text).unwrap();
+        let work = read(folder.path(), "work").unwrap();
+        assert_eq!(work.transport, Some(TransportChoice::Tcp));
+        assert_eq!(work.proxy.unwrap().port(), 9050);
+        assert_eq!(read(folder.path(), "default").unwrap().transport, None);
+        for wrong in ["transport = 'udp'", "proxy = 'http://127.0.0.1:1'"] {
+            std::fs::write(&path, wrong).unwrap();
+            let fault = read(folder.path(), "default").unwrap_err();
+            assert_eq!(fault.code, Code::ConfigInvalid, "{wrong}");
+        }
         std::fs::write(&path, "passphrase = 'secret'\n").unwrap();
         let fault = read(folder.path(), "default").unwrap_err();
         assert_eq!(fault.code, Code::ConfigInvalid);

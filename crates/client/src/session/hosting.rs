@@ -2,13 +2,13 @@
 //! Hosting the engine in this process: store, driver, socket, and how they end.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::{JoinHandle, JoinSet};
 use waxwing_storage::embedded::sled::{FileOptions, open_client};
 use waxwing_transport::platform::{SystemClock, SystemEntropy};
-use waxwing_transport::quic::{DialerSettings, QuicDialer};
 
+use super::dialing::Dialing;
+use super::network;
 use crate::fault::{Code, Fault, Outcome};
 use crate::host::{Driver, Handle, Seams};
 use crate::passphrase::Passphrase;
@@ -23,11 +23,6 @@ const OWN_STREAM_SIZE: usize = 64 * 1024;
 
 /// What the store may keep in memory.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
-
-/// How often a silent server is asked whether it is there: somebody waits for messages.
-const KEEP_ALIVE_MS: u32 = 10_000;
-/// The shortest attempt to connect that `--timeout` can ask for.
-const CONNECT_MS_MIN: u32 = 250;
 
 /// The engine of a profile, hosted here.
 pub(crate) struct Hosting {
@@ -48,7 +43,7 @@ impl Hosting {
         lock: LockFile,
         (passphrase, is_new): (Option<Passphrase>, bool),
         mode: Mode,
-        timeout: Option<Duration>,
+        dialing: &Dialing,
     ) -> Outcome<(Self, Client)> {
         let protected = passphrase.is_some();
         let opening = profile.clone();
@@ -70,19 +65,9 @@ impl Hosting {
         let store = open_client(&profile.store_folder(), files)
             .await
             .map_err(store_fault)?;
-        let mut dialing = DialerSettings {
-            keep_alive_ms: Some(KEEP_ALIVE_MS),
-            ..DialerSettings::default()
-        };
-        if let Some(timeout_ms) = timeout.map(|timeout| timeout.as_millis()) {
-            // One attempt; the keeper of the connection makes others.
-            let timeout_ms = u32::try_from(timeout_ms).unwrap_or(u32::MAX);
-            dialing.connect_timeout_ms =
-                timeout_ms.clamp(CONNECT_MS_MIN, dialing.connect_timeout_ms);
-        }
         let (driver, handle) = Driver::open(Seams {
             store: SealedStore::new(store, keys),
-            dialer: QuicDialer::new(dialing),
+            dialer: dialing.dialer(),
             clock: SystemClock::new(),
             entropy: SystemEntropy,
         })
@@ -100,6 +85,7 @@ impl Hosting {
         let mut followers = JoinSet::new();
         let (following, notices) = (Arc::clone(&service), handle.notices());
         followers.spawn(async move { following.follow(notices).await });
+        followers.spawn(network::watch(handle.clone()));
         let driver = tokio::spawn(async move {
             if let Err(error) = driver.run().await {
                 tracing::error!(%error, "the engine's host has to stop");

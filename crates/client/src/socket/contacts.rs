@@ -2,7 +2,7 @@
 //! The methods about contacts and their messages.
 
 use serde_json::Value;
-use waxwing_engine::command::Evidence;
+use waxwing_engine::command::{Evidence, ExpiredMessages};
 use waxwing_engine::{Answer, Command};
 
 use super::service::{Service, json, unexpected};
@@ -84,6 +84,22 @@ impl Service {
             Call::Unread { after, limit } => {
                 let limit = limit.min(MESSAGES_MAX);
                 self.messages(Command::Unread { after, limit }).await
+            }
+            Call::Expired {} => match self.command(Command::ListExpired).await? {
+                Answer::Expired(expired) => json(
+                    &expired
+                        .into_iter()
+                        .map(objects::Expired::from)
+                        .collect::<Vec<_>>(),
+                ),
+                _ => Err(unexpected()),
+            },
+            Call::MarkExpiredShown { shown } => {
+                let shown = shown
+                    .into_iter()
+                    .map(|(day, count)| ExpiredMessages { day, count })
+                    .collect();
+                self.done(Command::MarkExpiredShown { shown }).await
             }
             Call::MarkShown { up_to } => self.done(Command::MarkShown { up_to }).await,
             Call::Verification { contact } => {

@@ -165,14 +165,16 @@ async fn serve(
     } else {
         Notice::Ending
     };
-    // Whoever asked before the end gets an answer if there is one soon.
+    // Whoever asked before the end gets an answer if there is one soon. The goodbye comes first: a watcher
+    // that took a `lock` for a crash would take the host's place.
     let last = async {
+        wire::write_line(&mut writer, &notification(&goodbye)).await?;
         while let Some(done) = calls.join_next().await {
             if let Ok(outgoing) = done {
                 wire::write_line(&mut writer, &outgoing).await?;
             }
         }
-        wire::write_line(&mut writer, &notification(&goodbye)).await
+        Ok::<(), std::io::Error>(())
     };
     let _ = tokio::time::timeout(std::time::Duration::from_millis(LAST_CALLS_MS), last).await;
 }

@@ -120,6 +120,29 @@ impl Service {
                 let words = resolve::words(&words)?;
                 self.registered(Command::Recover { words, server }).await
             }
+            Call::CloseAccount { words } => {
+                let words = resolve::words(&words)?;
+                self.done(Command::CloseAccount { words }).await
+            }
+            Call::Receipts {
+                delivered,
+                read,
+                on_their_own,
+            } => {
+                let command = Command::SetReceipts {
+                    delivered,
+                    read,
+                    on_their_own,
+                };
+                match self.command(command).await? {
+                    Answer::Receipts(settings) => json(&objects::Receipts::new(
+                        settings.delivered,
+                        settings.read,
+                        settings.on_their_own,
+                    )),
+                    _ => Err(unexpected()),
+                }
+            }
             Call::Devices {} => self.devices().await,
             Call::Link { server } => {
                 let server = resolve::server_link(&server)?;
@@ -146,6 +169,9 @@ impl Service {
             Call::RemoveDevice { device } => {
                 let device = device_id(&device)?;
                 self.done(Command::RemoveDevice { device }).await
+            }
+            Call::ConfirmDevices { version } => {
+                self.done(Command::ConfirmDevices { version }).await
             }
             call => self.answer_about_contacts(call).await,
         }
@@ -178,12 +204,26 @@ impl Service {
             Ok(Answer::ContactLink(link)) => ServerLink::new(link.server().clone()).ok(),
             _ => None,
         };
-        let link_error = match (own_link, *self.handle.link().borrow()) {
+        let link = *self.handle.link().borrow();
+        let (key_exchange, transport) = match link {
+            LinkState::Up(group, transport) => (
+                Some(group.as_str().to_owned()),
+                Some(transport.as_str().to_owned()),
+            ),
+            _ => (None, None),
+        };
+        let link_error = match (own_link, link) {
             // A device that may not connect any more.
-            (Err(fault), _) if matches!(fault.code, Code::DeviceRemoved | Code::RestoredStore) => {
+            (Err(fault), _)
+                if matches!(
+                    fault.code,
+                    Code::DeviceRemoved | Code::RestoredStore | Code::AccountClosed
+                ) =>
+            {
                 Some(fault.code)
             }
             (_, LinkState::Down(failure)) => Some(Code::from(failure)),
+            _ if status.shut_out && !status.online => Some(Code::DeviceShutOut),
             _ => None,
         };
         Ok(objects::Status::new(
@@ -195,9 +235,12 @@ impl Service {
             self.drained.load(Ordering::Relaxed),
             link_error,
             status.server,
+            key_exchange,
+            transport,
             server_link.map(|link| link.to_string()),
             status.outbox,
             status.alarms,
+            status.own_alarm.map(Code::from),
             status.requests,
             status.manifest_version,
             status.one_time_prekeys,

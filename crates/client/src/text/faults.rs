@@ -65,7 +65,10 @@ pub(crate) fn explain(fault: &Fault, program: &[String]) -> Explanation {
         "" => "it".to_owned(),
         subject => display::line(subject),
     };
-    let (what, why) = parts(fault, &shown);
+    let (what, why) = match fault.own.then(|| local::own_devices(fault.code)).flatten() {
+        Some(own) => own,
+        None => parts(fault, &shown),
+    };
     let hints = hints::of(fault)
         .into_iter()
         .map(|(label, words)| Hint {
@@ -100,6 +103,10 @@ fn parts(fault: &Fault, it: &str) -> (String, String) {
     let (what, why): (String, &str) = match fault.code {
         Code::Usage => (own("the command line is not understood"), ""),
         Code::NotRegistered => (own("this profile has no account yet"), ""),
+        Code::AccountClosed => (
+            own("the account of this profile was closed"),
+            "What is stored here can still be read. A new account needs another --profile NAME.",
+        ),
         Code::AlreadyRegistered => (
             own("this profile has an account already"),
             "One profile is one account; another account needs another --profile NAME.",
@@ -185,6 +192,10 @@ fn parts(fault: &Fault, it: &str) -> (String, String) {
             own("these are not recovery words"),
             "They are 24 English words, in their order.",
         ),
+        Code::WordsOfAnother => (
+            format!("these are not the recovery words of {it}"),
+            "They are those of another account. Nothing was done.",
+        ),
         Code::WordsNotConfirmed => (
             own("the word was not confirmed"),
             "No account was made. Without the words a lost device is a lost account.",
@@ -223,9 +234,29 @@ fn parts(fault: &Fault, it: &str) -> (String, String) {
             own("this device was removed from its account"),
             "Another of your devices did that, or somebody who has your recovery words. What is stored here can still be read.",
         ),
+        Code::DeviceShutOut => (
+            own("the server does not know this device or its account"),
+            "The account was closed, or the server was set up anew. Its word alone proves nothing; what is stored here can still be read.",
+        ),
         Code::EvidenceMismatch => (
             format!("what you compared is not the key that this device has for {it}"),
             "Do not send anything private before you know why.",
+        ),
+        Code::EvidenceIncomplete => (
+            format!("the key of {it} is the one you know, but that does not settle the alarm"),
+            "It is about the devices of your contact: whoever stole one has the same key in front. Compare the whole code with --qr, or wait until your contact has used the recovery words.",
+        ),
+        Code::DevicesChanged => (
+            own("the devices of your account are others than those that you looked at"),
+            "Nothing was confirmed. Look again.",
+        ),
+        Code::DeviceChangesUsedUp => (
+            own("devices have changed the list of your devices as often as devices may"),
+            "What is left is kept for your recovery words, so that a thief of a device cannot lock you out. Recovering removes every device and makes room.",
+        ),
+        Code::OutboxFull => (
+            own("not sent: the outbox is full"),
+            "4096 messages wait there, and none was lost. They leave when the servers of their recipients take them.",
         ),
         Code::EvidenceMalformed => (
             own("what you gave to compare cannot be read"),
@@ -335,6 +366,11 @@ mod tests {
         for code in Code::ALL {
             let explanation = explain(&Fault::new(*code).about("bob"), &program());
             assert!(!explanation.what.is_empty(), "{code:?}");
+            let needs_none = matches!(
+                code,
+                Code::NotConfirmed | Code::Output | Code::ProblemsFound | Code::Interrupted
+            );
+            assert_eq!(explanation.hints.is_empty(), needs_none, "{code:?}");
             for hint in explanation.hints {
                 match Cli::try_parse_from(&hint.command) {
                     Ok(cli) => assert_eq!(cli.global.profile, "work"),
@@ -345,6 +381,39 @@ mod tests {
                             "{hint:?}"
                         );
                     }
+                }
+            }
+        }
+    }
+
+    /// What is said about the own account names the own devices, and what is printed can be typed.
+    #[test]
+    fn alarms_about_the_own_devices_have_hints_of_their_own() {
+        for code in [
+            Code::KeyChanged,
+            Code::Equivocation,
+            Code::Rollback,
+            Code::SuspiciousRemoval,
+            Code::ClonedDevice,
+            Code::AccountRecovered,
+        ] {
+            let seen = alarm(&Fault::new(code).own(), &program());
+            assert_eq!(seen.hints.len(), 1, "{code:?}");
+            assert!(
+                seen.hints[0]
+                    .command
+                    .ends_with(&["devices".into(), "list".into()])
+            );
+            assert!(seen.what.contains("your"), "{}", seen.what);
+            let listed = explain(&Fault::new(code).own().about("3"), &program());
+            assert_eq!(listed.hints.len(), 3);
+            for hint in listed.hints {
+                if let Err(error) = Cli::try_parse_from(&hint.command) {
+                    assert_eq!(
+                        error.kind(),
+                        clap::error::ErrorKind::DisplayHelp,
+                        "{hint:?}"
+                    );
                 }
             }
         }

@@ -25,6 +25,15 @@ pub(crate) const SAME_WORDS: &str = "Does the other device show the same words? 
 pub(crate) const REMOVE_DEVICE: &str =
     "Nothing will be sent to that device any more. Remove it? [y/N]";
 
+/// Asks whether an account is to be closed, by a whole word that is not typed by accident.
+pub(crate) fn close_account(address: &str) -> String {
+    format!(
+        "The account, its name and everything that waits for it on the server will be deleted, for ever.\n\
+         Contacts cannot write to it any more. Type {} to go on:",
+        crate::display::line(address)
+    )
+}
+
 /// Asks one of the words back.
 pub(crate) fn word_back(number: usize) -> String {
     format!("Type word {number} to confirm:")

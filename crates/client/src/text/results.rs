@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What commands came to, in words.
 
-use crate::api::objects::{Contact, Device, Message, State, Status};
+use crate::api::objects::{Contact, Device, Message, Receipts, State, Status};
 use crate::console::{Console, Tone};
 use crate::display;
 use crate::fault::Fault;
@@ -38,11 +38,14 @@ pub(crate) fn message(message: &Message, console: &Console) -> String {
     } else {
         display::line(&message.from.name)
     };
-    let body = match &message.body {
-        Some(body) => display::lines(body, "    "),
-        None => NEEDS_NEWER_VERSION.to_owned(),
+    let body = match (&message.body, message.missing) {
+        (Some(body), _) => display::lines(body, "    "),
+        (None, Some(count)) => missing(count),
+        (None, None) => NEEDS_NEWER_VERSION.to_owned(),
     };
-    let mark = if message.from.own {
+    let mark = if message.missing.is_some() {
+        String::new()
+    } else if message.from.own {
         format!(" [{}]", state(message.state))
     } else if message.chat.request {
         " (request)".to_owned()
@@ -69,6 +72,36 @@ pub(crate) fn request(name: &str, console: &Console) -> String {
         display::line(name),
         command("accept"),
         command("block"),
+    )
+}
+
+/// What stands in the place of contents that have not come.
+fn missing(count: u64) -> String {
+    let messages = match count {
+        1 => "1 message is".to_owned(),
+        count => format!("{count} messages are"),
+    };
+    format!("[{messages} missing here: lost, or still on the way]")
+}
+
+/// Which receipts this device sends.
+pub(crate) fn receipts(settings: &Receipts) -> String {
+    let switch = |on: bool| if on { "on" } else { "off" };
+    format!(
+        "delivered  {}\nread       {}\nalone      {}",
+        switch(settings.delivered),
+        switch(settings.read),
+        switch(settings.on_their_own)
+    )
+}
+
+/// That an account was closed, and what is left of it.
+pub(crate) fn closed(address: &str, folder: &str) -> String {
+    format!(
+        "closed: {} is deleted on its server.\n\
+         what you wrote and received can still be read here, until you remove {}",
+        display::line(address),
+        display::line(folder)
     )
 }
 
@@ -102,6 +135,9 @@ fn marks(contact: &Contact) -> String {
         }
         .to_owned(),
     ];
+    if contact.address_claimed && !contact.address.is_empty() {
+        marks.push("address as it calls itself".to_owned());
+    }
     if contact.request {
         marks.push("request".to_owned());
     }
@@ -173,6 +209,17 @@ pub(crate) fn status(status: &Status, console: &Console) -> String {
             format!("{}, {link}", display::line(&status.server)),
         ]);
         rows.push([
+            "transport".to_owned(),
+            status.transport.clone().unwrap_or_else(|| "-".to_owned()),
+        ]);
+        rows.push([
+            "key exchange".to_owned(),
+            status
+                .key_exchange
+                .clone()
+                .unwrap_or_else(|| "-".to_owned()),
+        ]);
+        rows.push([
             "server link".to_owned(),
             status.server_link.clone().unwrap_or_default(),
         ]);
@@ -218,12 +265,18 @@ fn table<const N: usize>(rows: &[[String; N]], console: &Console) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// What comes after registering.
-pub(crate) fn next_steps(console: &Console) -> String {
+/// What comes after registering. A passphrase that is asked for by every command is a reason to give up.
+pub(crate) fn next_steps(protected: bool, console: &Console) -> String {
     let command = |arguments: &[&str]| text::shell(&console.command(arguments));
-    format!(
-        "show others how to reach you:  {}\nread what arrives:             {}",
+    let mut steps = format!(
+        "show others how to reach you:   {}\nadd somebody by their link:     {} LINK\nread what arrives:              {}",
         command(&["contacts", "qr"]),
+        command(&["contacts", "add"]),
         command(&["receive", "--follow"]),
-    )
+    );
+    if protected {
+        steps.push_str("\ngive the passphrase just once:  ");
+        steps.push_str(&command(&["unlock", "--for", "8h"]));
+    }
+    steps
 }

@@ -116,7 +116,7 @@ fn wrong_passphrases_and_missing_ones() {
     let bad = ["--passphrase-file", bad.to_str().unwrap(), "--json"];
     alice
         .run(&["register", &server.invite, "--name", "alice", "--json"])
-        .fails("passphrase_missing", 6);
+        .fails("passphrase_needed", 6);
     alice
         .run(&[&good[..], &["register", &server.invite, "--name", "alice"]].concat())
         .ok();

@@ -13,11 +13,16 @@
 )]
 
 mod bad_input;
+mod closing;
 mod conversation;
 mod crashes;
 mod devices;
+mod folders;
 mod hosting;
 mod messages;
+mod operator;
 mod output;
+mod receipts;
 mod support;
+mod transports;
 mod trust;

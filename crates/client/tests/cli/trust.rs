@@ -78,9 +78,17 @@ fn a_suspicious_change_blocks_sending_until_verified() {
         !bodies(&second.run(&["receive", "--json"]).ok()).contains(&"before looking".to_owned())
     );
 
-    let mut verify = hint(&error);
+    // The account key is the same for a thief: comparing it does not settle this.
     let shown = verification(&alice, "bob");
-    verify.extend(["--fingerprint", shown["fingerprint"].as_str().unwrap()]);
+    let fingerprint = shown["fingerprint"].as_str().unwrap();
+    let verify = [&hint(&error)[..], &["--fingerprint", fingerprint, "--json"]].concat();
+    let incomplete = alice.run(&verify).fails("evidence_incomplete", 4);
+    alice.run(&hint(&incomplete)).ok();
+    send("looked at the key only").fails("suspicious_removal", 4);
+    // The code that bob's device shows holds its list of devices.
+    let code = verification(&second, "alice");
+    let payload = code["qr_payload"].as_str().unwrap();
+    let verify = [&hint(&incomplete)[..], &["--qr", payload]].concat();
     alice.run(&verify).ok();
     send("after looking").ok();
     let arrived = bodies(&second.run(&["receive", "--json"]).ok());
@@ -120,4 +128,37 @@ fn a_recovered_account_is_seen() {
         bodies(&again.run(&["receive", "--json"]).ok()),
         ["to the new device"]
     );
+}
+
+/// The server goes back to a backup, so that it shows others a list without the newest device. The owner is
+/// told, looks, and confirms with what is printed.
+#[test]
+fn an_alarm_about_the_own_devices_is_ended_by_what_it_prints() {
+    let mut server = Server::start();
+    let bob = Person::registered(&server, "bob");
+    let backup = server.backup();
+    let _second = linked(&server, &bob);
+    server.restore(&backup);
+    let received = bob.run(&["receive", "--json"]);
+    let alarm = alarm(&received.stderr(), "rollback");
+    received.ok();
+    assert_eq!(hint(&alarm), ["devices", "list"]);
+    let listed = bob.run(&[&hint(&alarm)[..], &["--json"]].concat());
+    let said = self::alarm(&listed.stderr(), "rollback");
+    assert_eq!(listed.ok().lines().count(), 2);
+    assert_eq!(hint(&said), ["devices", "confirm", "2"]);
+    let other = bob.run(&["devices", "confirm", "1", "--json"]);
+    let error = other.fails("devices_changed", 1);
+    assert_eq!(hint(&error), ["devices", "list"]);
+    bob.run(&hint(&said)).ok();
+    assert_eq!(bob.run(&["devices", "list"]).stderr(), "");
+}
+
+/// The alarm of this code on standard error.
+fn alarm(stderr: &str, code: &str) -> Value {
+    stderr
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find(|line| line["type"] == "alarm" && line["code"] == code)
+        .unwrap_or_else(|| panic!("no alarm {code}: {stderr}"))
 }

@@ -28,6 +28,10 @@ impl Engine {
             self.answer(command, Err(CommandError::TooManyDevices));
             return;
         }
+        if let Some(earlier) = self.linking.command.take() {
+            self.answer(earlier, Err(CommandError::NoLinking));
+        }
+        self.linking.slot = None;
         // The rendezvous is on the account's own server, under the pins that this device holds.
         let Some(server) = own else { return };
         self.linking.side = Side::First {

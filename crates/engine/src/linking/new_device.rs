@@ -2,7 +2,7 @@
 //! The new device's side of a linking.
 
 use waxwing_crypto::DeviceSecrets;
-use waxwing_identity::{DeviceManifest, LinkCode, RendezvousSecret, ServerLink};
+use waxwing_identity::{LinkCode, RendezvousSecret, ServerLink};
 use waxwing_proto::v1::account_row::Phase;
 use waxwing_proto::v1::progress_row::Step;
 use waxwing_proto::{AccountKey, Address, DeviceId, v1};
@@ -16,7 +16,7 @@ use crate::effect::Plane;
 use crate::engine::{Engine, Turn};
 use crate::event::LinkFailure;
 use crate::keys;
-use crate::manifests::{decode_all, fetch_call};
+use crate::manifests::fetch_call;
 use crate::notice::{LinkingStep, Notice};
 use crate::pending::{LinkingCall, Pending};
 use crate::timers::Timer;
@@ -181,23 +181,19 @@ impl Engine {
         let (Some(account), Some(key)) = (&self.account, self.own_key()) else {
             return;
         };
-        self.own_gathered.extend(decode_all(&reply.manifests));
-        let last = self.own_gathered.iter().map(DeviceManifest::version).max();
-        if let (true, Some(last), Some(server)) = (
-            reply.more && !reply.manifests.is_empty(),
-            last,
-            self.own_server(),
-        ) {
-            self.request(
-                Plane::Anonymous,
-                server,
-                fetch_call(&key, last),
-                Pending::Linking(LinkingCall::Chain),
-            );
+        let keys = account.device_keys();
+        if let Some(after) = self.own_gathered.take(&key, reply) {
+            if let Some(server) = self.own_server() {
+                self.request(
+                    Plane::Anonymous,
+                    server,
+                    fetch_call(&key, after),
+                    Pending::Linking(LinkingCall::Chain),
+                );
+            }
             return;
         }
-        let keys = account.device_keys();
-        let gathered = core::mem::take(&mut self.own_gathered);
+        let gathered = self.own_gathered.finish();
         let newest = gathered.iter().max_by_key(|manifest| manifest.version());
         let listed = newest.filter(|newest| {
             newest
@@ -265,6 +261,7 @@ impl Engine {
             self.forget_account();
         }
         self.timers.clear(Timer::Linking);
+        self.timers.clear(Timer::LinkingSlot);
         self.timers.clear(Timer::LinkingExpired);
         self.linking.side = Side::Idle;
         if let Some(command) = self.linking.command.take() {

@@ -27,9 +27,11 @@ pub(crate) struct Lane {
     pub(crate) state: LaneState,
     /// Failures in a row.
     pub(crate) attempt: u32,
+    /// Whether the lane waits only because its server could not be reached.
+    pub(crate) unreached: bool,
     /// Whether the lane's address was looked up again since the last success.
     pub(crate) resolved_again: bool,
-    /// Rounds with a stale list of devices since the last success.
+    /// Rounds with a list of devices that does not fit, since the last success or the last rest.
     pub(crate) stale_rounds: u32,
     /// Answers in a row that showed an older manifest than the pinned one.
     pub(crate) older_shown: u32,

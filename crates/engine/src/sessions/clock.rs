@@ -94,7 +94,7 @@ impl Clock {
 
     fn count(&mut self, session: &Session, now_ms: u64) {
         self.messages = self.messages.saturating_add(1);
-        let mixed = session.mixed_epoch();
+        let mixed = session.epochs_mixed();
         if mixed > self.mixed {
             self.mixed = mixed;
             self.mixed_ms = now_ms;

@@ -48,13 +48,14 @@ impl Sessions {
             journal.delete(keys::skipped_key(id.as_bytes(), skipped.to_bytes()));
         }
         let (account, device) = &peer;
-        if let Some((slot, _)) = self
+        if let Some((slot, session)) = self
             .peers
             .get_mut(&peer)
             .and_then(|known| known.sessions.remove(&id))
         {
             journal.delete(keys::session_hot(account, device, slot));
             journal.delete(keys::session_prefix(account, device, slot));
+            self.forget_rows(journal, id, &session);
         }
     }
 

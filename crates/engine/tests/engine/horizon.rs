@@ -211,7 +211,12 @@ fn control_contents_do_not_play_ping_pong() {
     let mut world = settled(57);
     let bob = world.account("bob");
     for name in ["alice", "bob"] {
-        world.ask(name, Command::SetReceipts { on: false }).unwrap();
+        let off = Command::SetReceipts {
+            delivered: Some(false),
+            read: Some(false),
+            on_their_own: None,
+        };
+        world.ask(name, off).unwrap();
     }
     let before = world.relay.accepted;
     world.send("alice", bob, "one text").unwrap();

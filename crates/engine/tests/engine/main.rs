@@ -10,12 +10,20 @@
     reason = "a test that goes wrong has to stop"
 )]
 
+mod alarms;
+mod compat;
 mod conversation;
 mod crashes;
 mod devices;
 mod edges;
+mod gaps;
+#[path = "../../../../vectors/compat/golden.rs"]
+mod golden;
 mod horizon;
+mod hostile;
 mod interruptions;
+mod names;
+mod receipts;
 mod storm;
 mod trust;
 mod world;

@@ -5,7 +5,9 @@
 use waxwing_proto::limits::{DEVICES_MAX, REVOKED_DEVICES_MAX};
 use waxwing_proto::{AccountKey, DeviceId};
 
-use super::{Body, DeviceEntry, DeviceManifest, ManifestError, Signatory, verify_successor};
+use super::{
+    Body, DeviceEntry, DeviceManifest, ManifestError, Signatory, reserve, verify_successor,
+};
 use crate::keys::{Digest, Signature};
 
 /// A version that is not signed yet.
@@ -23,7 +25,7 @@ pub enum DraftError {
     #[error("an account has at most 8 devices")]
     TooManyDevices,
     /// No room for another revocation.
-    #[error("a manifest holds at most 256 revoked devices")]
+    #[error("there is no room for another revoked device")]
     TooManyRevocations,
     /// The device to revoke is not listed.
     #[error("no device with this id is listed")]
@@ -69,7 +71,8 @@ impl ManifestDraft {
     /// The version after `previous`, to be signed by one of its devices or by the account key.
     ///
     /// # Errors
-    /// [`DraftError::VersionsUsedUp`], or [`ManifestError::SignerNotListed`].
+    /// [`DraftError::VersionsUsedUp`], [`ManifestError::SignerNotListed`], or
+    /// [`ManifestError::ReservedForAccount`] where devices have used up their share of the numbers.
     pub fn after(previous: &DeviceManifest, signer: Signatory) -> Result<Self, DraftError> {
         if !previous.lists(&signer) {
             return Err(ManifestError::SignerNotListed.into());
@@ -92,6 +95,9 @@ impl ManifestDraft {
             .checked_add(1)
             .filter(|version| *version <= waxwing_proto::limits::MANIFEST_VERSIONS_MAX)
             .ok_or(DraftError::VersionsUsedUp)?;
+        if !signer.is_account() {
+            reserve::check_number(version, base.anchor().version)?;
+        }
         let body = Body {
             account: *base.account(),
             version,
@@ -129,7 +135,8 @@ impl ManifestDraft {
     /// that stands only in a version that it voids.
     ///
     /// # Errors
-    /// [`DraftError::UnknownDevice`], [`DraftError::TooManyRevocations`].
+    /// [`DraftError::UnknownDevice`], [`DraftError::TooManyRevocations`]: for a device before the room
+    /// that is kept for the account key, for the account key at the end of it.
     pub fn revoke(mut self, id: DeviceId) -> Result<Self, DraftError> {
         let listed = self.body.devices.iter().any(|device| device.id() == id);
         if !listed && !self.body.signer.is_account() {
@@ -137,7 +144,12 @@ impl ManifestDraft {
         }
         self.body.devices.retain(|device| device.id() != id);
         if let Err(place) = self.body.revoked.binary_search(&id) {
-            if self.body.revoked.len() >= REVOKED_DEVICES_MAX {
+            let most = if self.body.signer.is_account() {
+                REVOKED_DEVICES_MAX
+            } else {
+                reserve::DEVICE_REVOCATIONS_MAX
+            };
+            if self.body.revoked.len() >= most {
                 return Err(DraftError::TooManyRevocations);
             }
             self.body.revoked.insert(place, id);

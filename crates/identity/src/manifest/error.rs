@@ -49,6 +49,9 @@ pub enum ManifestError {
     /// A device-signed version that neither adds nor revokes.
     #[error("the manifest changes nothing")]
     NoChange,
+    /// A device-signed version takes a number or room for revocations that is kept for the account key.
+    #[error("only the account key may sign this version: devices have used up their share")]
+    ReservedForAccount,
     /// Versions between two manifests are needed to judge the later one.
     #[error("manifest versions are missing")]
     VersionsMissing,
@@ -76,6 +79,7 @@ impl ManifestError {
             Self::RevokedUnknown => "manifest_revoked_unknown",
             Self::EntryAltered => "manifest_entry_altered",
             Self::NoChange => "manifest_no_change",
+            Self::ReservedForAccount => "manifest_reserved_for_account",
             Self::VersionsMissing => "manifest_versions_missing",
             Self::NoAccountSigned => "manifest_no_account_signed",
         }

@@ -5,7 +5,7 @@
 use waxwing_proto::DeviceId;
 
 use super::succession::{Succession, added_entries, keeps_revocations};
-use super::{DeviceManifest, ManifestError};
+use super::{DeviceManifest, ManifestError, reserve};
 
 /// What a version changes that fits the pinned one as far as can be told.
 ///
@@ -46,6 +46,7 @@ pub fn check_provisional(
     if !keeps_revocations(pinned, newer) {
         return Err(ManifestError::RevocationMissing);
     }
+    reserve::check_revocations(pinned, newer)?;
     let listed = |signatory| pinned.lists(signatory) || newer.lists(signatory);
     if !listed(newer.signer()) {
         return Err(ManifestError::SignerNotListed);

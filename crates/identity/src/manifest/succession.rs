@@ -6,7 +6,7 @@
 
 use waxwing_proto::DeviceId;
 
-use super::{DeviceManifest, ManifestError};
+use super::{DeviceManifest, ManifestError, reserve};
 
 /// What a valid step, or several of them, changed. Facts only; trust is decided by the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,6 +170,7 @@ fn check_device_signed(
     if next.revoked().iter().any(unknown) {
         return Err(ManifestError::RevokedUnknown);
     }
+    reserve::check_revocations(previous, next)?;
     let added = added_entries(previous, next)?;
     if added
         .iter()

@@ -7,6 +7,30 @@ use waxwing_proto::v1::progress_row::Step;
 use crate::parts::{head, id, key, opaque, server};
 use crate::{Sample, sample, samples};
 
+fn held_expiry() -> v1::HeldExpiry {
+    v1::HeldExpiry {
+        day: 20_001,
+        count: 3,
+        acknowledged: true,
+        shown: true,
+    }
+}
+
+fn gap() -> v1::Gap {
+    v1::Gap {
+        device_id: id(4),
+        own: true,
+        ranges: vec![
+            v1::SequenceRange { first: 3, last: 5 },
+            v1::SequenceRange { first: 7, last: 7 },
+        ],
+        noticed_at_ms: 1_728_000_000_006,
+        sent_at_ms: 1_728_000_000_007,
+        cursor: 12,
+        message_id: id(5),
+    }
+}
+
 pub(crate) fn rows() -> Vec<Sample> {
     let mut samples = samples![
         AccountRow {
@@ -24,6 +48,26 @@ pub(crate) fn rows() -> Vec<Sample> {
             next_prekey_id: 108,
             receipts_off: true,
             alarm: 2,
+            ..Default::default()
+        },
+        "-alarms" => AccountRow {
+            phase: v1::account_row::Phase::Active.into(),
+            account_key: key(1),
+            alarms: 0b1_0100,
+            expired: vec![held_expiry()],
+            revoking_delivery_ids: vec![id(5), id(6)],
+            ..Default::default()
+        },
+        HeldExpiry {
+            day: 20_001,
+            count: 3,
+            acknowledged: true,
+            shown: true,
+        },
+        "-receipts" => AccountRow {
+            read_receipts_off: true,
+            receipts_ride_only: true,
+            ..Default::default()
         },
         CountersRow {
             next_cursor: 12,
@@ -55,7 +99,28 @@ pub(crate) fn rows() -> Vec<Sample> {
             receipts_withheld: vec![id(10), id(11)],
             by_name: true,
             verified_device_ids: vec![id(12), id(13)],
+            ..Default::default()
         },
+        "-alarms" => ContactRow {
+            label: "alice-0a1b2c".to_owned(),
+            address: "alice@chat.example.org".to_owned(),
+            request: v1::contact_state::Request::Pending.into(),
+            alarms: 0b110,
+            address_claimed: true,
+            request_contents: 31,
+            ..Default::default()
+        },
+        "-receipts-and-gaps" => ContactRow {
+            read_due: vec![id(1), id(2)],
+            read_withheld: vec![id(3)],
+            receipts_leave_at_ms: 1_728_000_000_005,
+            sequences: vec![v1::SenderSequence { device_id: id(4), highest: 9 }],
+            gaps: vec![gap()],
+            ..Default::default()
+        },
+        SenderSequence { device_id: id(4), highest: 9 },
+        SequenceRange { first: 3, last: 5 },
+        Missing { ranges: vec![v1::SequenceRange { first: 3, last: 5 }] },
         ShipmentRow {
             account_key: key(1),
             kind: v1::shipment_row::Kind::Text.into(),
@@ -111,6 +176,7 @@ pub(crate) fn rows() -> Vec<Sample> {
             added_device_id: id(2)
         },
     ];
+    samples.push(sample("Gap", "", gap()));
     let message = |body| v1::MessageRow {
         message_id: id(1),
         outgoing: true,
@@ -129,6 +195,10 @@ pub(crate) fn rows() -> Vec<Sample> {
         "-unknown",
         message(v1::message_row::Body::Unknown(opaque(5))),
     ));
+    let missing = v1::message_row::Body::Missing(v1::Missing {
+        ranges: vec![v1::SequenceRange { first: 3, last: 5 }],
+    });
+    samples.push(sample("MessageRow", "-missing", message(missing)));
     let steps = [
         (
             "-registration",

@@ -31,7 +31,12 @@ pub(crate) fn account() -> Vec<Sample> {
         ExpiredCount { day: 20_000, count: 3 },
         ReplaceManifestRequest { manifest: opaque(5) },
         ReplaceManifestResponse {},
-        AdvanceGenerationRequest { generation: 9, signature: signature(6) },
+        AdvanceGenerationRequest { generation: 9, signature: signature(6), expired: vec![] },
+        "-expired" => AdvanceGenerationRequest {
+            generation: 9,
+            signature: signature(6),
+            expired: vec![v1::ExpiredCount { day: 20_001, count: 3 }],
+        },
         AdvanceGenerationResponse {},
         ResolveNameRequest { name: "bob".to_owned() },
         ResolveNameResponse { account_key: key(1), public_delivery_id: id(2), proof: opaque(3) },
@@ -126,6 +131,7 @@ fn content_of(kind: content::Kind) -> v1::Content {
             delivery_id: id(6),
         }),
         manifests: vec![opaque(7), opaque(8)],
+        receipts: Vec::new(),
         kind: Some(kind),
     }
 }
@@ -155,6 +161,11 @@ pub(crate) fn content() -> Vec<Sample> {
         head: head(4),
         changed_at_ms: 1_728_000_000_456,
         manifest: opaque(5),
+        address_claimed: false,
+    };
+    let claimed = v1::ContactState {
+        address_claimed: true,
+        ..contact.clone()
     };
     let state = v1::AccountState {
         address: "alice@chat.example.org".to_owned(),
@@ -172,6 +183,20 @@ pub(crate) fn content() -> Vec<Sample> {
             "Content",
             "-receipt",
             content_of(content::Kind::Receipt(receipt.clone())),
+        ),
+        sample(
+            "Content",
+            "-text-with-receipts",
+            v1::Content {
+                receipts: vec![
+                    receipt.clone(),
+                    v1::Receipt {
+                        kind: v1::receipt::Kind::Delivered.into(),
+                        message_ids: vec![id(3)],
+                    },
+                ],
+                ..content_of(content::Kind::Text(text.clone()))
+            },
         ),
         sample(
             "Content",
@@ -202,6 +227,7 @@ pub(crate) fn content() -> Vec<Sample> {
         sample("SentCopy", "", copy),
         sample("AccountState", "", state),
         sample("ContactState", "", contact),
+        sample("ContactState", "-claimed", claimed),
         sample("Control", "", v1::Control {}),
     ]
 }

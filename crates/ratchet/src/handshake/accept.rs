@@ -11,6 +11,7 @@ use super::hidden_identity::HiddenIdentity;
 use super::schedule::{Authenticated, Hidden, Transcript};
 use super::{LocalDevice, Prefix};
 use crate::envelope::Envelope;
+use crate::session::kem::Epochs;
 use crate::session::state::{Continuity, State};
 use crate::session_set::Judged;
 use crate::{ContinuityId, HandshakeId, Opened, PrekeySecret, RatchetError, Role, SessionId, day};
@@ -198,6 +199,7 @@ impl<'a> Claim<'a> {
             receiving: None,
             receiving_next: root.initiator_header,
             continuity: Continuity::default(),
+            epochs: Epochs::first(),
         };
         // The signed prekey is the ratchet key against which the first step was made. The session
         // keeps no copy of it: this very envelope opens that step.

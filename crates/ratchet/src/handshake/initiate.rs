@@ -12,6 +12,8 @@ use waxwing_identity::prekey::SUITE;
 use super::hidden_identity::{BLOCK_LENGTH, HiddenIdentity};
 use super::schedule::{Hidden, Transcript};
 use super::{LocalDevice, prefix};
+use crate::session::kem::Epochs;
+use crate::session::kem_row::KemChanges;
 use crate::session::state::{Continuity, State};
 use crate::{Continuation, RatchetError, Role, Session, day};
 
@@ -51,7 +53,8 @@ pub fn initiate_next<R: CryptoRng + ?Sized>(
     // SES-7, PRE-14.
     let offer = offer(own, peer, continuation, now, rng)?;
     let mut state = offer.state;
-    state.make_step(offer.ratchet)?;
+    // Nothing is mixed before the first epoch, so no row changes.
+    state.make_step(offer.ratchet, &mut KemChanges::default())?;
     Ok(Session::new(state, Some(Arc::from(offer.prefix))))
 }
 
@@ -153,6 +156,7 @@ pub(crate) fn offer<R: CryptoRng + ?Sized>(
         receiving: None,
         receiving_next: root.responder_header,
         continuity: Continuity::default(),
+        epochs: Epochs::first(),
     };
     Ok(Offer {
         state,

@@ -5,8 +5,12 @@
 //! under `HKe` with the first 12 bytes of the salt as nonce and everything before it as associated
 //! data. Only what opens is ever derived from.
 
+use core::ops::Range;
+use std::sync::{Arc, OnceLock};
+
 use waxwing_crypto::prf::BlockPrf;
 use waxwing_crypto::{Secret, aead, kdf, labels, secret};
+use zeroize::Zeroizing;
 
 use super::message_key::Salt;
 use crate::{RatchetError, Tag};
@@ -39,10 +43,15 @@ pub(crate) struct SealedHeader<'a> {
     pub(crate) ad: &'a [u8],
 }
 
-/// `TK` and `HKe` of one chain. `HK` itself is needed for nothing else and not kept.
-pub(crate) struct HeaderKeys {
+/// `TK` and `HKe` of one chain. `HK` itself is needed for nothing else and not kept. Shared between
+/// the states before and after a message; the key schedules are computed at the first use.
+pub(crate) struct HeaderKeys(Arc<Keys>);
+
+struct Keys {
     tag: Secret<32>,
     seal: Secret<32>,
+    tags: OnceLock<BlockPrf>,
+    cipher: OnceLock<aead::Cipher>,
 }
 
 impl HeaderKeys {
@@ -51,73 +60,86 @@ impl HeaderKeys {
         // SES-33.
         let derived: Secret<64> = kdf::expand(header_key, labels::HEADER, &[]);
         let [tag, seal] = secret::split(&derived);
-        Self { tag, seal }
+        Self::from_parts(tag, seal)
     }
 
-    pub(crate) const fn from_parts(tag: Secret<32>, seal: Secret<32>) -> Self {
-        Self { tag, seal }
+    pub(crate) fn from_parts(tag: Secret<32>, seal: Secret<32>) -> Self {
+        Self(Arc::new(Keys {
+            tag,
+            seal,
+            tags: OnceLock::new(),
+            cipher: OnceLock::new(),
+        }))
     }
 
     pub(crate) fn duplicate(&self) -> Self {
-        Self {
-            tag: self.tag.duplicate(),
-            seal: self.seal.duplicate(),
-        }
+        Self(Arc::clone(&self.0))
     }
 
     pub(crate) fn expose(&self) -> [&[u8; 32]; 2] {
-        [self.tag.expose(), self.seal.expose()]
+        [self.0.tag.expose(), self.0.seal.expose()]
     }
 
-    /// What gives the routing tags of this chain.
-    pub(crate) fn tags(&self) -> Tags {
-        Tags(BlockPrf::new(&self.tag))
+    fn prf(&self) -> &BlockPrf {
+        self.0.tags.get_or_init(|| BlockPrf::new(&self.0.tag))
     }
 
-    /// Seals a header onto `out`, of which every byte so far is associated data.
+    fn cipher(&self) -> &aead::Cipher {
+        let keys = &self.0;
+        keys.cipher
+            .get_or_init(|| aead::Cipher::new(keys.seal.expose()))
+    }
+
+    /// `tag_n = AES-256(TK, n)`, `n` as 16 bytes, big-endian.
+    pub(crate) fn tag(&self, n: u32) -> Tag {
+        // SES-34.
+        Tag::new(self.prf().block(u128::from(n).to_be_bytes()))
+    }
+
+    /// The tags of consecutive numbers.
+    pub(crate) fn tags(&self, numbers: Range<u32>) -> Vec<Tag> {
+        let mut blocks: Vec<_> = numbers.map(|n| u128::from(n).to_be_bytes()).collect();
+        self.prf().blocks(&mut blocks);
+        blocks.into_iter().map(Tag::new).collect()
+    }
+
+    /// Seals a header. `ad` is every byte of the envelope before it.
     pub(crate) fn seal(
         &self,
         header: &Header,
         salt: &Salt,
-        out: &mut Vec<u8>,
-    ) -> Result<(), RatchetError> {
-        let mut body = header.encode();
-        let tag = aead::seal_in_place(&self.seal, &nonce(salt), out, &mut body)?;
-        out.extend_from_slice(&body);
-        out.extend_from_slice(&tag);
-        Ok(())
+        ad: &[u8],
+    ) -> Result<[u8; SEALED_HEADER_LENGTH], RatchetError> {
+        let mut sealed = [0; SEALED_HEADER_LENGTH];
+        if let Some((body, seal)) = sealed.split_first_chunk_mut::<HEADER_LENGTH>() {
+            *body = header.encode();
+            seal.copy_from_slice(&self.cipher().seal(&nonce(salt), ad, body)?);
+        }
+        Ok(sealed)
     }
 
     /// Opens a header; `None` where it belongs to another chain or is forged.
     pub(crate) fn open(&self, sealed: &SealedHeader<'_>) -> Option<Header> {
-        let nonce = nonce(sealed.salt);
-        aead::open_fixed(&self.seal, &nonce, sealed.ad, sealed.body, sealed.tag)
-            .ok()
-            .map(|body| Header::decode(&body))
-    }
-}
-
-/// `tag_n = AES-256(TK, n)`, `n` as 16 bytes, big-endian.
-pub(crate) struct Tags(BlockPrf);
-
-impl Tags {
-    pub(crate) fn tag(&self, n: u32) -> Tag {
-        // SES-34.
-        Tag::new(self.0.block(u128::from(n).to_be_bytes()))
+        let mut body = Zeroizing::new(*sealed.body);
+        self.cipher()
+            .open(
+                &nonce(sealed.salt),
+                sealed.ad,
+                body.as_mut_slice(),
+                sealed.tag,
+            )
+            .ok()?;
+        Some(Header::decode(&body))
     }
 }
 
 impl Header {
     fn encode(&self) -> [u8; HEADER_LENGTH] {
         let mut bytes = [0; HEADER_LENGTH];
-        let fields = self
-            .ratchet_key
-            .into_iter()
-            .chain(self.n.to_be_bytes())
-            .chain(self.pn.to_be_bytes())
-            .chain(self.mix.to_be_bytes());
-        for (to, from) in bytes.iter_mut().zip(fields) {
-            *to = from;
+        let (key, numbers) = bytes.split_at_mut(32);
+        key.copy_from_slice(&self.ratchet_key);
+        for (place, number) in numbers.chunks_exact_mut(4).zip([self.n, self.pn, self.mix]) {
+            place.copy_from_slice(&number.to_be_bytes());
         }
         bytes
     }
@@ -154,9 +176,8 @@ mod tests {
             mix: 3,
         };
         let salt = [7; 16];
-        let mut out = b"before".to_vec();
-        keys.seal(&header, &salt, &mut out).unwrap();
-        let (body, tag) = out[6..].split_at(HEADER_LENGTH);
+        let sealed = keys.seal(&header, &salt, b"before").unwrap();
+        let (body, tag) = sealed.split_at(HEADER_LENGTH);
         let sealed = |ad| SealedHeader {
             body: body.try_into().unwrap(),
             tag: tag.try_into().unwrap(),
@@ -167,7 +188,9 @@ mod tests {
         assert_eq!(keys.open(&sealed(b"befor3")), None);
         let other = HeaderKeys::derive(&Secret::copy_of(&[2; 32]));
         assert_eq!(other.open(&sealed(b"before")), None);
-        assert_ne!(keys.tags().tag(0), keys.tags().tag(1));
-        assert_ne!(keys.tags().tag(0), other.tags().tag(0));
+        assert_ne!(keys.tag(0), keys.tag(1));
+        assert_ne!(keys.tag(0), other.tag(0));
+        let tags = keys.tags(3..70);
+        assert!((3..70).zip(&tags).all(|(n, tag)| *tag == keys.tag(n)));
     }
 }

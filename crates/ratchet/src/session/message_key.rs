@@ -7,6 +7,7 @@
 //! rolled back with it.
 
 use rand_core::CryptoRng;
+use waxwing_crypto::kdf::HmacKey;
 use waxwing_crypto::{Secret, aead, kdf, labels};
 use zeroize::Zeroizing;
 
@@ -35,26 +36,24 @@ impl MessageKey {
         self.0.expose()
     }
 
-    /// The salt under which [`MessageKey::seal`] will seal this content.
-    pub(crate) fn salt<R: CryptoRng + ?Sized>(&self, padded: &[u8], rng: &mut R) -> Salt {
+    /// Seals a padded content in place and returns its salt and its tag. `ad` is computed from the
+    /// salt: all that stands before the content, which the salt is a part of.
+    pub(crate) fn seal<R: CryptoRng + ?Sized, A: AsRef<[u8]>>(
+        self,
+        padded: &mut [u8],
+        rng: &mut R,
+        ad: impl FnOnce(&Salt) -> Result<A, RatchetError>,
+    ) -> Result<[u8; aead::TAG_LENGTH], RatchetError> {
         // SES-32.
+        let key = HmacKey::new(self.0.expose());
         let mut context = [0; 48];
         let (random, digest) = context.split_at_mut(SALT_LENGTH);
         rng.fill_bytes(random);
         digest.copy_from_slice(&kdf::sha256(&[padded]));
-        kdf::name(&self.0, labels::SALT, &context)
-    }
-
-    /// Seals a padded content onto `out`.
-    pub(crate) fn seal(
-        self,
-        salt: &Salt,
-        ad: &[u8],
-        padded: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), RatchetError> {
-        let (key, nonce) = self.single_use(salt);
-        Ok(aead::seal_onto(&key, &nonce, ad, padded, out)?)
+        let salt = kdf::name_under(&key, labels::SALT, &context);
+        let ad = ad(&salt)?;
+        let (cipher, nonce) = single_use(&key, &salt);
+        Ok(cipher.seal(&nonce, ad.as_ref(), padded)?)
     }
 
     /// Opens a padded content.
@@ -64,22 +63,21 @@ impl MessageKey {
         ad: &[u8],
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, RatchetError> {
-        let (key, nonce) = self.single_use(salt);
-        Ok(aead::open(&key, &nonce, ad, ciphertext)?)
+        let (body, tag) = ciphertext
+            .split_last_chunk::<{ aead::TAG_LENGTH }>()
+            .ok_or(RatchetError::AuthFailed)?;
+        let (cipher, nonce) = single_use(&HmacKey::new(self.0.expose()), salt);
+        let mut padded = Zeroizing::new(body.to_vec());
+        cipher.open(&nonce, ad, &mut padded, tag)?;
+        Ok(padded)
     }
+}
 
-    fn single_use(self, salt: &Salt) -> (Secret<32>, aead::Nonce) {
-        let derived: Secret<44> = kdf::expand(&self.0, labels::MESSAGE, salt);
-        let (key, nonce) = derived.expose().split_at(32);
-        let key = Secret::fill_with(|bytes: &mut [u8; 32]| {
-            for (to, from) in bytes.iter_mut().zip(key) {
-                *to = *from;
-            }
-        });
-        let mut fixed = [0; aead::NONCE_LENGTH];
-        for (to, from) in fixed.iter_mut().zip(nonce) {
-            *to = *from;
-        }
-        (key, fixed)
-    }
+/// `K` and `N`. The key serves once, so its nonce may be derived.
+fn single_use(key: &HmacKey, salt: &Salt) -> (aead::Cipher, aead::Nonce) {
+    let mut derived = Zeroizing::new([0_u8; 44]);
+    kdf::expand_into(key, labels::MESSAGE, salt, &mut derived);
+    let nonce = derived.last_chunk().copied().unwrap_or_default();
+    let cipher = aead::Cipher::new(derived.first_chunk().unwrap_or(&[0; 32]));
+    (cipher, nonce)
 }

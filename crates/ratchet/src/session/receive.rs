@@ -2,14 +2,19 @@
 //! Opening an envelope on a copy of the state. Nothing is derived from a header that did not open,
 //! and nothing is kept of a content that did not.
 
+use core::ops::Range;
+
 use waxwing_crypto::DhSecret;
 use waxwing_identity::Day;
 use waxwing_proto::limits::{CHAIN_LENGTH_MAX, SKIPPED_KEYS_PER_SESSION_MAX, TAG_WINDOW};
+use zeroize::Zeroizing;
 
 use super::header::{Header, HeaderKeys};
+use super::kem_row::KemChanges;
 use super::message_key::MessageKey;
-use super::padding::{Receipt, Unpadded, unpad};
+use super::padding;
 use super::skipped::SkippedRow;
+use super::slack::{self, Receipt};
 use super::state::{ReceivingChain, State};
 use crate::envelope::Envelope;
 use crate::tags::TagChanges;
@@ -18,12 +23,15 @@ use crate::{RatchetError, SkippedId};
 /// What opening an envelope yields.
 pub(crate) struct Received {
     pub(crate) state: State,
-    pub(crate) unpadded: Unpadded,
+    pub(crate) content: Zeroizing<Vec<u8>>,
+    /// The acknowledgement that travelled with it.
+    pub(crate) receipt: Option<Receipt>,
     /// Where the envelope stood: its chain's step and its number.
     pub(crate) position: SkippedId,
     /// The oldest first; at most `SKIPPED_KEYS_PER_SESSION_MAX`.
     pub(crate) skipped_added: Vec<SkippedRow>,
     pub(crate) changes: TagChanges,
+    pub(crate) kem: KemChanges,
 }
 
 /// Which of the two receiving header keys opened a header.
@@ -56,10 +64,13 @@ impl State {
         if row.tag() != envelope.tag() {
             return Err(RatchetError::WrongSkippedKey);
         }
-        let unpadded = self.open_content(envelope, row.attempt())?;
+        let mut state = self.duplicate();
+        let mut kem = KemChanges::default();
+        let (content, receipt) = state.open_content(envelope, row.attempt(), &mut kem)?;
         Ok(Received {
-            state: self.duplicate(),
-            unpadded,
+            state,
+            content,
+            receipt,
             position: row.id(),
             skipped_added: Vec::new(),
             changes: TagChanges {
@@ -67,6 +78,7 @@ impl State {
                 skipped_removed: Some(row.id()),
                 ..TagChanges::default()
             },
+            kem,
         })
     }
 
@@ -83,28 +95,27 @@ impl State {
         if header.n >= CHAIN_LENGTH_MAX || header.pn > CHAIN_LENGTH_MAX {
             return Err(RatchetError::TooFarAhead);
         }
-        // This version runs no KEM epochs, so an honest peer has none to mix.
-        if header.mix != 0 {
-            return Err(RatchetError::Malformed("epoch"));
-        }
         let mut state = self.duplicate();
+        let mut kem = KemChanges::default();
         let mut skipped = Skipped::new(today);
         match chain {
             HeaderChain::Current => {
                 if header.ratchet_key != self.remote {
                     return Err(RatchetError::PeerDiverged);
                 }
+                if state.receiving.as_ref().map(|chain| chain.mix) != Some(header.mix) {
+                    return Err(RatchetError::Malformed("epoch"));
+                }
             }
             HeaderChain::Next => {
                 let own = own.ok_or(RatchetError::PeerDiverged)?;
                 skipped.end_chain(state.receiving.take(), header.pn)?;
-                state.follow_step(own, header.ratchet_key)?;
-                skipped.begin_window(&state.receiving_next, state.next_receiving_step());
+                state.follow_step(own, &header, &mut kem)?;
+                skipped.begin_window(&state);
             }
         }
         let receiving = state.receiving.as_mut().ok_or(RatchetError::UnknownTag)?;
         let key = skipped.advance(receiving, header.n, envelope)?;
-        let unpadded = self.open_content(envelope, key)?;
         receiving.newest = Some(Receipt {
             n: header.n,
             hash: envelope.hash(),
@@ -113,24 +124,35 @@ impl State {
             step: receiving.step,
             n: header.n,
         };
+        let (content, receipt) = state.open_content(envelope, key, &mut kem)?;
         let (skipped_added, changes) = skipped.finish();
         Ok(Received {
             state,
-            unpadded,
+            content,
+            receipt,
             position,
             skipped_added,
             changes,
+            kem,
         })
     }
 
+    /// Opens the content and takes what travelled in its slack.
     fn open_content(
-        &self,
+        &mut self,
         envelope: &Envelope<'_>,
         key: MessageKey,
-    ) -> Result<Unpadded, RatchetError> {
+        kem: &mut KemChanges,
+    ) -> Result<(Zeroizing<Vec<u8>>, Option<Receipt>), RatchetError> {
         let ad = envelope.content_ad(&self.id);
-        let padded = key.open(envelope.salt(), &ad, envelope.ciphertext())?;
-        unpad(&padded)
+        let mut padded = key.open(envelope.salt(), ad.as_ref(), envelope.ciphertext())?;
+        let (content, slack) = padding::split(&padded)?;
+        let length = content.len();
+        let slack = slack::read(slack)?;
+        self.epochs.receive(self.role, &self.id, &slack, kem)?;
+        let receipt = slack.receipt;
+        padding::keep_content(&mut padded, length);
+        Ok((padded, receipt))
     }
 }
 
@@ -163,10 +185,7 @@ impl Skipped {
         }
         let window = chain.n.saturating_add(TAG_WINDOW).min(CHAIN_LENGTH_MAX);
         self.skip_to(&mut chain, pn);
-        let tags = chain.header.tags();
-        for n in pn..window {
-            self.changes.removed.push(tags.tag(n));
-        }
+        self.changes.removed.extend(chain.header.tags(pn..window));
         Ok(())
     }
 
@@ -180,8 +199,7 @@ impl Skipped {
         if n < chain.n {
             return Err(RatchetError::Replay);
         }
-        let tags = chain.header.tags();
-        if tags.tag(n) != envelope.tag() {
+        if chain.header.tag(n) != envelope.tag() {
             return Err(RatchetError::Malformed("routing tag"));
         }
         let old_window = chain.n.saturating_add(TAG_WINDOW);
@@ -191,13 +209,11 @@ impl Skipped {
         chain.n = n.saturating_add(1);
         self.changes.removed.push(envelope.tag());
         let new_window = chain.n.saturating_add(TAG_WINDOW).min(CHAIN_LENGTH_MAX);
-        for ahead in old_window.max(chain.n)..new_window {
-            let position = SkippedId {
-                step: chain.step,
-                n: ahead,
-            };
-            self.changes.added.push((tags.tag(ahead), position));
-        }
+        self.add_window(
+            chain.step,
+            &chain.header,
+            old_window.max(chain.n)..new_window,
+        );
         Ok(key)
     }
 
@@ -206,27 +222,29 @@ impl Skipped {
         if chain.n >= end {
             return;
         }
-        let tags = chain.header.tags();
-        for n in chain.n..end {
+        let numbers = chain.n..end;
+        for (n, tag) in numbers.clone().zip(chain.header.tags(numbers)) {
             let (key, next) = chain.key.advance(n);
             chain.key = next;
             let id = SkippedId {
                 step: chain.step,
                 n,
             };
-            let tag = tags.tag(n);
             self.rows.push(SkippedRow::new(id, self.today, tag, key));
         }
         chain.n = end;
     }
 
     /// The tags of the peer's next chain.
-    fn begin_window(&mut self, header: &HeaderKeys, step: u32) {
-        let tags = header.tags();
-        for n in 0..TAG_WINDOW {
-            let position = SkippedId { step, n };
-            self.changes.added.push((tags.tag(n), position));
-        }
+    fn begin_window(&mut self, state: &State) {
+        let step = state.next_receiving_step();
+        self.add_window(step, &state.receiving_next, 0..TAG_WINDOW);
+    }
+
+    fn add_window(&mut self, step: u32, header: &HeaderKeys, numbers: Range<u32>) {
+        let tags = numbers.clone().zip(header.tags(numbers));
+        let added = tags.map(|(n, tag)| (tag, SkippedId { step, n }));
+        self.changes.added.extend(added);
     }
 
     /// The rows to keep, the newest of them at most, and what changes in the tag table.

@@ -5,21 +5,24 @@
 //! `ctx = SHA256(th || step || mix || new_X || remote || [SHA256(ek) || SHA256(ct)])`,
 //! the key of the side that makes the step first, on both sides.
 
+use std::sync::Arc;
+
 use waxwing_crypto::{Secret, kdf, labels, secret};
 
 use super::chain_key::ChainKey;
 use super::header::HeaderKeys;
+use super::kem::EpochSecret;
 use crate::SessionId;
 
 /// `RK`. Each step replaces it.
-pub(crate) struct RootKey(Secret<32>);
+pub(crate) struct RootKey(Arc<Secret<32>>);
 
 /// What distinguishes one step from every other.
 pub(crate) struct StepContext<'a> {
     pub(crate) session: &'a SessionId,
     pub(crate) step: u32,
-    /// The KEM epoch that is mixed in; 0 where none is.
-    pub(crate) mix: u32,
+    /// The KEM epoch that is mixed in, and its secret; `None` where none is.
+    pub(crate) mix: Option<(u32, &'a EpochSecret)>,
     /// The new ratchet key of the side that makes the step.
     pub(crate) new: &'a [u8; 32],
     /// The ratchet key of the other side.
@@ -37,29 +40,33 @@ pub(crate) struct Step {
 }
 
 impl RootKey {
-    pub(crate) const fn new(key: Secret<32>) -> Self {
-        Self(key)
+    pub(crate) fn new(key: Secret<32>) -> Self {
+        Self(Arc::new(key))
     }
 
     /// Makes a step, or follows the peer's.
     pub(crate) fn step(&self, dh: &Secret<32>, context: &StepContext<'_>) -> Step {
-        // SES-24.
+        // SES-24, SES-97.
+        let (epoch, secret) = context.mix.unzip();
+        let hashes: [&[u8]; 2] = secret.map_or([&[], &[]], |secret| {
+            [&secret.key_hash, &secret.ciphertext_hash]
+        });
+        let [key_hash, ciphertext_hash] = hashes;
         let digest = kdf::sha256(&[
             context.session.as_bytes(),
             &context.step.to_be_bytes(),
-            &context.mix.to_be_bytes(),
+            &epoch.unwrap_or(0).to_be_bytes(),
             context.new,
             context.remote,
+            key_hash,
+            ciphertext_hash,
         ]);
-        let derived: Secret<128> = kdf::derive(
-            self.0.expose(),
-            &[dh.expose(), &kdf::Z],
-            labels::STEP,
-            &digest,
-        );
+        let kem = secret.map_or(&kdf::Z, |secret| secret.shared.expose());
+        let derived: Secret<128> =
+            kdf::derive(self.0.expose(), &[dh.expose(), kem], labels::STEP, &digest);
         let [root, chain, header, continuity] = secret::split(&derived);
         Step {
-            root: Self(root),
+            root: Self::new(root),
             chain: ChainKey::new(chain),
             next_header: HeaderKeys::derive(&header),
             continuity,
@@ -67,7 +74,7 @@ impl RootKey {
     }
 
     pub(crate) fn duplicate(&self) -> Self {
-        Self(self.0.duplicate())
+        Self(Arc::clone(&self.0))
     }
 
     pub(crate) fn expose(&self) -> &[u8; 32] {

@@ -6,23 +6,28 @@
 //! possible) or the peer did (`sending` is gone; sending makes a step first). Steps are made when
 //! a message is sent, never before.
 
+use std::sync::Arc;
+
 use waxwing_crypto::{DhSecret, Secret};
 
 use super::chain_key::ChainKey;
-use super::header::HeaderKeys;
-use super::padding::Receipt;
+use super::header::{Header, HeaderKeys};
+use super::kem::Epochs;
+use super::kem_row::KemChanges;
 use super::root_key::{RootKey, StepContext};
+use super::slack::Receipt;
 use crate::{HandshakeId, RatchetError, Role, SessionId};
 
 /// The chain that this side sends in: since its last step, until the peer's next.
 pub(crate) struct SendingChain {
     /// Wiped with the chain, when the peer's step against it has been opened.
-    pub(crate) ratchet: DhSecret,
+    pub(crate) ratchet: Arc<DhSecret>,
     pub(crate) key: ChainKey,
     /// The number of the next message.
     pub(crate) n: u32,
     /// The length of this side's chain before this one.
     pub(crate) pn: u32,
+    /// The KEM epoch that the chain's step mixed in; 0 where none.
     pub(crate) mix: u32,
     pub(crate) header: HeaderKeys,
 }
@@ -73,6 +78,7 @@ pub(crate) struct State {
     /// The header keys of the peer's next chain.
     pub(crate) receiving_next: HeaderKeys,
     pub(crate) continuity: Continuity,
+    pub(crate) epochs: Epochs,
 }
 
 impl State {
@@ -84,46 +90,58 @@ impl State {
         }
     }
 
-    /// Makes the own next step with a fresh ratchet key.
-    pub(crate) fn make_step(&mut self, ratchet: DhSecret) -> Result<(), RatchetError> {
-        // SES-24, SES-25, SES-27.
+    /// Makes the own next step with a fresh ratchet key. An own epoch that is ready is mixed.
+    pub(crate) fn make_step(
+        &mut self,
+        ratchet: DhSecret,
+        changes: &mut KemChanges,
+    ) -> Result<(), RatchetError> {
+        // SES-24, SES-25, SES-27, SES-97.
         let dh = ratchet.agree(&self.remote)?;
         let number = self
             .step
             .checked_add(1)
             .ok_or(RatchetError::ChainExhausted)?;
+        let mix = self.epochs.to_mix();
         let step = self.root.step(
             &dh,
             &StepContext {
                 session: &self.id,
                 step: number,
-                mix: 0,
+                mix,
                 new: ratchet.public(),
                 remote: &self.remote,
             },
         );
+        let mix = mix.map_or(0, |(epoch, _)| epoch);
+        if mix != 0 {
+            self.epochs.advance(changes);
+        }
         self.step = number;
         self.root = step.root;
         self.continuity.own = Some(step.continuity);
         self.sending = Some(SendingChain {
-            ratchet,
+            ratchet: Arc::new(ratchet),
             key: step.chain,
             n: 0,
             pn: self.previous_length,
-            mix: 0,
+            mix,
             header: core::mem::replace(&mut self.sending_next, step.next_header),
         });
         Ok(())
     }
 
-    /// Follows the peer's next step, which it made against `own` with the key `remote`. The own
-    /// ratchet secret and sending chain are wiped.
+    /// Follows the peer's next step, which it made against `own` with the key and the epoch that
+    /// its header names. The own ratchet secret and sending chain are wiped.
     pub(crate) fn follow_step(
         &mut self,
         own: &DhSecret,
-        remote: [u8; 32],
+        header: &Header,
+        changes: &mut KemChanges,
     ) -> Result<(), RatchetError> {
-        // SES-29.
+        // SES-29, SES-98.
+        let (remote, mix) = (header.ratchet_key, header.mix);
+        let secret = self.epochs.named(mix)?;
         let dh = own.agree(&remote)?;
         let number = self.step.checked_add(1).ok_or(RatchetError::TooFarAhead)?;
         let step = self.root.step(
@@ -131,11 +149,14 @@ impl State {
             &StepContext {
                 session: &self.id,
                 step: number,
-                mix: 0,
+                mix: secret.map(|secret| (mix, secret)),
                 new: &remote,
                 remote: own.public(),
             },
         );
+        if mix != 0 {
+            self.epochs.advance(changes);
+        }
         self.step = number;
         self.root = step.root;
         self.remote = remote;
@@ -149,7 +170,7 @@ impl State {
             step: number,
             key: step.chain,
             n: 0,
-            mix: 0,
+            mix,
             header: core::mem::replace(&mut self.receiving_next, step.next_header),
             newest: None,
         });
@@ -179,6 +200,7 @@ impl State {
                 own: copy(&self.continuity.own),
                 proved: copy(&self.continuity.proved),
             },
+            epochs: self.epochs.duplicate(),
         }
     }
 }
@@ -186,7 +208,7 @@ impl State {
 impl SendingChain {
     fn duplicate(&self) -> Self {
         Self {
-            ratchet: self.ratchet.duplicate(),
+            ratchet: Arc::clone(&self.ratchet),
             key: self.key.duplicate(),
             n: self.n,
             pn: self.pn,

@@ -2,6 +2,8 @@
 //! The hot state as a sealed row: a format byte, fixed fields in a fixed order, and one byte of
 //! flags for what may be absent. At most 1 KiB. Strict: what is read encodes to the same bytes.
 
+use std::sync::Arc;
+
 use waxwing_crypto::{DhSecret, Secret};
 use waxwing_identity::encoding::Reader;
 use waxwing_proto::limits::{CHAIN_LENGTH_MAX, SESSION_STATE_SIZE_MAX};
@@ -9,12 +11,16 @@ use zeroize::Zeroizing;
 
 use super::chain_key::ChainKey;
 use super::header::HeaderKeys;
-use super::padding::Receipt;
+use super::kem::Epochs;
 use super::root_key::RootKey;
+use super::slack::Receipt;
 use super::state::{Continuity, ReceivingChain, SendingChain, State};
+use super::units::UnitMap;
 use crate::{HandshakeId, RatchetError, Role, SessionId};
 
-const FORMAT: u8 = 1;
+/// Without epochs: read, and written again in the newest format.
+const FORMAT_1: u8 = 1;
+const FORMAT: u8 = 3;
 
 const SENDING: u8 = 1;
 const RECEIVING: u8 = 1 << 1;
@@ -80,16 +86,17 @@ impl State {
         for secret in [peer, own, proved].into_iter().flatten() {
             row.extend_from_slice(secret.expose());
         }
+        put_epochs(&mut row, &self.epochs);
         row
     }
 
     /// Reads what [`State::encode`] wrote.
     pub(crate) fn decode(row: &[u8]) -> Result<Self, RatchetError> {
         match row.first() {
-            Some(&FORMAT) if row.len() <= SESSION_STATE_SIZE_MAX => {
+            Some(&(FORMAT_1 | FORMAT)) if row.len() <= SESSION_STATE_SIZE_MAX => {
                 read(Reader::new(row)).ok_or(RatchetError::Corrupt)
             }
-            Some(&FORMAT) | None => Err(RatchetError::Corrupt),
+            Some(&(FORMAT_1 | FORMAT)) | None => Err(RatchetError::Corrupt),
             Some(format) => Err(RatchetError::UnsupportedFormat(*format)),
         }
     }
@@ -101,9 +108,30 @@ fn put_header(row: &mut Vec<u8>, keys: &HeaderKeys) {
     }
 }
 
+/// The phase of the epoch under way has rows of its own.
+fn put_epochs(row: &mut Vec<u8>, epochs: &Epochs) {
+    row.extend_from_slice(&epochs.number.to_be_bytes());
+    row.extend_from_slice(&[epochs.cursor, u8::from(epochs.failed)]);
+    row.extend_from_slice(&epochs.held_by_peer.bits().to_be_bytes());
+}
+
+fn epochs(r: &mut Reader<'_>) -> Option<Epochs> {
+    Some(Epochs {
+        number: r.u32().ok().filter(|number| *number > 0)?,
+        cursor: r.u8().ok()?,
+        failed: match r.u8().ok()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        },
+        held_by_peer: UnitMap::new(r.u64().ok()?),
+        ..Epochs::first()
+    })
+}
+
 fn read(mut reader: Reader<'_>) -> Option<State> {
     let r = &mut reader;
-    r.u8().ok()?;
+    let format = r.u8().ok()?;
     let flags = r.u8().ok()?;
     let has = |flag: u8| flags & flag != 0;
     if flags & !ALL_FLAGS != 0 || (has(NEWEST) && !has(RECEIVING)) {
@@ -141,6 +169,11 @@ fn read(mut reader: Reader<'_>) -> Option<State> {
     if has(CONTINUITY_PROVED) {
         continuity.proved = Some(secret(r)?);
     }
+    let epochs = if format == FORMAT_1 {
+        Epochs::first()
+    } else {
+        epochs(r)?
+    };
     reader.finish().ok()?;
     Some(State {
         id,
@@ -158,6 +191,7 @@ fn read(mut reader: Reader<'_>) -> Option<State> {
         receiving,
         receiving_next,
         continuity,
+        epochs,
     })
 }
 
@@ -165,7 +199,7 @@ fn sending(r: &mut Reader<'_>) -> Option<SendingChain> {
     let ratchet = secret(r)?;
     let public = r.array().ok()?;
     Some(SendingChain {
-        ratchet: DhSecret::restore(ratchet, public),
+        ratchet: Arc::new(DhSecret::restore(ratchet, public)),
         key: ChainKey::new(secret(r)?),
         n: number(r)?,
         pn: number(r)?,

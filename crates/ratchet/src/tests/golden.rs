@@ -24,17 +24,17 @@ fn envelopes_and_rows_are_what_they_always_were() {
         (
             "answering envelope",
             answer,
-            "e46097aa1f316c7310238261cf450d34",
+            "9f651c02592603ae9e82942f0ad97caa",
         ),
         (
             "initiator's hot row",
             a.active().hot_row().to_vec(),
-            "322ba29d1d5e41f649a099cf77796bf1",
+            "2bcc130c9262f3df0447f69b610132b3",
         ),
         (
             "responder's hot row",
             b.active().hot_row().to_vec(),
-            "5111f2a5351e450944e1b929851e8feb",
+            "d2b82e5499bcfc476e63c92d8f6f8908",
         ),
         ("skipped row", skipped, "bb915db88440d3f8e2736c1ef943ad8f"),
         (

@@ -6,15 +6,15 @@ use rand_core::CryptoRng;
 use waxwing_crypto::DhSecret;
 
 use super::world::{NOW, Party, acquainted, local, strangers};
-use crate::envelope::{self, Envelope};
+use crate::envelope::{self, ContentAd, Envelope};
 use crate::handshake::offer;
 use crate::session::header::Header;
 use crate::session::padding;
-use crate::{Continuation, RatchetError, Session};
+use crate::{Continuation, KemChanges, RatchetError, Session};
 
 /// What `session` would send next, with a header of the peer's choice. `tag` is the number that
 /// the routing tag is made for.
-fn lie<R: CryptoRng>(
+pub(super) fn lie<R: CryptoRng>(
     session: &Session,
     tag: u32,
     padded: &[u8],
@@ -26,22 +26,26 @@ fn lie<R: CryptoRng>(
         ratchet_key: *chain.ratchet.public(),
         n: chain.n,
         pn: chain.pn,
-        mix: 0,
+        mix: chain.mix,
     };
     change(&mut header);
     let (key, _) = chain.key.advance(chain.n);
-    let salt = key.salt(padded, rng);
     let mut out = vec![envelope::VERSION, envelope::PLAIN];
-    out.extend_from_slice(chain.header.tags().tag(tag).as_bytes());
-    out.extend_from_slice(&salt);
-    chain.header.seal(&header, &salt, &mut out).unwrap();
-    let ad = envelope::content_ad(&session.id(), &out);
-    key.seal(&salt, &ad, padded, &mut out).unwrap();
+    out.extend_from_slice(chain.header.tag(tag).as_bytes());
+    let mut padded = padded.to_vec();
+    let seal = key.seal(&mut padded, rng, |salt| {
+        out.extend_from_slice(salt);
+        let sealed = chain.header.seal(&header, salt, &out)?;
+        out.extend_from_slice(&sealed);
+        Ok(ContentAd::new(&session.id(), &out))
+    });
+    out.extend_from_slice(&padded);
+    out.extend_from_slice(&seal.unwrap());
     out
 }
 
 /// A peer in the middle of a chain, and the other side, which has opened all of it.
-fn peers() -> (Party, Party) {
+pub(super) fn peers() -> (Party, Party) {
     let (mut a, mut b) = acquainted();
     for _ in 0..3 {
         let envelope = a.send(&mut b, b"x");
@@ -50,7 +54,7 @@ fn peers() -> (Party, Party) {
     (a, b)
 }
 
-fn refused(b: &mut Party, envelope: &[u8]) -> RatchetError {
+pub(super) fn refused(b: &mut Party, envelope: &[u8]) -> RatchetError {
     let before = b.snapshot();
     let error = b.receive(envelope).unwrap_err();
     assert_eq!(b.snapshot(), before);
@@ -62,7 +66,7 @@ fn without_a_lie_it_is_opened() {
     let (mut a, mut b) = peers();
     let session = a.active();
     let n = session.state().sending.as_ref().unwrap().n;
-    let padded = padding::pad(b"honest", None, 0).unwrap();
+    let padded = padding::pad(b"honest", 0).unwrap();
     let envelope = lie(&session, n, &padded, &mut a.rng, |_| ());
     assert_eq!(b.receive(&envelope).unwrap(), b"honest");
 }
@@ -72,7 +76,7 @@ fn headers_beyond_the_limits_are_refused() {
     let (mut a, mut b) = peers();
     let session = a.active();
     let n = session.state().sending.as_ref().unwrap().n;
-    let padded = padding::pad(b"lie", None, 0).unwrap();
+    let padded = padding::pad(b"lie", 0).unwrap();
     let rng = &mut a.rng;
     for far in [1000, u32::MAX] {
         let envelope = lie(&session, n, &padded, rng, |header| header.n = far);
@@ -102,7 +106,7 @@ fn a_step_with_a_bad_key_or_a_wrong_length_is_refused() {
     a.send(&mut b, b"makes the step");
     let session = a.active();
     let pn = session.state().sending.as_ref().unwrap().pn;
-    let padded = padding::pad(b"lie", None, 0).unwrap();
+    let padded = padding::pad(b"lie", 0).unwrap();
     let rng = &mut a.rng;
     let envelope = lie(&session, 1, &padded, rng, |header| {
         header.ratchet_key = [0; 32]
@@ -132,7 +136,7 @@ fn the_first_step_is_made_with_the_announced_key() {
         let other = DhSecret::generate(&mut a.rng);
         let mut state = offer.state;
         let key = if honest { offer.ratchet } else { other };
-        state.make_step(key).unwrap();
+        state.make_step(key, &mut KemChanges::default()).unwrap();
         let session = Session::new(state, Some(offer.prefix.into()));
         let envelope = session.encrypt(b"first", &mut a.rng).unwrap().envelope;
         if honest {
@@ -153,7 +157,7 @@ fn a_step_that_nobody_answered_is_an_alarm() {
     let next = state.sending_next.duplicate();
     state.sending.as_mut().unwrap().header = next;
     session = Session::new(state, None);
-    let padded = padding::pad(b"lie", None, 0).unwrap();
+    let padded = padding::pad(b"lie", 0).unwrap();
     let envelope = lie(&session, 0, &padded, &mut a.rng, |_| ());
     assert_eq!(refused(&mut b, &envelope), RatchetError::PeerDiverged);
 }
@@ -163,7 +167,7 @@ fn bad_padding_is_refused() {
     let (mut a, mut b) = peers();
     let session = a.active();
     let n = session.state().sending.as_ref().unwrap().n;
-    let mut padded = padding::pad(b"lie", None, 0).unwrap().to_vec();
+    let mut padded = padding::pad(b"lie", 0).unwrap();
     padded[511] = 1;
     let envelope = lie(&session, n, &padded, &mut a.rng, |_| ());
     let error = refused(&mut b, &envelope);

@@ -4,9 +4,10 @@
 
 use crate::session::chain_key::ChainKey;
 use crate::session::header::HeaderKeys;
+use crate::session::kem::{Answer, EpochSecret, Epochs, OfferedKey};
 use crate::session::root_key::RootKey;
 use crate::session::state::State;
-use crate::{MessageKey, PrekeySecret, Session, SkippedRow};
+use crate::{KemChanges, MessageKey, PrekeySecret, Session, SkippedRow};
 
 macro_rules! assert_not {
     ($type:ty: $($bound:path),+) => {
@@ -37,11 +38,20 @@ assert_secret!(
     ChainKey,
     RootKey,
     HeaderKeys,
+    EpochSecret,
+    Answer,
+    OfferedKey,
+    Epochs,
+    KemChanges,
     State,
     PrekeySecret,
     waxwing_crypto::Secret<32>,
     waxwing_crypto::DhSecret,
+    waxwing_crypto::KemSecret768,
     waxwing_crypto::KemSecret1024,
+    waxwing_crypto::kdf::HmacKey,
+    waxwing_crypto::aead::Cipher,
+    waxwing_crypto::prf::BlockPrf,
     waxwing_crypto::DeviceSecrets,
     waxwing_crypto::DeviceSigningSecret,
     waxwing_crypto::AccountSecret,

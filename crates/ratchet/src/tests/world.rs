@@ -13,8 +13,9 @@ use waxwing_proto::limits::SESSION_STATE_SIZE_MAX;
 use waxwing_proto::{DeviceId, v1};
 
 use crate::{
-    Accepted, Claim, Envelope, Found, HandshakeId, LocalDevice, Opened, PrekeySecret, RatchetError,
-    ResponderKeys, SentHash, Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable, find,
+    Accepted, Acknowledgement, Claim, Envelope, Found, HandshakeId, KemChanges, KemRowId,
+    LocalDevice, Opened, PrekeySecret, RatchetError, ResponderKeys, SentHash, SentHashes,
+    SentRowId, Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable, find,
     initiate_next,
 };
 
@@ -39,7 +40,13 @@ pub(super) struct Party {
     handshakes: BTreeMap<HandshakeId, SessionId>,
     pub(super) set: SessionSet,
     pub(super) tags: TagTable,
+    pub(super) kem: BTreeMap<(SessionId, KemRowId), Vec<u8>>,
+    pub(super) sent_rows: BTreeMap<(SessionId, SentRowId), Vec<u8>>,
     pub(super) sent: Vec<SentHash>,
+    /// What each acknowledgement was found to be.
+    pub(super) judged: Vec<Acknowledgement>,
+    /// How often an envelope showed that an epoch is broken.
+    pub(super) epochs_failed: u32,
     pub(super) acknowledged: Vec<SentHash>,
     pub(super) rng: ChaCha20Rng,
 }
@@ -80,7 +87,11 @@ impl Party {
             handshakes: BTreeMap::new(),
             set: SessionSet::new(),
             tags: TagTable::new(),
+            kem: BTreeMap::new(),
+            sent_rows: BTreeMap::new(),
             sent: Vec::new(),
+            judged: Vec::new(),
+            epochs_failed: 0,
             acknowledged: Vec::new(),
             rng,
         }
@@ -120,11 +131,23 @@ impl Party {
 
     pub(super) fn session(&self, id: SessionId) -> Session {
         let prefix = self.prefixes.get(&id).map(Vec::as_slice);
-        Session::restore(&self.hot[&id], prefix).unwrap()
+        let kem = self
+            .kem
+            .range((id, KemRowId::from_byte(0))..=(id, KemRowId::from_byte(255)));
+        let kem = kem.map(|((_, row), bytes)| (*row, bytes.as_slice()));
+        Session::restore(&self.hot[&id], prefix, kem).unwrap()
     }
 
     pub(super) fn active(&self) -> Session {
         self.session(self.set.active().unwrap())
+    }
+
+    pub(super) fn sent_hashes(&self, id: SessionId) -> SentHashes {
+        let rows = self
+            .sent_rows
+            .iter()
+            .filter(|((session, _), _)| *session == id);
+        SentHashes::restore(rows.map(|((_, row), bytes)| (*row, bytes.as_slice()))).unwrap()
     }
 
     pub(super) fn sessions(&self) -> Restored {
@@ -155,6 +178,14 @@ impl Party {
     pub(super) fn send_in(&mut self, id: SessionId, content: &[u8]) -> Vec<u8> {
         let sealed = self.session(id).encrypt(content, &mut self.rng).unwrap();
         self.commit(&sealed.session);
+        self.commit_kem(id, sealed.kem);
+        let mut hashes = self.sent_hashes(id);
+        let changes = hashes.record(&sealed.sent);
+        for row in changes.delete {
+            assert!(self.sent_rows.remove(&(id, row)).is_some());
+        }
+        self.sent_rows.insert((id, changes.put.0), changes.put.1);
+        assert_eq!(self.sent_hashes(id), hashes);
         self.sent.push(sealed.sent);
         sealed.envelope
     }
@@ -234,6 +265,8 @@ impl Party {
     fn forget(&mut self, id: SessionId) {
         self.hot.remove(&id);
         self.prefixes.remove(&id);
+        self.kem.retain(|(session, _), _| *session != id);
+        self.sent_rows.retain(|(session, _), _| *session != id);
         self.tags.remove_session(id);
         self.skipped.retain(|(session, _), _| *session != id);
     }
@@ -281,9 +314,30 @@ impl Party {
         }
     }
 
+    fn commit_kem(&mut self, id: SessionId, changes: KemChanges) {
+        for (row, value) in changes {
+            match value {
+                Some(value) => {
+                    assert!(value.len() <= 1280, "{}", value.len());
+                    self.kem.insert((id, row), value.to_vec());
+                }
+                None => assert!(self.kem.remove(&(id, row)).is_some()),
+            }
+        }
+    }
+
     fn commit_opened(&mut self, opened: Opened) -> Vec<u8> {
         let id = opened.session.id();
         self.commit(&opened.session);
+        self.commit_kem(id, opened.kem);
+        self.epochs_failed += u32::from(opened.epoch_failed);
+        let stored = self.kem.keys().filter(|(session, _)| *session == id);
+        let mut named = opened.session.kem_rows();
+        named.sort_unstable();
+        assert!(stored.map(|(_, row)| *row).eq(named));
+        if let Some(acknowledged) = &opened.acknowledged {
+            self.judged.push(self.sent_hashes(id).judge(acknowledged));
+        }
         for row in &opened.skipped_added {
             self.skipped.insert((id, row.id()), row.encode().to_vec());
         }
@@ -308,6 +362,7 @@ impl Party {
             self.hot.clone(),
             self.prefixes.clone(),
             self.skipped.clone(),
+            (self.kem.clone(), self.sent_rows.clone()),
             self.set.clone(),
             self.one_time.len(),
             self.tags.len(),

@@ -14,9 +14,9 @@ use waxwing_crypto::{DeviceSecrets, RecoveryWords, kdf};
 use waxwing_identity::{DeviceManifest, ManifestDraft, PrekeyBundle, Signatory};
 use waxwing_proto::{DeviceId, v1};
 use waxwing_ratchet::{
-    Claim, Continuation, Envelope, Found, HandshakeId, LocalDevice, Opened, PrekeySecret,
-    RatchetError, ResponderKeys, Session, SessionId, SessionSet, SkippedId, SkippedRow, TagTable,
-    find, initiate_next,
+    Claim, Continuation, Envelope, Found, HandshakeId, KemChanges, KemRowId, LocalDevice, Opened,
+    PrekeySecret, RatchetError, ResponderKeys, Session, SessionId, SessionSet, SkippedId,
+    SkippedRow, TagTable, find, initiate_next,
 };
 
 /// Some day in 2024, in seconds.
@@ -110,6 +110,7 @@ pub(crate) struct Party {
     hot: BTreeMap<SessionId, Rc<[u8]>>,
     prefixes: BTreeMap<SessionId, Rc<[u8]>>,
     skipped: BTreeMap<(SessionId, SkippedId), Rc<[u8]>>,
+    kem: BTreeMap<(SessionId, KemRowId), Vec<u8>>,
     handshakes: BTreeMap<HandshakeId, SessionId>,
     set: SessionSet,
     /// In the order in which they were taken in.
@@ -172,6 +173,11 @@ impl Party {
             all.extend_from_slice(&skipped.to_bytes());
             all.extend_from_slice(row);
         }
+        for ((id, name), row) in &self.kem {
+            all.extend_from_slice(id.as_bytes());
+            all.push(name.to_byte());
+            all.extend_from_slice(row);
+        }
         for (handshake, id) in &self.handshakes {
             all.extend_from_slice(handshake.as_bytes());
             all.extend_from_slice(id.as_bytes());
@@ -208,7 +214,9 @@ impl Party {
 
     fn session(&self, id: SessionId) -> Session {
         let prefix = self.prefixes.get(&id).map(|row| &**row);
-        Session::restore(&self.hot[&id], prefix).unwrap()
+        let kem = self.kem.iter().filter(|((session, _), _)| *session == id);
+        let kem = kem.map(|((_, row), value)| (*row, value.as_slice()));
+        Session::restore(&self.hot[&id], prefix, kem).unwrap()
     }
 
     fn sessions(&self) -> BTreeMap<SessionId, Session> {
@@ -262,6 +270,7 @@ impl Party {
         self.steps.insert(id, step);
         self.sent_at = Some((id, step));
         self.keep(&sealed.session);
+        self.keep_kem(id, sealed.kem);
         sealed.envelope
     }
 
@@ -368,7 +377,17 @@ impl Party {
         }
     }
 
+    fn keep_kem(&mut self, id: SessionId, changes: KemChanges) {
+        for (row, value) in changes {
+            match value {
+                Some(value) => self.kem.insert((id, row), value.to_vec()),
+                None => self.kem.remove(&(id, row)),
+            };
+        }
+    }
+
     fn forget(&mut self, id: SessionId) {
+        self.kem.retain(|(session, _), _| *session != id);
         self.hot.remove(&id);
         self.prefixes.remove(&id);
         self.skipped.retain(|(session, _), _| *session != id);
@@ -381,6 +400,7 @@ impl Party {
             *newest = step.max(*newest);
         }
         self.keep(&opened.session);
+        self.keep_kem(id, opened.kem);
         for row in &opened.skipped_added {
             let encoded = Rc::from(row.encode().as_slice());
             self.skipped.insert((id, row.id()), encoded);

@@ -9,10 +9,6 @@ use crate::party::{NOW, World};
 use crate::replay::{array, bytes, file, is_valid, list, number, text};
 use crate::scripted::Scripted;
 
-fn again(session: &Session) -> Session {
-    Session::restore(&session.hot_row(), session.prefix_row()).unwrap()
-}
-
 /// A set with this session alone.
 fn set_of(session: &Session) -> SessionSet {
     let placed = SessionSet::new().place(session, |_| None, NOW);
@@ -33,7 +29,7 @@ fn sessions_are_continued_alike() {
         for event in list(&case["events"]) {
             if event.get("send").is_some() {
                 if restored_after == Some(sent) {
-                    old = Some(again(held.a.session()));
+                    old = Some(held.a.again());
                 }
                 held.send(event);
                 sent += 1;
@@ -41,7 +37,7 @@ fn sessions_are_continued_alike() {
                 assert!(held.arrive(event));
             }
         }
-        let a = old.unwrap_or_else(|| again(held.a.session()));
+        let a = old.unwrap_or_else(|| held.a.again());
         let next = set_of(&a).continuation(|id| (id == a.id()).then_some(&a));
         assert_eq!(
             next.predecessor().unwrap().as_bytes(),
@@ -61,7 +57,7 @@ fn sessions_are_continued_alike() {
             bytes(&case["values"]["prefix"])
         );
 
-        let b = again(held.b.session());
+        let b = held.b.again();
         let (set, sessions) = (set_of(&b), |id| (id == b.id()).then_some(&b));
         let mut draws = Scripted::new([match case.get("first") {
             Some(first) => bytes(&first["random"]),

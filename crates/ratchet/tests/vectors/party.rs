@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The two devices of the known answers: their keys, and what each of them keeps.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 use waxwing_crypto::DeviceSecrets;
 use waxwing_identity::{DeviceManifest, PrekeyBundle, PrekeyPair};
 use waxwing_proto::{DeviceId, v1};
 use waxwing_ratchet::{
-    Claim, Continuation, Envelope, Found, LocalDevice, Opened, PrekeySecret, RatchetError,
-    ResponderKeys, Session, SkippedRow, TagTable, accept, find, initiate_next,
+    Claim, Continuation, Envelope, Found, KemChanges, KemRowId, LocalDevice, Opened, PrekeySecret,
+    RatchetError, ResponderKeys, Session, SkippedRow, TagTable, accept, find, initiate_next,
 };
 
 use crate::replay::{array, bytes, number};
@@ -144,6 +146,7 @@ pub(crate) struct Party {
     session: Option<Session>,
     skipped: Vec<SkippedRow>,
     tags: TagTable,
+    kem: BTreeMap<KemRowId, Vec<u8>>,
 }
 
 impl Party {
@@ -160,6 +163,7 @@ impl Party {
             session: None,
             skipped: Vec::new(),
             tags: TagTable::new(),
+            kem: BTreeMap::new(),
         }
     }
 
@@ -175,6 +179,7 @@ impl Party {
         let mut draws = Scripted::new(draws);
         let sealed = self.session().encrypt(content, &mut draws)?;
         draws.assert_used_up();
+        self.keep_kem(sealed.kem);
         self.keep(sealed.session);
         Ok(sealed.envelope)
     }
@@ -208,12 +213,31 @@ impl Party {
         self.skipped
             .retain(|row| Some(row.id()) != opened.skipped_removed);
         self.skipped.extend(opened.skipped_added);
+        self.keep_kem(opened.kem);
         self.keep(opened.session);
         Ok(content)
     }
 
+    fn keep_kem(&mut self, changes: KemChanges) {
+        for (row, value) in changes {
+            match value {
+                Some(value) => drop(self.kem.insert(row, value.to_vec())),
+                None => drop(self.kem.remove(&row)),
+            }
+        }
+    }
+
     fn keep(&mut self, session: Session) {
-        let restored = Session::restore(&session.hot_row(), session.prefix_row()).unwrap();
-        self.session = Some(restored);
+        self.session = Some(self.restored(&session));
+    }
+
+    fn restored(&self, session: &Session) -> Session {
+        let kem = self.kem.iter().map(|(row, value)| (*row, value.as_slice()));
+        Session::restore(&session.hot_row(), session.prefix_row(), kem).unwrap()
+    }
+
+    /// The session as it is read back from its rows.
+    pub(crate) fn again(&self) -> Session {
+        self.restored(self.session())
     }
 }

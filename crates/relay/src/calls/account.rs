@@ -83,6 +83,12 @@ pub(super) async fn replace_manifest<S: Store>(
             ManifestError::NotOnPrevious => Refusal::new(ErrorCode::ManifestConflict),
             _ => Refusal::new(ErrorCode::ManifestInvalid),
         })?;
+        if next.is_account_signed() {
+            // BOX-47. Whoever recovers knows none of the ids that were given out, and a thief of a device
+            // knows all and may have used up their number. Contacts come back by the public id.
+            let revoked = state.store.revoke_contact_ids(account).await;
+            state.stored(revoked)?;
+        }
         let replaced = state
             .store
             .replace_manifest(account, record.head, version(&next))

@@ -3,8 +3,9 @@
 
 use waxwing_identity::authentication::{verify_authentication, verify_generation};
 use waxwing_proto::v1::{self, ErrorCode};
-use waxwing_proto::{AccountKey, DeviceId};
-use waxwing_storage::server::Store;
+use waxwing_proto::{AccountKey, DeviceId, limits};
+use waxwing_storage::Day;
+use waxwing_storage::server::{ExpiredCount, Store};
 
 use super::{Context, signature};
 use crate::admission::Action;
@@ -39,11 +40,11 @@ pub(super) async fn authenticate<S: Store>(
     let generation = known.ok_or(ErrorCode::DeviceNotListed)?.generation;
     caller.plane.authenticate(mailbox)?;
     caller.set_live(live);
-    let taken = state
+    let counted = state
         .store
-        .take_expired_counts(mailbox.account, mailbox.device)
+        .expired_counts(mailbox.account, mailbox.device)
         .await;
-    let expired = state.stored(taken)?;
+    let expired = state.stored(counted)?;
     Ok(v1::AuthenticateResponse {
         manifest_version: manifest.version(),
         generation,
@@ -73,6 +74,15 @@ pub(super) async fn advance_generation<S: Store>(
     let (_, entry) = context.listed_device(caller).await?;
     let (account, device) = (caller.account, caller.device);
     let generation = request.generation;
+    let held: Vec<ExpiredCount> = request
+        .expired
+        .iter()
+        .take(limits::EXPIRED_DAYS_MAX)
+        .map(|held| ExpiredCount {
+            day: Day(held.day),
+            count: held.count,
+        })
+        .collect();
     verify_generation(
         &account,
         &device,
@@ -86,5 +96,8 @@ pub(super) async fn advance_generation<S: Store>(
         .advance_generation(account, device, generation)
         .await;
     state.stored(advanced)??;
+    // Only now is it certain that this is the newest store of the device, and that it keeps them.
+    let forgotten = state.store.acknowledge_expired(account, device, held).await;
+    state.stored(forgotten)?;
     Ok(v1::AdvanceGenerationResponse {})
 }

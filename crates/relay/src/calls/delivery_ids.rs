@@ -6,6 +6,7 @@ use waxwing_proto::{DeliveryId, limits, v1};
 use waxwing_storage::server::Store;
 
 use super::Context;
+use crate::admission::Action;
 use crate::refusal::Refusal;
 use crate::wake::Mailbox;
 
@@ -25,6 +26,7 @@ pub(super) async fn create<S: Store>(
     request: v1::CreateDeliveryIdsRequest,
 ) -> Result<v1::CreateDeliveryIdsResponse, Refusal> {
     let state = &context.state;
+    context.admit(Action::DeliveryIds, 1)?;
     let ids = parse(&request.delivery_ids)?;
     state.stored(state.store.create_delivery_ids(caller.account, ids).await)??;
     Ok(v1::CreateDeliveryIdsResponse {})
@@ -37,6 +39,7 @@ pub(super) async fn revoke<S: Store>(
     request: v1::RevokeDeliveryIdsRequest,
 ) -> Result<v1::RevokeDeliveryIdsResponse, Refusal> {
     let state = &context.state;
+    context.admit(Action::DeliveryIds, 1)?;
     let ids = parse(&request.delivery_ids)?;
     state.stored(state.store.revoke_delivery_ids(caller.account, ids).await)?;
     Ok(v1::RevokeDeliveryIdsResponse {})

@@ -44,6 +44,7 @@ pub(super) async fn fetch<S: Store>(
     if slot >= limits::RENDEZVOUS_SLOTS_MAX {
         return Err(Refusal::MALFORMED);
     }
+    context.admit(Action::FetchRendezvous, 1)?;
     let find = || state.rendezvous().get(locator, slot, state.now_ms());
     let answer = |value: Option<Bytes>| {
         Ok(v1::FetchRendezvousResponse {

@@ -47,7 +47,8 @@ pub(super) async fn send<S: Store>(
                 position: Position::START,
                 envelope_id: addressed.envelope_id,
                 delivery_id,
-                envelope: addressed.envelope,
+                // The frame that it came in may be ten times as long, and would wait with it.
+                envelope: Bytes::copy_from_slice(&addressed.envelope),
             };
             state.wake_bus.offer(mailbox, envelope);
         }

@@ -447,3 +447,30 @@ async fn a_closed_account_is_gone_and_its_name_is_held() {
         .unwrap_err();
     assert_eq!(refused, ErrorCode::NameHeld);
 }
+
+/// Making ids and taking them back costs the server a write each time; a device cannot do it without end.
+#[tokio::test(start_paused = true)]
+async fn delivery_ids_are_not_made_and_revoked_without_end() {
+    let world = World::open().await;
+    let alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    let client = world.connect_as(&alice, 0).await;
+    let delivery_ids = vec![DeliveryId::new([77; 16]).to_wire()];
+    let mut taken = 0;
+    // Time goes on with every call, and the limit with it.
+    let refused = loop {
+        let delivery_ids = delivery_ids.clone();
+        let call = if taken % 2 == 0 {
+            Call::CreateDeliveryIds(v1::CreateDeliveryIdsRequest { delivery_ids })
+        } else {
+            Call::RevokeDeliveryIds(v1::RevokeDeliveryIdsRequest { delivery_ids })
+        };
+        match client.call(call).await {
+            Ok(_) => taken += 1,
+            Err(refused) => break refused,
+        }
+        assert!(taken < 10 * limits::DELIVERY_ID_CALLS_PER_MINUTE_MAX);
+    };
+    assert_eq!(refused, ErrorCode::RateLimited);
+    assert!(taken >= limits::DELIVERY_ID_CALLS_PER_MINUTE_MAX);
+}

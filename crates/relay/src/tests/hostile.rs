@@ -52,10 +52,11 @@ fn call() -> impl Strategy<Value = Call> {
         fields().prop_map(|delivery_ids| {
             Call::CreateDeliveryIds(v1::CreateDeliveryIdsRequest { delivery_ids })
         }),
-        (any::<u64>(), field()).prop_map(|(generation, signature)| {
+        (any::<u64>(), field(), any::<u32>()).prop_map(|(generation, signature, day)| {
             Call::AdvanceGeneration(v1::AdvanceGenerationRequest {
                 generation,
                 signature,
+                expired: vec![v1::ExpiredCount { day, count: day }; 1000],
             })
         }),
         (field(), fields()).prop_map(|(delivery_id, device_ids)| {

@@ -145,6 +145,7 @@ impl Person {
         v1::AdvanceGenerationRequest {
             generation,
             signature: wire(&sign(&device.secret, &signable)),
+            expired: Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 //! Two devices meet: one waits, the other writes.
 
 use bytes::Bytes;
+use waxwing_proto::limits;
 use waxwing_proto::v1::request::Call;
 use waxwing_proto::v1::response::Result as Answer;
 use waxwing_proto::v1::{self, ErrorCode};
@@ -61,4 +62,31 @@ async fn nothing_comes_in_time() {
     // The deadline bounds the wait.
     assert!(fetch(&client, 1, u32::MAX, 3_000).await.is_empty());
     assert!(fetch(&client, 1, 0, 0).await.is_empty());
+}
+
+/// A stranger cannot hold all waits, and cannot guess at locators without end.
+#[tokio::test(start_paused = true)]
+async fn asking_for_slots_has_a_limit_of_its_own() {
+    let world = World::open().await;
+    let client = world.connect("one").await;
+    let mut answered = 0;
+    // Time goes on with every call, and the limit with it.
+    let refused = loop {
+        let request = v1::FetchRendezvousRequest {
+            locator: Bytes::from_static(&[1; 16]),
+            slot: 1,
+            wait_ms: 0,
+        };
+        match client.call(Call::FetchRendezvous(request)).await {
+            Ok(_) => answered += 1,
+            Err(refused) => break refused,
+        }
+        assert!(answered < 10 * limits::RENDEZVOUS_FETCHES_PER_MINUTE_MAX);
+    };
+    assert_eq!(refused, ErrorCode::RateLimited);
+    assert!(answered >= limits::RENDEZVOUS_FETCHES_PER_MINUTE_MAX);
+    // Writing is counted apart, and a minute later asking goes on.
+    client.call(put(1, b"still written")).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert_eq!(fetch(&client, 1, 0, 0).await, "still written".as_bytes());
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `doctor`: checks what a server needs, with and without a server that runs.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
+use waxwing_transport::{KeyExchange, quic};
 
 use super::Scene;
 use crate::admin::{self, Order, Reply};
-use crate::config::Configuration;
+use crate::config::{Configuration, Offer};
 use crate::failure::{Exit, Failure};
 use crate::server_key::ServerKey;
 use crate::text::{self, answers, doctor as words};
@@ -13,8 +16,6 @@ use crate::{logging, platform};
 
 /// Less free space than this is a problem.
 const FREE_DISK_BYTES_MIN: u64 = 100 * 1024 * 1024;
-/// Smaller UDP buffers than this lose packets under load.
-const UDP_BUFFER_BYTES_MIN: u64 = 2 * 1024 * 1024;
 /// This program was written after this day: a clock before it is wrong.
 const DAY_MIN: u32 = 20_750;
 
@@ -116,6 +117,7 @@ async fn examine(scene: &Scene) -> Vec<Check> {
     ));
     checks.push(disk(scene));
     checks.push(name(&configuration));
+    checks.push(key_exchange());
     checks.extend(server(scene, &configuration).await);
     checks
 }
@@ -131,12 +133,18 @@ fn clock() -> Check {
 }
 
 fn udp_buffers() -> Check {
-    let result = match platform::udp_buffer_bytes_max() {
-        Some((receive, send)) if receive.min(send) < UDP_BUFFER_BYTES_MIN => Err(
-            words::udp_buffers_small(receive.min(send), UDP_BUFFER_BYTES_MIN),
-        ),
-        Some((receive, send)) => Ok(text::byte_count(receive.min(send))),
-        None => Ok(words::UNKNOWN.to_owned()),
+    let count = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+    let result = match quic::granted_buffers() {
+        Ok(granted) => {
+            let (receive, send) = (count(granted.receive_bytes), count(granted.send_bytes));
+            if granted.is_limited() {
+                let wanted = count(quic::SOCKET_BUFFER_BYTES);
+                Err(words::udp_buffers_small(receive.min(send), wanted))
+            } else {
+                Ok(words::udp_buffers(receive, send))
+            }
+        }
+        Err(error) => Err(text::bug(&error.to_string())),
     };
     Check::new("UDP buffers", result).doubtful_instead()
 }
@@ -159,18 +167,50 @@ fn name(configuration: &Configuration) -> Check {
             Ok(words::reached_at(
                 host.as_str(),
                 configuration.public_port(),
+                &protocols(configuration),
             ))
         }
     });
     Check::new("name", result).doubtful_instead()
 }
 
+/// What the server offers to everybody who connects.
+fn key_exchange() -> Check {
+    let offered = quic::key_exchanges();
+    let result = if offered == [KeyExchange::X25519MlKem768.as_str()] {
+        Ok(words::key_exchange(&offered.join(", ")))
+    } else {
+        Err(text::bug(words::CLASSICAL_OFFERED))
+    };
+    Check::new("key exchange", result)
+}
+
+/// What the connections of the running server have agreed on.
+fn connected(connections: &BTreeMap<String, u64>) -> Check {
+    let hybrid = KeyExchange::X25519MlKem768.as_str();
+    let result = if connections.keys().all(|name| name == hybrid) {
+        Ok(words::connected(connections))
+    } else {
+        Err(text::bug(words::CLASSICAL_OFFERED))
+    };
+    Check::new("connections", result)
+}
+
 /// Asks the server that runs, or else tries port and store.
 async fn server(scene: &Scene, configuration: &Configuration) -> Vec<Check> {
     let folder = &scene.folder;
     match admin::ask(folder, &Order::Status).await {
-        Ok(Some(Reply::Status { accounts })) => {
-            return vec![Check::new("server", Ok(words::runs(accounts)))];
+        Ok(Some(Reply::Status {
+            accounts,
+            transports,
+            connections,
+        })) => {
+            let names: Vec<&str> = transports.iter().map(String::as_str).collect();
+            return vec![
+                Check::new("server", Ok(words::runs(accounts))),
+                Check::new("transports", Ok(words::offered(&names))),
+                connected(&connections),
+            ];
         }
         Ok(Some(Reply::StoreFailed { code })) => {
             return vec![Check::new("server", Err(text::store_failed_there(&code)))];
@@ -190,18 +230,38 @@ async fn server(scene: &Scene, configuration: &Configuration) -> Vec<Check> {
         Err(failure) => return vec![Check::new("server", Err(failure))],
     };
     let listen = configuration.listen;
-    let port = platform::probe_udp(listen)
-        .map(|_| words::port_free(&listen.to_string()))
-        .map_err(|error| text::bind_failed(listen, &error));
+    let port = configuration
+        .transports
+        .iter()
+        .try_for_each(|offer| {
+            let (probed, protocol) = match offer {
+                Offer::Quic => (platform::probe_udp(listen), "UDP"),
+                Offer::Tcp => (platform::probe_tcp(listen), "TCP"),
+            };
+            let probed = probed.map(|_| ());
+            probed.map_err(|error| text::bind_failed(listen, protocol, &error))
+        })
+        .map(|()| words::port_free(&listen.to_string(), &protocols(configuration)));
+    let offered = words::offered(&configuration.transport_names());
     let store = folder
         .open_store(configuration)
         .await
         .map(|_| words::STORE_OPENS.to_owned());
     vec![
         Check::new("server", Ok(words::DOES_NOT_RUN.to_owned())),
+        Check::new("transports", Ok(offered)),
         Check::new("port", port),
         Check::new("store", store),
     ]
+}
+
+/// The protocols of the port.
+fn protocols(configuration: &Configuration) -> String {
+    let names = configuration.transports.iter().map(|offer| match offer {
+        Offer::Quic => "UDP",
+        Offer::Tcp => "TCP",
+    });
+    names.collect::<Vec<_>>().join(" and ")
 }
 
 impl Failure {

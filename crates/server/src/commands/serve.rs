@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use waxwing_relay::{InProcessWakeBus, Rates, Relay, Seams, Settings};
 use waxwing_storage::StoreError;
-use waxwing_transport::Listener;
 use waxwing_transport::platform::{SystemClock, SystemEntropy};
+use waxwing_transport::{Elsewhere, Listener};
 
 use super::Scene;
 use crate::admin::{self, NewInvite, Reply};
@@ -114,15 +114,17 @@ async fn serve_until_signal(
     // Installed first: a signal that comes while the store opens ends the server in order.
     let mut signals = ShutdownSignals::install().map_err(|error| text::runtime_failed(&error))?;
     let key = ServerKey::load(&folder.key_path())?;
-    let listener = key.listen(configuration.listen)?;
+    let listener = key.listen(configuration)?;
     let store = Arc::new(folder.open_store(configuration).await?);
     let socket = bind_admin_socket(folder)?;
-    let operator = Arc::new(Operator::new(Arc::clone(&store), folder, configuration)?);
+    let relay = Relay::new(Arc::clone(&store), seams(), settings(configuration));
+    let operator = Operator::new(store, folder, configuration)?;
+    let operator = Arc::new(operator.of_running(Arc::clone(relay.census())));
     let admin = tokio::spawn(admin::serve(socket, Arc::clone(&operator)));
     announce(scene, configuration, &key, &operator, invite).await?;
 
-    let relay = Relay::new(store, seams(), settings(configuration));
-    let serving = serve_relay(&relay, listener, &mut signals).await;
+    let elsewhere = configuration.elsewhere()?;
+    let serving = serve_relay(&relay, listener, &mut signals, elsewhere).await;
     admin.abort();
     let _ = std::fs::remove_file(folder.socket_path());
     serving.map_err(|error| text::store_failed(folder.path(), &error))?;
@@ -135,6 +137,7 @@ async fn serve_relay(
     relay: &Relay<ServerStore>,
     listener: Arc<dyn Listener>,
     signals: &mut ShutdownSignals,
+    elsewhere: Option<Elsewhere>,
 ) -> Result<(), StoreError> {
     let mut serving = core::pin::pin!(relay.serve(listener));
     tokio::select! {
@@ -143,7 +146,10 @@ async fn serve_relay(
         () = signals.next() => {}
     }
     tracing::info!("draining");
-    relay.drain();
+    match elsewhere {
+        Some(elsewhere) => relay.drain_to(elsewhere),
+        None => relay.drain(),
+    }
     tokio::select! {
         biased;
         ended = &mut serving => ended,
@@ -244,6 +250,7 @@ fn facts_json(facts: &answers::ServerFacts<'_>) -> Value {
         "v": 1,
         "listen": facts.configuration.listen.to_string(),
         "port": facts.configuration.listen.port(),
+        "transports": facts.configuration.transport_names(),
         "host": facts.configuration.public_host().map(|host| host.as_str().to_owned()).ok(),
         "public_port": facts.configuration.public_port(),
         "server": facts.server_link,

@@ -4,8 +4,9 @@
 use core::fmt::Write as _;
 
 use serde_json::Value;
+use waxwing_storage::embedded::logged::Verification;
 
-use super::{byte_count, date_and_time, grouped};
+use super::{byte_count, date_and_time, folding, grouped};
 use crate::admin::{ListedInvite, NewInvite};
 use crate::config::Configuration;
 use crate::disclosure::{Disclosure, Field};
@@ -166,12 +167,28 @@ pub(crate) fn disclosure(disclosure: &Disclosure, data_option: &str) -> String {
         let _ = writeln!(text, "\n{}   ({} rows)", table.table, table.rows.len());
         let fields = table.rows.iter().flatten();
         let width = fields.map(|field| field.field.len()).max().unwrap_or(0);
-        for (place, row) in table.rows.iter().enumerate() {
-            if place > 0 {
-                text.push('\n');
-            }
-            for field in row {
-                let _ = writeln!(text, "  {:width$}   {}", field.field, shown(field));
+        let mut first = true;
+        for group in folding::groups(table) {
+            let is_folded = group.len() > folding::ROWS_LISTED_MAX;
+            let blocks: Vec<Vec<(String, String)>> = if is_folded {
+                vec![folding::fold(group)]
+            } else {
+                let listed = |row: &Vec<Field>| {
+                    let lines = row.iter().map(|field| (field.field.clone(), shown(field)));
+                    lines.collect()
+                };
+                group.iter().map(listed).collect()
+            };
+            for block in blocks {
+                if !core::mem::take(&mut first) {
+                    text.push('\n');
+                }
+                if is_folded {
+                    let _ = writeln!(text, "  {} rows together:", group.len());
+                }
+                for (field, value) in block {
+                    let _ = writeln!(text, "  {field:width$}   {value}");
+                }
             }
         }
     }
@@ -179,13 +196,13 @@ pub(crate) fn disclosure(disclosure: &Disclosure, data_option: &str) -> String {
         text,
         "\nNot stored: {NOT_STORED}.\n\
          Envelopes are ciphertext; this server has no key to them.\n\
-         Long values are cut here; all bytes: waxwingd disclose {} --json{data_option}\n",
+         Long values are cut and many rows are folded here; all of them: waxwingd disclose {} --json{data_option}\n",
         disclosure.name
     );
     text
 }
 
-fn shown(field: &Field) -> String {
+pub(super) fn shown(field: &Field) -> String {
     match &field.value {
         Value::Null => "-".to_owned(),
         Value::String(digits) if field.kind == "bytes" && digits.len() > SHOWN_DIGITS_MAX => {
@@ -196,6 +213,39 @@ fn shown(field: &Field) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+pub(crate) fn verification(verified: &Verification) -> String {
+    let log = &verified.log;
+    let mut text = format!(
+        "delivery log: {} whole records in {} segments ({}), {} checkpoints\n\
+         tables: {} whole rows\n",
+        grouped(log.records),
+        grouped(log.segments),
+        byte_count(log.bytes),
+        grouped(log.checkpoints),
+        grouped(verified.rows),
+    );
+    for place in &log.damage {
+        let _ = writeln!(
+            text,
+            "damaged: segment {:08x}, {} bytes at {}",
+            place.segment, place.length, place.offset
+        );
+    }
+    for (count, what) in [
+        (log.damaged_checkpoints, "checkpoints"),
+        (log.unreadable, "envelopes that wait"),
+        (verified.damaged_rows, "rows of tables"),
+    ] {
+        if count > 0 {
+            let _ = writeln!(text, "damaged: {} {what}", grouped(count));
+        }
+    }
+    if verified.is_whole() {
+        text.push_str("nothing is damaged\n");
+    }
+    text
 }
 
 pub(crate) fn search(search: &Search) -> String {

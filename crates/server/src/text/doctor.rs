@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What `doctor` finds.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{byte_count, grouped, quoted};
 use crate::failure::Failure;
 
-pub(crate) const UNKNOWN: &str = "the operating system does not say";
 pub(crate) const OTHER_VERSION: &str = "another version of waxwingd is running";
 pub(crate) const STORE_OPENS: &str = "opens";
 pub(crate) const DOES_NOT_RUN: &str = "does not run at the moment";
@@ -15,12 +15,33 @@ pub(crate) fn runs(accounts: u64) -> String {
     format!("runs, its store answers, {} accounts", grouped(accounts))
 }
 
-pub(crate) fn port_free(listen: &str) -> String {
-    format!("{listen} (UDP) is free")
+pub(crate) fn offered(transports: &[&str]) -> String {
+    transports.join(" and ")
 }
 
-pub(crate) fn reached_at(host: &str, port: u16) -> String {
-    format!("{host}, port {port} (UDP); whether others reach it cannot be seen from here")
+pub(crate) const CLASSICAL_OFFERED: &str = "a key exchange without ML-KEM is in use";
+
+pub(crate) fn key_exchange(name: &str) -> String {
+    format!("{name} and no other is offered")
+}
+
+pub(crate) fn connected(connections: &BTreeMap<String, u64>) -> String {
+    if connections.is_empty() {
+        return "none at the moment".to_owned();
+    }
+    let counts: Vec<String> = connections
+        .iter()
+        .map(|(name, count)| format!("{} over {name}", grouped(*count)))
+        .collect();
+    counts.join(", ")
+}
+
+pub(crate) fn port_free(listen: &str, protocols: &str) -> String {
+    format!("{listen} ({protocols}) is free")
+}
+
+pub(crate) fn reached_at(host: &str, port: u16, protocols: &str) -> String {
+    format!("{host}, port {port} ({protocols}); whether others reach it cannot be seen from here")
 }
 
 pub(crate) fn free(bytes: u64) -> String {
@@ -31,6 +52,14 @@ pub(crate) fn clock_wrong(date: &str) -> Failure {
     Failure::finding("clock_wrong", format!("the clock says {date}"))
         .why("Invites and the retention limit depend on the day.")
         .next("set it", "timedatectl set-ntp true")
+}
+
+pub(crate) fn udp_buffers(receive: u64, send: u64) -> String {
+    format!(
+        "the kernel grants {} to receive and {} to send",
+        byte_count(receive),
+        byte_count(send)
+    )
 }
 
 pub(crate) fn udp_buffers_small(bytes: u64, wanted: u64) -> Failure {

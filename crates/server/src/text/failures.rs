@@ -85,20 +85,30 @@ pub(crate) fn name_syntax(text: &str) -> Failure {
     .next("for example", "waxwingd up --name home.example")
 }
 
-pub(crate) fn bind_failed(listen: SocketAddr, error: &io::Error) -> Failure {
-    address_unusable(listen, &error.to_string(), error.kind())
+pub(crate) fn bind_failed(
+    listen: SocketAddr,
+    protocol: &'static str,
+    error: &io::Error,
+) -> Failure {
+    address_unusable(listen, protocol, &error.to_string(), error.kind())
 }
 
-fn address_unusable(listen: SocketAddr, detail: &str, kind: io::ErrorKind) -> Failure {
+/// `protocol` is `UDP` or `TCP`.
+fn address_unusable(
+    listen: SocketAddr,
+    protocol: &'static str,
+    detail: &str,
+    kind: io::ErrorKind,
+) -> Failure {
     let failure = Failure::new(
         "address_unusable",
         Exit::Network,
-        format!("cannot listen on {listen} (UDP): {detail}"),
+        format!("cannot listen on {listen} ({protocol}): {detail}"),
     );
     match kind {
         io::ErrorKind::AddrInUse => failure
             .why("Another process has this port. Links carry the port, so it is not changed by itself.")
-            .next("see which", format!("ss -lunp 'sport = :{}'", listen.port()))
+            .next("see which", format!("ss -ltunp 'sport = :{}'", listen.port()))
             .next("another port", format!("waxwingd serve --listen {}:PORT", host_of(listen))),
         io::ErrorKind::AddrNotAvailable => failure
             .why("No network interface of this machine has the address.")
@@ -119,9 +129,13 @@ fn host_of(address: SocketAddr) -> String {
     }
 }
 
-pub(crate) fn listener_failed(listen: SocketAddr, error: &LinkError) -> Failure {
+pub(crate) fn listener_failed(
+    listen: SocketAddr,
+    protocol: &'static str,
+    error: &LinkError,
+) -> Failure {
     match error {
-        LinkError::Socket(kind) => address_unusable(listen, &kind.to_string(), *kind),
+        LinkError::Socket(kind) => address_unusable(listen, protocol, &kind.to_string(), *kind),
         other => Failure::new(
             "transport",
             Exit::Fault,
@@ -258,11 +272,22 @@ pub(crate) fn store_failed(path: &Path, error: &StoreError) -> Failure {
             .next("ask the running one", format!("waxwingd doctor --data {}", quoted(path))),
         StoreError::Corrupt { .. } => failure
             .why("Bytes on the disk are not what was written. Nothing was changed; keep a copy of the folder.")
-            .next("check the disk, then", format!("waxwingd doctor --data {}", quoted(path))),
+            .next("see what is damaged", format!("waxwingd verify --data {}", quoted(path))),
         _ => failure
             .why("Nothing is acknowledged that is not durable. What was acknowledged is kept.")
             .next("find out more", format!("waxwingd doctor --data {}", quoted(path))),
     }
+}
+
+pub(crate) fn store_damaged(path: &Path) -> Failure {
+    Failure::new(
+        "store_damaged",
+        Exit::Store,
+        "parts of the store cannot be read",
+    )
+    .why("The disk has changed them. What is whole is served; nothing was changed. Keep a copy of the folder.")
+    .next("copy it", format!("cp -a {0} {0}.damaged", quoted(path)))
+    .next("check the disk, then", format!("waxwingd serve --data {}", quoted(path)))
 }
 
 /// The same after a report of the running server, which names the code only.

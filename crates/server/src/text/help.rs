@@ -37,11 +37,13 @@ Examples:
   waxwingd disclose --grep 'lunch at one?'
   waxwingd disclose --fields";
 pub(crate) const DOCTOR: &str = "Check folder, permissions, port, clock, disk and store";
+pub(crate) const VERIFY: &str =
+    "Read every record of the store and say what is damaged, while no server runs";
 pub(crate) const COMPLETIONS: &str = "Print completions for a shell";
 pub(crate) const MAN: &str = "Print the manual page in roff";
 pub(crate) const VERSION: &str = "Print the versions of program, protocol and store";
 
-pub(crate) const LISTEN: &str = "The address and UDP port to listen on. Port 0 takes a free port when the \
+pub(crate) const LISTEN: &str = "The address and port to listen on, with UDP and TCP. Port 0 takes a free port when the \
      server is made and keeps it. Without --name the default is this machine only";
 pub(crate) const NAME: &str =
     "The host name in links and in `alice@host`, and the port in links where it is another one";

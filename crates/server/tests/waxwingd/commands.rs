@@ -86,6 +86,7 @@ fn doctor_examines_a_server_that_runs_and_one_that_does_not() {
         "server key",
         "clock",
         "disk",
+        "key exchange",
         "port",
         "store",
     ] {
@@ -94,5 +95,6 @@ fn doctor_examines_a_server_that_runs_and_one_that_does_not() {
     let server = place.up();
     let report = place.run(&["doctor", "--json"]).json();
     assert_eq!(verdict(&report, "server"), "ok");
+    assert_eq!(verdict(&report, "connections"), "ok");
     drop(server);
 }

@@ -18,3 +18,4 @@ mod invites;
 mod lifecycle;
 mod mistakes;
 mod process;
+mod verifying;

@@ -339,3 +339,33 @@ pub async fn delivery_ids_are_created_and_revoked<P: ServerPlace>(place: P) {
         assert_eq!(found.is_some(), is_valid, "{}", id.to_hex());
     }
 }
+
+/// All contact ids of one account go at once, and there is room for as many again.
+pub async fn all_contact_ids_of_an_account_are_revoked<P: ServerPlace>(place: P) {
+    let store = open_with(&place, small()).await;
+    register(&store, 1, &[1]).await;
+    register(&store, 2, &[1]).await;
+    let ids = |number| (1..=3).map(|contact| contact_id(number, contact)).collect();
+    for number in [1, 2] {
+        let created = store
+            .create_delivery_ids(account(number), ids(number))
+            .await;
+        assert_eq!(created.unwrap(), Ok(()));
+    }
+    store.revoke_contact_ids(account(1)).await.unwrap();
+    store.revoke_contact_ids(account(1)).await.unwrap();
+    store.revoke_contact_ids(account(3)).await.unwrap();
+    let store = crash(&place, store).await;
+    for (id, is_valid) in [
+        (contact_id(1, 1), false),
+        (contact_id(1, 3), false),
+        (public_id(1), true),
+        (own_id(1), true),
+        (contact_id(2, 1), true),
+    ] {
+        let found = store.account_by_delivery_id(id).await.unwrap();
+        assert_eq!(found.is_some(), is_valid, "{}", id.to_hex());
+    }
+    let created = store.create_delivery_ids(account(1), ids(1)).await;
+    assert_eq!(created.unwrap(), Ok(()));
+}

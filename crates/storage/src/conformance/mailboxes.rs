@@ -230,6 +230,56 @@ pub async fn what_was_answered_survives_a_crash<P: ServerPlace>(place: P) {
     }
 }
 
+/// Writers of many mailboxes, readers that acknowledge, and a loss in between: every mailbox is
+/// read in order, without a gap, and nothing comes twice.
+pub async fn many_writers_share_many_mailboxes<P: ServerPlace>(place: P) {
+    const MAILBOXES: u8 = 4;
+    const ROUNDS: u32 = 3;
+    const EACH: u32 = 20;
+    let mut store = open(&place).await;
+    for number in 1..=MAILBOXES {
+        register_with_contact(&store, number, &[1]).await;
+    }
+    let mut seen = vec![0_u64; usize::from(MAILBOXES)];
+    for round in 0..ROUNDS {
+        let shared = Arc::new(store);
+        let mut tasks = JoinSet::new();
+        for number in 1..=MAILBOXES {
+            let shared = Arc::clone(&shared);
+            tasks.spawn(async move {
+                for of in 0..EACH {
+                    let id = contact_id(number, 1);
+                    let sent = send(&*shared, sending(id, &[1], round * EACH + of, &[2; 3000]));
+                    assert_eq!(sent.await.unwrap().stored.len(), 1);
+                }
+            });
+        }
+        tasks.join_all().await;
+        for (number, seen) in (1..=MAILBOXES).zip(&mut seen) {
+            let held = mailbox(&*shared, number, 1).await;
+            let (first, second) = held.split_at(held.len() / 2);
+            assert_eq!(held.first().unwrap().position.0, *seen + 1);
+            for pair in held.windows(2) {
+                assert_eq!(pair[1].position.0, pair[0].position.0 + 1);
+            }
+            let positions = first.iter().map(|one| one.position).collect();
+            let gone = shared.acknowledge(account(number), device(1), positions);
+            gone.await.unwrap();
+            *seen = first.last().unwrap().position.0;
+            assert!(!second.is_empty());
+        }
+        store = crash(&place, Arc::into_inner(shared).unwrap()).await;
+        for (number, seen) in (1..=MAILBOXES).zip(&seen) {
+            let held = mailbox(&store, number, 1).await;
+            assert_eq!(held.first().unwrap().position.0, *seen + 1);
+            assert_eq!(
+                held.last().unwrap().position.0,
+                u64::from((round + 1) * EACH)
+            );
+        }
+    }
+}
+
 /// A reading takes the first envelope however large it is.
 pub async fn a_reading_is_bounded_but_never_stuck<P: ServerPlace>(place: P) {
     let store = open(&place).await;

@@ -37,6 +37,40 @@ pub async fn a_pair_is_taken_exactly_once<P: ServerPlace>(place: P) {
     assert_eq!((seen.len(), last_resorts), (30, 10));
 }
 
+/// Takers that are dropped at any moment, and the store lost: a pair is handed out once at most.
+pub async fn takers_that_are_cut_off_get_nothing_twice<P: ServerPlace>(place: P) {
+    let mut store = open(&place).await;
+    register(&store, 1, &[1]).await;
+    let published = store.publish_prekeys(account(1), device(1), publication(1, 61));
+    published.await.unwrap().unwrap();
+    let mut seen = BTreeSet::new();
+    for round in 0..5 {
+        let shared = Arc::new(store);
+        let mut tasks = JoinSet::new();
+        for taker in 0..8_u32 {
+            let shared = Arc::clone(&shared);
+            tasks.spawn(async move {
+                let take = shared.take_prekeys(account(1), Vec::new());
+                if taker % 2 == round % 2 {
+                    return Some(take.await.unwrap().unwrap());
+                }
+                // Decided at the first look, and nobody hears the answer.
+                tokio::select! {
+                    biased;
+                    taken = take => Some(taken.unwrap().unwrap()),
+                    () = tokio::task::yield_now() => None,
+                }
+            });
+        }
+        for taken in tasks.join_all().await.into_iter().flatten() {
+            let pair = taken.bundles.into_iter().next().unwrap().one_time_pair;
+            assert!(seen.insert(pair.unwrap()), "handed out twice");
+        }
+        store = crash(&place, Arc::into_inner(shared).unwrap()).await;
+    }
+    assert!(seen.len() >= 20);
+}
+
 /// What was handed out is never handed out again.
 pub async fn a_taken_pair_stays_taken_across_crash_and_retry<P: ServerPlace>(place: P) {
     let mut store = open(&place).await;

@@ -3,10 +3,11 @@
 
 use super::ServerPlace;
 use super::world::{
-    TODAY, account, contact_id, crash, device, limits, mailbox, open_with, own_id, public_id,
-    register_with_contact, rows_of, send, sending,
+    TODAY, account, contact_id, crash, device, envelope_id, limits, mailbox, open_with, own_id,
+    public_id, register_with_contact, rows_of, send, sending,
 };
-use crate::server::{AppendRefusal, ExpiredCount, MailboxStore, Position};
+use crate::embedded::ServerLimits;
+use crate::server::{AppendRefusal, DeliveryIdStore, ExpiredCount, MailboxStore, Position};
 
 /// Full by count and full by bytes; both refuse, and nothing that is held goes.
 pub async fn a_full_mailbox_refuses_and_keeps_what_it_holds<P: ServerPlace>(place: P) {
@@ -76,6 +77,65 @@ pub async fn strangers_share_little_and_own_devices_have_a_reserve<P: ServerPlac
     assert_eq!(fill(public_id(1), 1).await, full);
 }
 
+/// One contact cannot use what is for the others, by count or by bytes.
+pub async fn each_delivery_id_has_a_share_of_its_own<P: ServerPlace>(place: P) {
+    let limits = ServerLimits {
+        mailbox_contact_envelopes_max: 4,
+        mailbox_contact_bytes_max: 100_000,
+        ..limits()
+    };
+    let store = open_with(&place, limits).await;
+    register_with_contact(&store, 1, &[1, 2]).await;
+    let ids = vec![contact_id(1, 2), contact_id(1, 3)];
+    let created = store.create_delivery_ids(account(1), ids).await;
+    created.unwrap().unwrap();
+    let full = Err(AppendRefusal::MailboxFull);
+    for contact in 1..=3 {
+        let id = contact_id(1, contact);
+        for number in 0..4 {
+            send(&store, sending(id, &[1], number, b"x")).await.unwrap();
+        }
+        assert_eq!(send(&store, sending(id, &[1], 4, b"x")).await, full);
+        // A duplicate is none too many.
+        let again = send(&store, sending(id, &[1], 3, b"x")).await.unwrap();
+        assert!(again.stored.is_empty());
+        // The share is one of each mailbox; a sending to both is refused whole.
+        assert_eq!(send(&store, sending(id, &[1, 2], 5, b"x")).await, full);
+        assert!(mailbox(&store, 1, 2).await.is_empty());
+    }
+    send(&store, sending(public_id(1), &[1], 1, b"x"))
+        .await
+        .unwrap();
+    send(&store, sending(own_id(1), &[1], 1, b"x"))
+        .await
+        .unwrap();
+    // By bytes.
+    let id = contact_id(1, 2);
+    send(&store, sending(id, &[2], 10, &[0; 60_000]))
+        .await
+        .unwrap();
+    let large = sending(id, &[2], 11, &[0; 60_000]);
+    assert_eq!(send(&store, large.clone()).await, full);
+    let store = {
+        drop(store);
+        place.crash();
+        open_with(&place, limits).await
+    };
+    // The shares outlive a crash, and come back with an acknowledgement.
+    assert_eq!(send(&store, large.clone()).await, full);
+    store
+        .acknowledge(account(1), device(2), vec![Position(1)])
+        .await
+        .unwrap();
+    send(&store, large).await.unwrap();
+    let late = send(&store, sending(contact_id(1, 1), &[1], 20, b"x")).await;
+    assert_eq!(late, full);
+    let mut strangers = sending(public_id(1), &[2], 30, &[0; 90_000]);
+    send(&store, strangers.clone()).await.unwrap();
+    strangers.envelopes[0].envelope_id = envelope_id(31);
+    assert_eq!(send(&store, strangers).await, full);
+}
+
 /// The newest are remembered, the oldest forgotten.
 pub async fn remembered_envelopes_are_bounded<P: ServerPlace>(place: P) {
     let store = open_with(&place, limits()).await;
@@ -88,11 +148,6 @@ pub async fn remembered_envelopes_are_bounded<P: ServerPlace>(place: P) {
             .await
             .unwrap();
     }
-    assert_eq!(
-        rows_of(&store, 1).await.get("remembered_envelopes"),
-        Some(&4)
-    );
-    assert_eq!(rows_of(&store, 1).await.get("envelope_digests"), Some(&4));
     for (number, is_new) in [(7, false), (4, false), (3, true), (0, true)] {
         let sent = send(&store, sending(id, &[1], number, b"x")).await.unwrap();
         assert_eq!(!sent.stored.is_empty(), is_new, "envelope {number}");
@@ -122,30 +177,41 @@ pub async fn what_is_too_old_is_deleted_and_counted<P: ServerPlace>(place: P) {
         .map(|one| one.position.0)
         .collect();
     assert_eq!(positions, [7, 8, 9]);
-    let counts = store
-        .take_expired_counts(account(1), device(1))
+    let counts = store.expired_counts(account(1), device(1)).await.unwrap();
+    let count = |days, count| ExpiredCount {
+        day: TODAY.plus(days),
+        count,
+    };
+    assert_eq!(counts, [count(0, 3), count(1, 3)]);
+    // Told until the device has them: looking takes nothing, and neither does what does not fit.
+    let store = crash(&place, store).await;
+    let wrong = vec![count(0, 2), count(9, 3)];
+    store
+        .acknowledge_expired(account(1), device(1), wrong)
         .await
         .unwrap();
-    let count = |days| ExpiredCount {
-        day: TODAY.plus(days),
-        count: 3,
-    };
-    assert_eq!(counts, [count(0), count(1)]);
+    assert_eq!(
+        store.expired_counts(account(1), device(1)).await.unwrap(),
+        counts
+    );
+    store
+        .acknowledge_expired(account(1), device(1), vec![count(0, 3)])
+        .await
+        .unwrap();
     let store = crash(&place, store).await;
-    assert!(
-        store
-            .take_expired_counts(account(1), device(1))
-            .await
-            .unwrap()
-            .is_empty()
+    assert_eq!(
+        store.expired_counts(account(1), device(1)).await.unwrap(),
+        [count(1, 3)]
     );
-    assert!(
-        store
-            .take_expired_counts(account(1), device(2))
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    // A retry changes nothing, and other devices have counts of their own.
+    store
+        .acknowledge_expired(account(1), device(1), counts.clone())
+        .await
+        .unwrap();
+    let left = store.expired_counts(account(1), device(1)).await.unwrap();
+    assert!(left.is_empty());
+    let other = store.expired_counts(account(1), device(2)).await.unwrap();
+    assert!(other.is_empty());
     assert_eq!(rows_of(&store, 1).await.get("envelopes"), Some(&3));
 }
 
@@ -170,7 +236,5 @@ pub async fn remembered_envelopes_are_forgotten_after_a_day<P: ServerPlace>(plac
         );
     }
     store.expire(TODAY.plus(1)).await.unwrap();
-    assert_eq!(rows_of(&store, 1).await.get("remembered_envelopes"), None);
-    assert_eq!(rows_of(&store, 1).await.get("envelope_digests"), None);
     assert_eq!(send(&store, append).await.unwrap().stored.len(), 1);
 }

@@ -4,14 +4,17 @@
 use waxwing_proto::{AccountKey, DeliveryId};
 
 use super::accounts::account_key;
-use super::key_value::KeyValue;
+use super::key_value::{KeyRange, KeyValue};
 use super::records::{
-    AccountDeliveryIdRow, AccountRow, DeliveryIdRow, Record, delivery_id_key, key,
+    AccountDeliveryIdRow, AccountRow, DeliveryIdRow, Record, delivery_id_key, fixed, key,
 };
 use super::rows::Step;
 use super::server::EmbeddedStore;
 use crate::StoreError;
 use crate::server::{CreateDeliveryIdsRefusal, DeliveryIdKind, DeliveryIdStore, Outcome};
+
+/// Ids that one step revokes.
+const REVOKED_PER_STEP: usize = 512;
 
 /// The number that stands for a kind in rows.
 pub(super) const fn kind_to_row(kind: DeliveryIdKind) -> u32 {
@@ -109,5 +112,35 @@ impl<K: KeyValue> DeliveryIdStore for EmbeddedStore<K> {
             step.put(account_key(&account), &row)
         })
         .await
+    }
+
+    async fn revoke_contact_ids(&self, account: AccountKey) -> Result<(), StoreError> {
+        loop {
+            let revoked = self
+                .write(|step| {
+                    let Some(mut row) = step.get::<AccountRow>(&account_key(&account))? else {
+                        return Ok(0);
+                    };
+                    let table = AccountDeliveryIdRow::TABLE.name;
+                    let prefix = key::<AccountDeliveryIdRow>(&[account.as_bytes()]);
+                    let range = KeyRange::prefix(&prefix);
+                    let contacts = step.scan_bytes(&range, REVOKED_PER_STEP, table, |_| true)?;
+                    for contact in &contacts {
+                        let damaged = StoreError::Corrupt { what: table };
+                        let id = contact.key.get(prefix.len()..).ok_or(damaged)?;
+                        step.delete(delivery_id_key(&fixed(id, table)?))?;
+                        step.delete(contact.key.clone())?;
+                        row.delivery_id_count = row.delivery_id_count.saturating_sub(1);
+                    }
+                    if !contacts.is_empty() {
+                        step.put(account_key(&account), &row)?;
+                    }
+                    Ok(contacts.len())
+                })
+                .await?;
+            if revoked == 0 {
+                return Ok(());
+            }
+        }
     }
 }

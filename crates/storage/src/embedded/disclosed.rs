@@ -4,8 +4,10 @@
 use bytes::Bytes;
 use waxwing_proto::AccountKey;
 
-use super::format::FORMAT_KEY;
+use super::format::{FORMAT_KEY, POSITION_KEY};
 use super::key_value::{KeyRange, KeyValue};
+#[cfg(feature = "sled")]
+use super::logged;
 use super::records::{KeyPart, TABLES, Table};
 use super::rows::{PARTS, Step};
 use super::server::EmbeddedStore;
@@ -156,6 +158,10 @@ impl<K: KeyValue> DisclosureStore for EmbeddedStore<K> {
                 }
             }
         }
+        #[cfg(feature = "sled")]
+        if let Some(log) = self.key_value.delivery_log() {
+            logged::walk(log, visit)?;
+        }
         Ok(())
     }
 }
@@ -175,6 +181,7 @@ impl<K: KeyValue> EmbeddedStore<K> {
             };
             let is_known = prefix == PARTS
                 || first.as_deref() == Some(FORMAT_KEY)
+                || first.as_deref() == Some(POSITION_KEY)
                 || TABLES.iter().any(|table| table.prefix == prefix);
             if !is_known {
                 return Err(StoreError::Corrupt { what: "tables" });
@@ -206,6 +213,9 @@ mod tests {
                     .map(|field| format!("{}.{field}", table.name))
             })
             .chain(["format.number".to_owned()])
+            .chain(logged::LOG_TABLES.iter().flat_map(|(table, fields)| {
+                fields.iter().map(move |field| format!("{table}.{field}"))
+            }))
             .collect();
         let mut named = BTreeSet::new();
         for line in DISCLOSURE_FIELDS

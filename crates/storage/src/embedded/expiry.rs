@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The retention limit: what is too old is deleted, counted for its owner, and forgotten.
 
+use waxwing_proto::limits;
+
 use super::key_value::{KeyRange, KeyValue};
 use super::mailboxes::Mailbox;
 use super::records::{EnvelopeRow, ExpiredCountRow, HeldNameRow, MailboxRow, Record, fixed};
@@ -119,7 +121,10 @@ fn forget_remembered<K: KeyValue>(
 }
 
 /// Removes the rows of names that are free again.
-async fn free_names<K: KeyValue>(store: &EmbeddedStore<K>, today: Day) -> Result<(), StoreError> {
+pub(super) async fn free_names<K: KeyValue>(
+    store: &EmbeddedStore<K>,
+    today: Day,
+) -> Result<(), StoreError> {
     let table = HeldNameRow::TABLE;
     store
         .write(|step| {
@@ -134,26 +139,47 @@ async fn free_names<K: KeyValue>(store: &EmbeddedStore<K>, today: Day) -> Result
         .await
 }
 
-/// See [`crate::server::MailboxStore::take_expired_counts`].
-pub(super) async fn take_counts<K: KeyValue>(
+/// See [`crate::server::MailboxStore::expired_counts`].
+pub(super) async fn counts<K: KeyValue>(
     store: &EmbeddedStore<K>,
     mailbox: Mailbox,
 ) -> Result<Vec<ExpiredCount>, StoreError> {
+    // BOX-40.
     let table = ExpiredCountRow::TABLE;
     let range = KeyRange::prefix(&mailbox.key::<ExpiredCountRow>(&[]));
     store
+        .look(|step| {
+            let rows = step.scan_bytes(&range, limits::EXPIRED_DAYS_MAX, table.name, |_| true)?;
+            rows.iter()
+                .map(|row| {
+                    let damaged = StoreError::Corrupt { what: table.name };
+                    let day = row.key.last_chunk().ok_or(damaged)?;
+                    Ok(ExpiredCount {
+                        day: Day(u32::from_be_bytes(*day)),
+                        count: ExpiredCountRow::read(&row.value)?.count,
+                    })
+                })
+                .collect()
+        })
+        .await
+}
+
+/// See [`crate::server::MailboxStore::acknowledge_expired`].
+pub(super) async fn acknowledge_counts<K: KeyValue>(
+    store: &EmbeddedStore<K>,
+    mailbox: Mailbox,
+    held: Vec<ExpiredCount>,
+) -> Result<(), StoreError> {
+    store
         .write(|step| {
-            let mut counts = Vec::new();
-            for row in step.scan_bytes(&range, usize::MAX, table.name, |_| true)? {
-                let damaged = StoreError::Corrupt { what: table.name };
-                let day = row.key.last_chunk().ok_or(damaged)?;
-                counts.push(ExpiredCount {
-                    day: Day(u32::from_be_bytes(*day)),
-                    count: ExpiredCountRow::read(&row.value)?.count,
-                });
-                step.delete(row.key)?;
+            for expired in held.iter().take(limits::EXPIRED_DAYS_MAX) {
+                let key = mailbox.key::<ExpiredCountRow>(&expired.day.0.to_be_bytes());
+                let stored = step.get::<ExpiredCountRow>(&key)?;
+                if stored.is_some_and(|stored| stored.count == expired.count) {
+                    step.delete(key)?;
+                }
             }
-            Ok(counts)
+            Ok(())
         })
         .await
 }

@@ -9,6 +9,9 @@ use crate::StoreError;
 /// Where the format row is, in every store and for ever.
 pub(crate) const FORMAT_KEY: &[u8] = &[0x00];
 
+/// Where the position of the delivery log is, in the same tree as the rows.
+pub(crate) const POSITION_KEY: &[u8] = &[0x03];
+
 const FORMAT_ROW_LENGTH: usize = 8;
 
 /// Whose rows a store holds.

@@ -5,8 +5,12 @@ use core::future::Future;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use waxwing_proto::{AccountKey, DeviceId};
 
 use crate::StoreError;
+#[cfg(feature = "log")]
+use crate::log::DeliveryLog;
+use crate::server::Position;
 
 /// Writes that happen together or not at all. `None` removes the key.
 pub type Batch = BTreeMap<Bytes, Option<Bytes>>;
@@ -155,6 +159,42 @@ pub trait KeyValue: Send + Sync + 'static {
         &self,
         batch: Batch,
     ) -> impl Future<Output = Result<(), StoreError>> + Send + use<Self>;
+
+    /// Whether another step may be taken now.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] where too much waits to be written already; [`StoreError::Stopped`].
+    fn admit(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// The log that keeps the mailboxes; `None` where they are rows as everything else.
+    #[cfg(feature = "log")]
+    fn delivery_log(&self) -> Option<&DeliveryLog> {
+        None
+    }
+
+    /// Takes a batch and changes of the mailboxes in the delivery log as one: both are there
+    /// after a crash, or neither. Without a log the changes are passed over: the mailboxes are rows.
+    fn apply_with(
+        &self,
+        batch: Batch,
+        changes: Vec<MailboxChange>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + use<Self> {
+        drop(changes);
+        self.apply(batch)
+    }
+}
+
+/// A change of mailboxes that goes together with rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MailboxChange {
+    /// Every mailbox of an account goes.
+    RemoveAccount(AccountKey),
+    /// One mailbox goes.
+    RemoveMailbox(AccountKey, DeviceId),
+    /// Envelopes of one mailbox go.
+    Acknowledge(AccountKey, DeviceId, Vec<Position>),
 }
 
 #[cfg(test)]

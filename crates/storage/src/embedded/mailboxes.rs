@@ -3,18 +3,23 @@
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use waxwing_proto::{AccountKey, DeliveryId, DeviceId, limits};
+use waxwing_proto::{AccountKey, DeliveryId, DeviceId};
 
 use super::accounts::account_key;
 use super::delivery_ids::{kind_from_row, kind_to_row};
 use super::expiry;
 use super::key_value::{KeyRange, KeyValue};
+#[cfg(feature = "sled")]
+use super::logged;
 use super::records::{
     AccountRow, DeliveryIdRow, EnvelopeDigestRow, EnvelopeRow, MailboxRow, Record,
     RememberedEnvelopeRow, delivery_id_key, device_key, fixed,
 };
 use super::rows::Step;
 use super::server::{EmbeddedStore, ServerLimits};
+use super::shares::{self, Held, Usage};
+#[cfg(feature = "sled")]
+use crate::log::MailboxKey;
 use crate::server::{
     AddressedEnvelope, Append, AppendRefusal, Appended, DeliveryIdKind, ExpiredCount, MailboxStore,
     Outcome, Position, StoredEnvelope,
@@ -65,6 +70,7 @@ impl Mailbox {
             }
             DeliveryIdKind::Contact => {}
         }
+        row.leave_share(&envelope.delivery_id, size);
         step.delete(envelope_key)?;
         let remembered = RememberedEnvelopeRow {
             digest: digest(&envelope.delivery_id, &envelope.envelope_id),
@@ -115,10 +121,10 @@ impl Mailbox {
             return Ok(Ok(None));
         }
         let mut row = self.row(step)?;
-        if !has_room(&row, limits, kind, size_of(&addressed.envelope)) {
+        let size = size_of(&addressed.envelope);
+        if !shares::has_room(&row.usage(&delivery_id), limits, kind, size) {
             return Ok(Err(AppendRefusal::MailboxFull));
         }
-        let size = size_of(&addressed.envelope);
         row.last_position = row.last_position.saturating_add(1);
         row.envelopes = row.envelopes.saturating_add(1);
         row.envelope_bytes = row.envelope_bytes.saturating_add(size);
@@ -132,6 +138,7 @@ impl Mailbox {
             }
             DeliveryIdKind::Contact => {}
         }
+        row.use_share(&delivery_id, size);
         let envelope = EnvelopeRow {
             envelope_id: addressed.envelope_id.to_wire(),
             delivery_id: delivery_id.to_wire(),
@@ -154,35 +161,82 @@ struct Arrival {
     today: Day,
 }
 
-/// Whether one more envelope of this kind and size fits into its share.
-fn has_room(row: &MailboxRow, limits: &ServerLimits, kind: DeliveryIdKind, size: u64) -> bool {
-    let count = |max: usize| u64::try_from(max).unwrap_or(u64::MAX);
-    let envelopes_max = count(limits.mailbox_envelopes_max);
-    let bytes_max = limits.mailbox_bytes_max;
-    let envelopes = row.envelopes.saturating_add(1);
-    let bytes = row.envelope_bytes.saturating_add(size);
-    if envelopes > envelopes_max || bytes > bytes_max {
-        return false;
+impl MailboxRow {
+    /// What is held under a delivery id.
+    fn share(&self, delivery_id: &[u8]) -> Held {
+        let place = self.share_ids.iter().position(|id| id == delivery_id);
+        let number = |counts: &[u64]| {
+            place
+                .and_then(|place| counts.get(place))
+                .copied()
+                .unwrap_or(0)
+        };
+        Held {
+            envelopes: number(&self.share_envelopes),
+            bytes: number(&self.share_bytes),
+        }
     }
-    if kind == DeliveryIdKind::Own {
-        return true;
+
+    fn set_share(&mut self, delivery_id: &[u8], held: Held) {
+        let place = self.share_ids.iter().position(|id| id == delivery_id);
+        let place = match place {
+            Some(place) if held.envelopes == 0 => {
+                self.share_ids.swap_remove(place);
+                self.share_envelopes.swap_remove(place);
+                self.share_bytes.swap_remove(place);
+                return;
+            }
+            Some(place) => place,
+            None => {
+                self.share_ids.push(Bytes::copy_from_slice(delivery_id));
+                self.share_envelopes.push(0);
+                self.share_bytes.push(0);
+                self.share_ids.len().saturating_sub(1)
+            }
+        };
+        if let Some(envelopes) = self.share_envelopes.get_mut(place) {
+            *envelopes = held.envelopes;
+        }
+        if let Some(bytes) = self.share_bytes.get_mut(place) {
+            *bytes = held.bytes;
+        }
     }
-    // What the others may use is what the reserve of the account's own devices leaves.
-    let others_envelopes = envelopes.saturating_sub(row.own_envelopes);
-    let others_bytes = bytes.saturating_sub(row.own_bytes);
-    let without_reserve = |max: u64| {
-        max.saturating_sub(
-            max.checked_div(limits::MAILBOX_OWN_RESERVE_DIVISOR)
-                .unwrap_or(0),
-        )
-    };
-    if others_envelopes > without_reserve(envelopes_max)
-        || others_bytes > without_reserve(bytes_max)
-    {
-        return false;
+
+    fn use_share(&mut self, delivery_id: &DeliveryId, size: u64) {
+        let held = self.share(delivery_id.as_bytes());
+        let held = Held {
+            envelopes: held.envelopes.saturating_add(1),
+            bytes: held.bytes.saturating_add(size),
+        };
+        self.set_share(delivery_id.as_bytes(), held);
     }
-    kind != DeliveryIdKind::Public
-        || row.stranger_envelopes < count(limits.mailbox_stranger_envelopes_max)
+
+    fn leave_share(&mut self, delivery_id: &[u8], size: u64) {
+        let held = self.share(delivery_id);
+        let left = Held {
+            envelopes: held.envelopes.saturating_sub(1),
+            bytes: held.bytes.saturating_sub(size),
+        };
+        if held.envelopes > 0 {
+            self.set_share(delivery_id, left);
+        }
+    }
+
+    fn usage(&self, delivery_id: &DeliveryId) -> Usage {
+        Usage {
+            all: Held {
+                envelopes: self.envelopes,
+                bytes: self.envelope_bytes,
+            },
+            own: Held {
+                envelopes: self.own_envelopes,
+                bytes: self.own_bytes,
+            },
+            // There is one delivery id for strangers, so its share is theirs.
+            strangers: self.share(delivery_id.as_bytes()),
+            same_id: self.share(delivery_id.as_bytes()),
+        }
+    }
 }
 
 pub(super) fn size_of(envelope: &Bytes) -> u64 {
@@ -220,6 +274,10 @@ fn position_in(envelope_key: &[u8]) -> Result<u64, StoreError> {
 
 impl<K: KeyValue> MailboxStore for EmbeddedStore<K> {
     async fn append(&self, append: Append) -> Outcome<Appended, AppendRefusal> {
+        #[cfg(feature = "sled")]
+        if let Some(log) = self.key_value.delivery_log() {
+            return logged::append(self, log, append).await;
+        }
         // BOX-9, BOX-10, BOX-12, BOX-13.
         self.step(|step, _| {
             let id_key = delivery_id_key(&append.delivery_id);
@@ -269,6 +327,11 @@ impl<K: KeyValue> MailboxStore for EmbeddedStore<K> {
         max_bytes: usize,
     ) -> Result<Vec<StoredEnvelope>, StoreError> {
         // BOX-16, BOX-17.
+        #[cfg(feature = "sled")]
+        if let Some(log) = self.key_value.delivery_log() {
+            let mailbox = MailboxKey { account, device };
+            return logged::read(log, mailbox, after, max_count, max_bytes);
+        }
         let mailbox = Mailbox { account, device };
         let range = KeyRange::prefix(&mailbox.key::<EnvelopeRow>(&[]))
             .after(&mailbox.key::<EnvelopeRow>(&after.0.to_be_bytes()));
@@ -296,6 +359,11 @@ impl<K: KeyValue> MailboxStore for EmbeddedStore<K> {
         positions: Vec<Position>,
     ) -> Result<(), StoreError> {
         // BOX-22.
+        #[cfg(feature = "sled")]
+        if let Some(log) = self.key_value.delivery_log() {
+            let mailbox = MailboxKey { account, device };
+            return logged::acknowledge(log, mailbox, positions).await;
+        }
         let mailbox = Mailbox { account, device };
         self.write(|step| {
             let mut row = mailbox.row(step)?;
@@ -316,14 +384,30 @@ impl<K: KeyValue> MailboxStore for EmbeddedStore<K> {
     }
 
     async fn expire(&self, today: Day) -> Result<u64, StoreError> {
+        #[cfg(feature = "sled")]
+        if let Some(log) = self.key_value.delivery_log() {
+            return logged::expire(self, log, today).await;
+        }
         expiry::expire(self, today).await
     }
 
-    async fn take_expired_counts(
+    async fn expired_counts(
         &self,
         account: AccountKey,
         device: DeviceId,
     ) -> Result<Vec<ExpiredCount>, StoreError> {
-        expiry::take_counts(self, Mailbox { account, device }).await
+        expiry::counts(self, Mailbox { account, device }).await
+    }
+
+    async fn acknowledge_expired(
+        &self,
+        account: AccountKey,
+        device: DeviceId,
+        held: Vec<ExpiredCount>,
+    ) -> Result<(), StoreError> {
+        if held.is_empty() {
+            return Ok(());
+        }
+        expiry::acknowledge_counts(self, Mailbox { account, device }, held).await
     }
 }

@@ -4,6 +4,7 @@
 //! Steps decide on what this shows; mailbox reads leave out what this marks as pending.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use bytes::Bytes;
 
@@ -56,6 +57,16 @@ impl Overlay {
         })
     }
 
+    /// How many rows below a range of these writes can hide.
+    #[cfg(feature = "sled")]
+    pub(crate) fn hidden_in(&self, range: &KeyRange) -> usize {
+        if range.is_empty() {
+            return 0;
+        }
+        let writes = self.writes.range(bounds(range));
+        writes.filter(|(_, (_, value))| value.is_none()).count()
+    }
+
     /// The first `limit` rows of `range` in `order`: these writes over the rows of `below`.
     pub(crate) fn scan<B>(
         &self,
@@ -70,14 +81,7 @@ impl Overlay {
         if range.is_empty() {
             return Ok(Scan::default());
         }
-        let bounds = (
-            std::ops::Bound::Included(range.start.clone()),
-            range
-                .end
-                .clone()
-                .map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded),
-        );
-        let above = self.writes.range(bounds);
+        let above = self.writes.range(bounds(range));
         match order {
             Order::Ascending => merge(above, below, limit, |above, below| above <= below),
             Order::Descending => merge(above.rev(), below.rev(), limit, |above, below| {
@@ -85,6 +89,11 @@ impl Overlay {
             }),
         }
     }
+}
+
+fn bounds(range: &KeyRange) -> (Bound<Bytes>, Bound<Bytes>) {
+    let end = range.end.clone().map_or(Bound::Unbounded, Bound::Excluded);
+    (Bound::Included(range.start.clone()), end)
 }
 
 /// Joins two orders into one. Where both have a key, the row above is the one that counts.

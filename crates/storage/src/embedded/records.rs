@@ -198,6 +198,12 @@ tables! {
         remembered_mark: u64 = number,
         #[prost(uint32, tag = "10")]
         remembered_mark_day: u32 = day,
+        #[prost(bytes = "bytes", repeated, tag = "11")]
+        share_ids: Vec<Bytes> = each_bytes,
+        #[prost(uint64, repeated, tag = "12")]
+        share_envelopes: Vec<u64> = each_number,
+        #[prost(uint64, repeated, tag = "13")]
+        share_bytes: Vec<u64> = each_number,
     }
     /// Envelopes that wait for their device.
     0x1c "envelopes" EnvelopeRow

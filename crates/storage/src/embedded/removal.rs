@@ -9,7 +9,7 @@
 use bytes::Bytes;
 use waxwing_proto::{AccountKey, DeviceId};
 
-use super::key_value::{Batch, KeyRange, KeyValue, Order};
+use super::key_value::{Batch, KeyRange, KeyValue, MailboxChange, Order};
 use super::records::{
     AccountDeliveryIdRow, EnvelopeDigestRow, EnvelopeRow, ExpiredCountRow, MailboxRow, ManifestRow,
     OneTimePrekeyRow, PrekeyCounterRow, Record, RememberedEnvelopeRow, RemovalRow, SignedPrekeyRow,
@@ -47,6 +47,13 @@ pub(crate) enum Removal {
 }
 
 impl Removal {
+    fn mailboxes(&self) -> MailboxChange {
+        match self {
+            Self::Account(account) => MailboxChange::RemoveAccount(*account),
+            Self::Device(account, device) => MailboxChange::RemoveMailbox(*account, *device),
+        }
+    }
+
     fn row(&self) -> (Bytes, RemovalRow) {
         let (account, device, whole_account) = match self {
             Self::Account(account) => (account, DeviceId::new([0; DeviceId::LENGTH]), true),
@@ -108,7 +115,8 @@ pub(crate) fn begin<K: KeyValue>(
         step.put(row_key, &row)?;
     }
     first.extend(step.into_batch());
-    drop(key_value.apply(first));
+    let mailboxes = removals.iter().map(Removal::mailboxes).collect();
+    drop(key_value.apply_with(first, mailboxes));
     removals
         .iter()
         .try_for_each(|removal| sweep(key_value, removal))

@@ -23,6 +23,12 @@ pub struct ServerLimits {
     pub mailbox_bytes_max: u64,
     /// Envelopes that strangers together may leave in one mailbox.
     pub mailbox_stranger_envelopes_max: usize,
+    /// Bytes of envelopes that strangers together may leave in one mailbox.
+    pub mailbox_stranger_bytes_max: u64,
+    /// Envelopes that may wait in one mailbox under one contact's delivery id.
+    pub mailbox_contact_envelopes_max: usize,
+    /// Bytes of envelopes that may wait in one mailbox under one contact's delivery id.
+    pub mailbox_contact_bytes_max: u64,
     /// Envelope ids that a mailbox remembers after their envelopes are gone.
     pub remembered_envelope_ids_max: usize,
     /// How long an envelope is kept for a device that does not come, in days.
@@ -39,6 +45,9 @@ impl Default for ServerLimits {
             mailbox_envelopes_max: limits::MAILBOX_ENVELOPES_MAX,
             mailbox_bytes_max: limits::MAILBOX_BYTES_MAX,
             mailbox_stranger_envelopes_max: limits::MAILBOX_STRANGER_ENVELOPES_MAX,
+            mailbox_stranger_bytes_max: limits::MAILBOX_STRANGER_BYTES_MAX,
+            mailbox_contact_envelopes_max: limits::MAILBOX_CONTACT_ENVELOPES_MAX,
+            mailbox_contact_bytes_max: limits::MAILBOX_CONTACT_BYTES_MAX,
             remembered_envelope_ids_max: limits::REMEMBERED_ENVELOPE_IDS_MAX,
             retention_days: limits::RETENTION_DAYS,
             delivery_ids_max: limits::DELIVERY_IDS_MAX,
@@ -59,19 +68,20 @@ pub struct ServerOptions {
 
 /// The server's store. Implements [`crate::server::Store`].
 pub struct EmbeddedStore<K> {
-    key_value: K,
+    pub(super) key_value: K,
     /// Held while a step decides, never across a wait.
     turn: Mutex<()>,
     pub(super) limits: ServerLimits,
     pub(super) name_key: Bytes,
 }
 
-/// The format of the server's rows.
+/// The format of the server's store. In format 1 the mailboxes were rows; what moves them into the
+/// delivery log runs beside this migration, which has nothing left to do.
 pub(crate) const fn format<K: KeyValue>() -> Format<K> {
     Format {
         content: Content::Server,
-        current: 1,
-        migrations: &[],
+        current: 2,
+        migrations: &[|_| Ok(Batch::new())],
     }
 }
 
@@ -119,6 +129,7 @@ impl<K: KeyValue> EmbeddedStore<K> {
         decide: impl FnOnce(&mut Step<'_, K>, &mut Vec<Removal>) -> Outcome<T, R>,
     ) -> Outcome<T, R> {
         let (answer, durable) = {
+            self.key_value.admit()?;
             let _turn = self.turn()?;
             let mut step = Step::new(&self.key_value);
             let mut removals = Vec::new();
@@ -184,7 +195,7 @@ impl<K: KeyValue> EmbeddedStore<K> {
         Ok(scan.rows.into_iter().next().map(|row| row.key))
     }
 
-    fn turn(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
+    pub(super) fn turn(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
         self.turn
             .lock()
             .map_err(|_| StoreError::Bug("a step panicked"))

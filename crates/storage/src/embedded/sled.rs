@@ -4,7 +4,7 @@
 //! One tree; one committer thread that takes whatever is queued, applies it, and makes it durable
 //! with one flush and one `fdatasync`. Guards by number, from the audit of sled 0.34.7's source:
 //! G1 the `fdatasync` of a second handle of `db`; G2 new files are synced before anything is
-//! acknowledged; G3 half-written snapshots are deleted before opening; G4 a bad snapshot is moved
+//! acknowledged, and torn ones of a store that never was are set aside; G3 half-written snapshots are deleted before opening; G4 a bad snapshot is moved
 //! aside once; G5 no row is so large that sled would put a page into a file that it never syncs;
 //! G6 the first error of any kind stops the store for good.
 
@@ -27,8 +27,11 @@ use self::folder::Folder;
 use super::client::{self, EmbeddedClientStore};
 use super::format::{Format, Found as FormatFound};
 use super::key_value::{Batch, Found, KeyRange, KeyValue, Order, Scan};
+use super::logged::{self, LoggedKeyValue, Verification};
 use super::server::{self, EmbeddedStore, ServerOptions};
 use crate::StoreError;
+use crate::log::Verified;
+use crate::log::disk::DiskFolder;
 
 /// How files are used.
 #[derive(Clone)]
@@ -37,6 +40,8 @@ pub struct FileOptions {
     pub cache_bytes: u64,
     /// What makes the file durable.
     pub syncer: Arc<dyn Syncer>,
+    /// The size of a segment of the delivery log, in bytes; `None` for the usual one.
+    pub segment_size: Option<u32>,
 }
 
 impl Default for FileOptions {
@@ -45,6 +50,7 @@ impl Default for FileOptions {
         Self {
             cache_bytes: 32 * 1024 * 1024,
             syncer: Arc::new(SyncData),
+            segment_size: None,
         }
     }
 }
@@ -60,8 +66,65 @@ pub async fn open_server(
     folder: &Path,
     options: ServerOptions,
     files: FileOptions,
-) -> Result<EmbeddedStore<SledKeyValue>, StoreError> {
-    EmbeddedStore::open(open(folder, server::format(), files).await?, options).await
+) -> Result<EmbeddedStore<LoggedKeyValue>, StoreError> {
+    let path = folder;
+    let folder = Folder::lock(path)?;
+    folder.finish_migration()?;
+    let is_made = folder.has_mark() && folder.log().exists();
+    let format = server::format();
+    let mut store = open_tables(&folder, &files)?;
+    match format.find(&store)? {
+        // sled takes a file that it cannot read for an empty one; the mark says that it is not.
+        FormatFound::Empty if folder.has_mark() => {
+            return Err(StoreError::Corrupt { what: "sled" });
+        }
+        FormatFound::Empty => format.write(&store).await?,
+        FormatFound::Current if folder.has_mark() && !is_made => {
+            return Err(StoreError::Corrupt { what: "log" });
+        }
+        FormatFound::Current => {}
+        FormatFound::Older(from) => {
+            drop(store);
+            folder.begin_migration()?;
+            let copy = SledKeyValue::open(&folder.copy(), &files)?;
+            let log = logged::open_log(&folder.log_copy(), &options, files.segment_size)?;
+            logged::move_mailboxes(&copy, &log).await?;
+            drop(log);
+            format.migrate(&copy, from).await?;
+            drop(copy);
+            folder.end_migration(from)?;
+            store = SledKeyValue::open(&folder.current(), &files)?;
+        }
+    }
+    let log = folder.log();
+    store.folder = Some(folder);
+    let rows = LoggedKeyValue::open(store, &log, &options, is_made, files.segment_size).await?;
+    folder::mark(path)?;
+    EmbeddedStore::open(rows, options).await
+}
+
+/// Reads every record of a server's store that nobody has open, and changes none. A log that is cut
+/// short or rows that are behind it are no damage.
+///
+/// # Errors
+/// As [`open_server`].
+pub fn verify_server(folder: &Path, files: FileOptions) -> Result<Verification, StoreError> {
+    let folder = Folder::lock(folder)?;
+    let log = if folder.log().exists() {
+        crate::log::verify(&DiskFolder::new(&folder.log())?)?
+    } else {
+        Verified::default()
+    };
+    let (rows, damaged_rows) = if folder.current().exists() {
+        logged::verify_rows(&SledKeyValue::open(&folder.current(), &files)?)?
+    } else {
+        (0, 0)
+    };
+    Ok(Verification {
+        log,
+        rows,
+        damaged_rows,
+    })
 }
 
 /// Opens the client's store in `folder`, as [`open_server`] does the server's.
@@ -81,14 +144,28 @@ pub fn exists(folder: &Path) -> bool {
     folder::is_marked(folder)
 }
 
+/// Opens the tables of a store whose folder is locked.
+fn open_tables(folder: &Folder, files: &FileOptions) -> Result<SledKeyValue, StoreError> {
+    match SledKeyValue::open(&folder.current(), files) {
+        // sled tears its own first files when the power is cut while it makes them (G2). Without
+        // the mark nothing was ever acknowledged, so a new store takes their place.
+        Err(StoreError::Corrupt { .. }) if !folder.has_mark() => {
+            folder.set_unfinished_aside()?;
+            SledKeyValue::open(&folder.current(), files)
+        }
+        opened => opened,
+    }
+}
+
 async fn open(
     folder: &Path,
     format: Format<SledKeyValue>,
     files: FileOptions,
 ) -> Result<SledKeyValue, StoreError> {
+    let path = folder.to_owned();
     let folder = Folder::lock(folder)?;
     folder.finish_migration()?;
-    let mut store = SledKeyValue::open(&folder.current(), &files)?;
+    let mut store = open_tables(&folder, &files)?;
     match format.find(&store)? {
         // sled takes a file that it cannot read for an empty one; the mark says that it is not.
         FormatFound::Empty if folder.has_mark() => {
@@ -106,7 +183,7 @@ async fn open(
             store = SledKeyValue::open(&folder.current(), &files)?;
         }
     }
-    folder.mark()?;
+    folder::mark(&path)?;
     store.folder = Some(folder);
     Ok(store)
 }
@@ -120,7 +197,7 @@ pub struct SledKeyValue {
 }
 
 impl SledKeyValue {
-    fn open(path: &Path, files: &FileOptions) -> Result<Self, StoreError> {
+    pub(super) fn open(path: &Path, files: &FileOptions) -> Result<Self, StoreError> {
         let (tree, file) = guards::open(path, files.cache_bytes, files.syncer.as_ref())?;
         let shared = Arc::new(Shared::new(tree));
         let committer = committer::start(
@@ -134,6 +211,16 @@ impl SledKeyValue {
             committer: Some(committer),
             folder: None,
         })
+    }
+}
+
+impl SledKeyValue {
+    /// Takes a batch and returns when it is durable. Blocks the thread.
+    pub(super) fn apply_blocking(&self, batch: Batch) -> Result<(), StoreError> {
+        match self.shared.queue(batch)? {
+            Some(durable) => durable.blocking_recv().unwrap_or(Err(StoreError::Stopped)),
+            None => Ok(()),
+        }
     }
 }
 

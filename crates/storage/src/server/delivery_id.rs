@@ -49,4 +49,10 @@ pub trait DeliveryIdStore: Send + Sync + 'static {
         account: AccountKey,
         delivery_ids: Vec<DeliveryId>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Makes every contact id of an account invalid, in bounded steps: a crash may leave some.
+    fn revoke_contact_ids(
+        &self,
+        account: AccountKey,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

@@ -130,10 +130,20 @@ pub trait MailboxStore: Send + Sync + 'static {
     /// how many envelopes were deleted.
     fn expire(&self, today: Day) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// Takes what [`MailboxStore::expire`] has counted for a device, oldest day first.
-    fn take_expired_counts(
+    /// What [`MailboxStore::expire`] has counted for a device and the device has not acknowledged, oldest
+    /// day first, at most [`waxwing_proto::limits::EXPIRED_DAYS_MAX`] days.
+    fn expired_counts(
         &self,
         account: AccountKey,
         device: DeviceId,
     ) -> impl Future<Output = Result<Vec<ExpiredCount>, StoreError>> + Send;
+
+    /// Forgets counts that the device holds. One that differs from the stored one, because more has been
+    /// counted since, stays as it is and is told again.
+    fn acknowledge_expired(
+        &self,
+        account: AccountKey,
+        device: DeviceId,
+        held: Vec<ExpiredCount>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

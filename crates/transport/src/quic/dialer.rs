@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Connects to servers over QUIC.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{Connecting, ConnectionError, Endpoint, TokioRuntime, TransportErrorCode};
+use quinn::{Connecting, ConnectionError, Endpoint, TransportErrorCode};
 use rustls::crypto::CryptoProvider;
 use tokio::task::JoinSet;
 use waxwing_proto::{ServerAddress, limits};
 
-use super::{SERVER_NAME, link, settings, socket, tls};
+use super::link::{End, Local};
+use super::packets::{self, Packets, SystemPackets};
+use super::{SERVER_NAME, link, settings, tls};
 use crate::error::LinkError;
 use crate::link::{Dialer, Link, Plane};
 use crate::seams::BoxFuture;
 
 /// How long an address is tried alone before the next one is tried beside it (RFC 8305, section 8).
 const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
-/// Addresses of one host that are tried.
-const ADDRESSES_MAX: usize = 4;
 
 /// What can be chosen about a dialer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +28,9 @@ pub struct DialerSettings {
     pub keep_alive_ms: Option<u32>,
     /// How long one attempt may take, in milliseconds.
     pub connect_timeout_ms: u32,
+    /// Whether all packets are filled up to the same size, so that an observer learns nothing from
+    /// sizes. Costs bytes; the server pads its own packets as it was set up to.
+    pub pads_packets: bool,
 }
 
 impl Default for DialerSettings {
@@ -36,53 +38,52 @@ impl Default for DialerSettings {
         Self {
             keep_alive_ms: Some(25_000),
             connect_timeout_ms: limits::CONNECT_TIMEOUT_MS,
+            pads_packets: false,
         }
     }
 }
 
-/// Connects to servers over QUIC. Needs a tokio runtime. Each plane has sockets of its own, which
-/// are bound when they are first needed.
+/// Connects to servers over QUIC. Needs a tokio runtime.
+///
+/// Every link has a socket of its own, so that a server cannot tie two links to one client by the
+/// port, and a link can move to another network without disturbing the others.
 pub struct QuicDialer {
     settings: DialerSettings,
     provider: Arc<CryptoProvider>,
-    endpoints: Mutex<BTreeMap<(Plane, bool), Endpoint>>,
+    packets: Arc<dyn Packets>,
 }
 
 impl QuicDialer {
-    /// A dialer without sockets yet.
+    /// A dialer over the operating system's UDP.
     #[must_use]
     pub fn new(settings: DialerSettings) -> Self {
+        Self::over(Arc::new(SystemPackets), settings)
+    }
+
+    /// A dialer over another network.
+    pub(crate) fn over(packets: Arc<dyn Packets>, settings: DialerSettings) -> Self {
         Self {
             settings,
             provider: Arc::new(tls::provider()),
-            endpoints: Mutex::new(BTreeMap::new()),
+            packets,
         }
     }
 
-    fn endpoint(&self, plane: Plane, is_ipv6: bool) -> Result<Endpoint, LinkError> {
+    fn endpoint(&self, is_ipv6: bool) -> Result<(Endpoint, Local), LinkError> {
         // TRN-6.
-        let mut endpoints = self
-            .endpoints
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(endpoint) = endpoints.get(&(plane, is_ipv6)) {
-            return Ok(endpoint.clone());
-        }
         let any = if is_ipv6 {
             SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
         } else {
             SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
         };
-        let (socket, _) = socket::bind(any)?;
-        let endpoint = Endpoint::new(
-            settings::client_endpoint(),
-            None,
-            socket,
-            Arc::new(TokioRuntime),
-        )
-        .map_err(|error| LinkError::Socket(error.kind()))?;
-        endpoints.insert((plane, is_ipv6), endpoint.clone());
-        Ok(endpoint)
+        let config = settings::client_endpoint();
+        let (endpoint, _) = packets::endpoint(&*self.packets, any, config, None)?;
+        let local = Local {
+            endpoint: endpoint.clone(),
+            packets: Arc::clone(&self.packets),
+            any,
+        };
+        Ok((endpoint, local))
     }
 
     async fn connect(&self, server: &ServerAddress, plane: Plane) -> Result<Link, LinkError> {
@@ -95,20 +96,23 @@ impl QuicDialer {
             Plane::Anonymous => None,
         };
         let keep_alive = keep_alive.map(|ms| Duration::from_millis(u64::from(ms)));
-        let transport = Arc::new(settings::client_transport(keep_alive)?);
+        let transport = Arc::new(settings::client_transport(
+            keep_alive,
+            self.settings.pads_packets,
+        )?);
         let mut attempts = JoinSet::new();
         let mut delay = Duration::ZERO;
-        for address in resolve(server).await? {
+        for address in self.packets.resolve(server).await? {
             let pins = server.key_pins.clone();
             let (tls, verifier) = tls::client(Arc::clone(&self.provider), pins)?;
             let config = settings::client(tls, Arc::clone(&transport));
-            let endpoint = self.endpoint(plane, address.is_ipv6())?;
+            let (endpoint, local) = self.endpoint(address.is_ipv6())?;
             attempts.spawn(async move {
                 tokio::time::sleep(delay).await;
                 let connecting = endpoint
                     .connect_with(config, address, SERVER_NAME)
                     .map_err(|_| LinkError::Settings("the server's address cannot be used"))?;
-                let outcome = finish(connecting).await;
+                let outcome = finish(connecting, local).await;
                 if verifier.saw_other_key() {
                     return Err(LinkError::ServerKeyMismatch);
                 }
@@ -149,27 +153,7 @@ impl core::fmt::Debug for QuicDialer {
     }
 }
 
-async fn resolve(server: &ServerAddress) -> Result<Vec<SocketAddr>, LinkError> {
-    let host = server.host.as_str();
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, server.port)]);
-    }
-    let found = tokio::net::lookup_host((host, server.port))
-        .await
-        .map_err(|_| LinkError::NameNotResolved)?;
-    let mut addresses: Vec<SocketAddr> = Vec::new();
-    for address in found {
-        if !addresses.contains(&address) && addresses.len() < ADDRESSES_MAX {
-            addresses.push(address);
-        }
-    }
-    if addresses.is_empty() {
-        return Err(LinkError::NameNotResolved);
-    }
-    Ok(addresses)
-}
-
-async fn finish(connecting: Connecting) -> Result<Link, LinkError> {
+async fn finish(connecting: Connecting, local: Local) -> Result<Link, LinkError> {
     let connection = connecting.await.map_err(|error| match error {
         ConnectionError::TimedOut => LinkError::TimedOut,
         ConnectionError::ConnectionClosed(close)
@@ -182,7 +166,7 @@ async fn finish(connecting: Connecting) -> Result<Link, LinkError> {
         }
         _ => LinkError::Handshake,
     })?;
-    link::link(connection)
+    link::link(connection, End::Client(local))
 }
 
 /// The first link, or the error that says most.

@@ -8,34 +8,75 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use quinn::crypto::rustls::HandshakeData;
-use quinn::{Connection, ConnectionError, ReadError, StoppedError, VarInt, WriteError};
+use quinn::{Connection, ConnectionError, Endpoint, ReadError, StoppedError, VarInt, WriteError};
 
 use super::ALPN;
+use super::admission::Place;
+use super::packets::Packets;
 use crate::close::{CloseCode, CloseReason, StreamCode};
+use crate::elsewhere::Elsewhere;
 use crate::error::{LinkError, StreamError};
-use crate::link::{KeyExchange, Link, LinkBackend};
+use crate::link::{KeyExchange, Link, LinkBackend, Transport};
 use crate::seams::BoxFuture;
 use crate::stream::{RecvHalf, RecvStream, SendHalf, SendStream};
+
+/// A client's end of the path: the socket of one link.
+pub(super) struct Local {
+    pub(super) endpoint: Endpoint,
+    pub(super) packets: Arc<dyn Packets>,
+    /// The wildcard address of the server's address family.
+    pub(super) any: SocketAddr,
+}
+
+impl Local {
+    /// Goes on from a new socket, with a PING. Failing to get one leaves the old one.
+    ///
+    /// T6: without this a packet that was lost in an outage is sent again only when the probe timer
+    /// fires, which has doubled with each loss. The acknowledgement of the PING shows what was
+    /// lost; and as the server sees another address, its PATH_CHALLENGE (RFC 9000, section 9.3)
+    /// makes this side acknowledge, which does the same for what the server has sent.
+    fn probe(&self) {
+        let socket = self.packets.bind(self.any);
+        let moved = socket.map(|(socket, _)| self.endpoint.rebind_abstract(socket));
+        if !matches!(moved, Ok(Ok(()))) {
+            tracing::debug!("no new socket for a probe");
+        }
+    }
+}
+
+/// What belongs to one end of a connection and lives as long as it.
+pub(super) enum End {
+    Client(Local),
+    Server(#[allow(dead_code, reason = "it is counted until it is dropped")] Place),
+}
 
 /// Closes the connection when the last handle and the last stream are gone.
 struct Handle {
     connection: Connection,
+    end: End,
     closed_with: Arc<OnceLock<CloseCode>>,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.close(CloseCode::Done, None);
+        self.close(CloseCode::Done, None, None);
     }
 }
 
 impl Handle {
-    fn close(&self, code: CloseCode, retry_after_ms: Option<u32>) {
+    /// The reason on the wire: when to call again (u32), and perhaps where.
+    fn close(&self, code: CloseCode, retry_after_ms: Option<u32>, elsewhere: Option<&Elsewhere>) {
+        // TRN-70, TRN-71.
         let _ = self.closed_with.set(code);
-        let reason = retry_after_ms.map(u32::to_be_bytes);
-        let reason = reason.as_ref().map_or(&[][..], |bytes| bytes.as_slice());
+        let mut reason = Vec::new();
+        if retry_after_ms.is_some() || elsewhere.is_some() {
+            reason.extend_from_slice(&retry_after_ms.unwrap_or(0).to_be_bytes());
+        }
+        if let Some(elsewhere) = elsewhere {
+            reason.extend_from_slice(&elsewhere.to_wire());
+        }
         self.connection
-            .close(VarInt::from_u32(code.to_wire()), reason);
+            .close(VarInt::from_u32(code.to_wire()), &reason);
     }
 
     fn reason(&self, error: &ConnectionError) -> CloseReason {
@@ -47,7 +88,7 @@ impl Handle {
 ///
 /// # Errors
 /// [`LinkError::Handshake`] when another application protocol was agreed on.
-pub(super) fn link(connection: Connection) -> Result<Link, LinkError> {
+pub(super) fn link(connection: Connection, end: End) -> Result<Link, LinkError> {
     let handshake = connection
         .handshake_data()
         .and_then(|it| it.downcast::<HandshakeData>().ok());
@@ -58,6 +99,7 @@ pub(super) fn link(connection: Connection) -> Result<Link, LinkError> {
     }
     Ok(Link::new(Arc::new(QuicLink(Arc::new(Handle {
         connection,
+        end,
         closed_with: Arc::new(OnceLock::new()),
     })))))
 }
@@ -120,18 +162,56 @@ impl LinkBackend for QuicLink {
         self.0.connection.remote_address()
     }
 
+    fn transport(&self) -> Transport {
+        Transport::Quic
+    }
+
     /// T3: both sides offer nothing else, see `tls::provider`.
     fn negotiated_group(&self) -> KeyExchange {
         KeyExchange::X25519MlKem768
     }
 
     fn close(&self, code: CloseCode, retry_after_ms: Option<u32>) {
-        self.0.close(code, retry_after_ms);
+        self.0.close(code, retry_after_ms, None);
+    }
+
+    fn send_elsewhere(&self, code: CloseCode, retry_after_ms: u32, elsewhere: &Elsewhere) {
+        self.0.close(code, Some(retry_after_ms), Some(elsewhere));
+    }
+
+    fn elsewhere(&self) -> Option<Elsewhere> {
+        match self.0.connection.close_reason()? {
+            ConnectionError::ApplicationClosed(close) => {
+                let (_, bytes) = close.reason.split_first_chunk::<4>()?;
+                Elsewhere::from_wire(bytes).ok()
+            }
+            _ => None,
+        }
     }
 
     fn close_reason(&self) -> Option<CloseReason> {
         let error = self.0.connection.close_reason()?;
         Some(self.0.reason(&error))
+    }
+
+    fn probe(&self) {
+        // The server's socket stays where it is: only clients move (RFC 9000, section 9).
+        if let End::Client(local) = &self.0.end {
+            local.probe();
+        }
+    }
+
+    fn signs_of_life(&self) -> Option<u64> {
+        // Counted after decryption: nobody but the peer makes it grow.
+        Some(self.0.connection.stats().frame_rx.acks)
+    }
+
+    fn round_trip_ms(&self) -> Option<u64> {
+        u64::try_from(self.0.connection.rtt().as_millis()).ok()
+    }
+
+    fn update_keys(&self) {
+        self.0.connection.force_key_update();
     }
 
     fn closed(&self) -> BoxFuture<'static, CloseReason> {
@@ -149,9 +229,10 @@ fn close_reason(error: &ConnectionError, closed_with: &OnceLock<CloseCode>) -> C
         }
         ConnectionError::ApplicationClosed(close) => CloseReason::Peer {
             code: CloseCode::from_wire(narrow(close.error_code)),
-            retry_after_ms: <[u8; 4]>::try_from(close.reason.as_ref())
-                .ok()
-                .map(u32::from_be_bytes),
+            retry_after_ms: close
+                .reason
+                .first_chunk::<4>()
+                .map(|bytes| u32::from_be_bytes(*bytes)),
         },
         ConnectionError::TimedOut => CloseReason::TimedOut,
         ConnectionError::Reset => CloseReason::Reset,

@@ -6,18 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quinn::{Endpoint, Incoming, TokioRuntime};
-use tokio::sync::{Mutex, Notify, Semaphore, mpsc};
+use quinn::{Endpoint, Incoming};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::AbortHandle;
 use waxwing_proto::limits;
 
+use super::admission::{Admission, Place, Verdict};
 use super::identity::ServerIdentity;
+use super::link::{self, End};
+use super::packets::{self, Packets, SystemPackets};
+use super::settings;
 use super::settings::StableKeys;
 use super::socket::SocketBuffers;
-use super::{link, settings, socket};
 use crate::close::CloseCode;
 use crate::error::LinkError;
-use crate::link::{Link, Listener};
+use crate::link::{AddressPrefix, Link, Listener};
 use crate::seams::BoxFuture;
 
 /// What can be chosen about a listener.
@@ -25,15 +28,26 @@ use crate::seams::BoxFuture;
 pub struct ListenerSettings {
     /// Connections at a time; more are refused.
     pub connections_max: usize,
+    /// Connections at a time from one address prefix; more are refused.
+    pub connections_per_prefix_max: usize,
     /// How long a handshake may take, in milliseconds.
     pub handshake_timeout_ms: u32,
+    /// Handshakes at a time from which on newcomers have to show that they receive at the address
+    /// that they claim, which costs them a round trip. 0 means always.
+    pub retry_above: usize,
+    /// Whether all packets are filled up to the same size, so that an observer learns nothing from
+    /// sizes.
+    pub pads_packets: bool,
 }
 
 impl Default for ListenerSettings {
     fn default() -> Self {
         Self {
             connections_max: limits::CONNECTIONS_MAX,
+            connections_per_prefix_max: limits::CONNECTIONS_PER_PREFIX_MAX,
             handshake_timeout_ms: limits::CONNECT_TIMEOUT_MS,
+            retry_above: limits::CONNECTING_UNVALIDATED_MAX,
+            pads_packets: false,
         }
     }
 }
@@ -66,14 +80,19 @@ impl QuicListener {
         keys: &StableKeys,
         settings: ListenerSettings,
     ) -> Result<Self, LinkError> {
-        let (socket, buffers) = socket::bind(address)?;
-        let endpoint = Endpoint::new(
-            settings::server_endpoint(keys),
-            Some(settings::server(identity, keys)?),
-            socket,
-            Arc::new(TokioRuntime),
-        )
-        .map_err(|error| LinkError::Socket(error.kind()))?;
+        Self::bind_over(&SystemPackets, address, (identity, keys), settings)
+    }
+
+    /// As [`QuicListener::bind`], on another network.
+    pub(crate) fn bind_over(
+        packets: &dyn Packets,
+        address: SocketAddr,
+        (identity, keys): (&ServerIdentity, &StableKeys),
+        settings: ListenerSettings,
+    ) -> Result<Self, LinkError> {
+        let server = settings::server(identity, keys, settings.pads_packets)?;
+        let config = settings::server_endpoint(keys);
+        let (endpoint, buffers) = packets::endpoint(packets, address, config, Some(server))?;
         let (ready, links) = mpsc::channel(limits::CONNECTING_MAX);
         let gate = Arc::new(Gate::default());
         let acceptor = tokio::spawn(accept_all(
@@ -164,29 +183,38 @@ async fn accept_all(
     gate: Arc<Gate>,
     ready: mpsc::Sender<Link>,
 ) {
-    let handshakes = Arc::new(Semaphore::new(limits::CONNECTING_MAX));
+    let admission = Admission::new(settings);
     while let Some(incoming) = endpoint.accept().await {
-        let permit = Arc::clone(&handshakes).try_acquire_owned();
-        // The newcomer itself is not counted yet.
-        let is_full = endpoint.open_connections() >= settings.connections_max;
-        let is_shut = gate.is_shut.load(Ordering::Acquire);
-        let (Ok(permit), false) = (permit, is_full || is_shut) else {
+        if gate.is_shut.load(Ordering::Acquire) {
             incoming.refuse();
             continue;
+        }
+        let prefix = AddressPrefix::of(incoming.remote_address().ip());
+        let place = match admission.decide(prefix, incoming.remote_address_validated()) {
+            Verdict::Accept(place) => place,
+            Verdict::Retry => {
+                // It only fails for an address that was validated.
+                let _ = incoming.retry();
+                continue;
+            }
+            Verdict::Refuse => {
+                incoming.refuse();
+                continue;
+            }
         };
         let ready = ready.clone();
         let limit = Duration::from_millis(u64::from(settings.handshake_timeout_ms));
         tokio::spawn(async move {
             // A handshake that fails concerns nobody but the client, who is told.
-            if let Ok(Ok(link)) = tokio::time::timeout(limit, complete(incoming)).await {
+            if let Ok(Ok(link)) = tokio::time::timeout(limit, complete(incoming, place)).await {
                 let _ = ready.send(link).await;
             }
-            drop(permit);
         });
     }
 }
 
-async fn complete(incoming: Incoming) -> Result<Link, LinkError> {
+async fn complete(incoming: Incoming, mut place: Place) -> Result<Link, LinkError> {
     let connection = incoming.await.map_err(|_| LinkError::Handshake)?;
-    link::link(connection)
+    place.connected();
+    link::link(connection, End::Server(place))
 }

@@ -9,8 +9,9 @@ use quinn::{EndpointConfig, IdleTimeout, NoneTokenStore, ServerConfig, Transport
 use waxwing_proto::limits;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::connection_ids::RandomConnectionIds;
+use super::connection_ids::ShardedConnectionIds;
 use super::identity::ServerIdentity;
+use super::padding::{self, PaddedConfig};
 use super::tls;
 use crate::error::LinkError;
 
@@ -49,7 +50,9 @@ impl core::fmt::Debug for StableKeys {
     }
 }
 
-fn common() -> Result<TransportConfig, LinkError> {
+/// `is_padded`: every packet is filled up to the same size. The size does not change during a
+/// connection then, as finding a larger one takes packets that are larger.
+fn common(is_padded: bool) -> Result<TransportConfig, LinkError> {
     let idle = Duration::from_millis(u64::from(limits::IDLE_TIMEOUT_MS));
     let idle = IdleTimeout::try_from(idle)
         .map_err(|_| LinkError::Settings("the idle timeout is out of range"))?;
@@ -64,17 +67,32 @@ fn common() -> Result<TransportConfig, LinkError> {
         .datagram_send_buffer_size(0)
         // The spin bit shows the round trip time to observers.
         .allow_spin(false);
+    if is_padded {
+        // TRN-75.
+        config
+            .pad_to_mtu(true)
+            .mtu_discovery_config(None)
+            .congestion_controller_factory(Arc::new(PaddedConfig::default()));
+    }
     Ok(config)
 }
 
 /// A client's settings for a connection. `keep_alive` is how often an idle connection is kept from
 /// being forgotten on the way.
-pub(super) fn client_transport(keep_alive: Option<Duration>) -> Result<TransportConfig, LinkError> {
-    let mut config = common()?;
+pub(super) fn client_transport(
+    keep_alive: Option<Duration>,
+    is_padded: bool,
+) -> Result<TransportConfig, LinkError> {
+    let mut config = common(is_padded)?;
+    let (stream_window, connection_window) = if is_padded {
+        (padding::STREAM_WINDOW, padding::CONNECTION_WINDOW)
+    } else {
+        (CLIENT_STREAM_WINDOW, CLIENT_CONNECTION_WINDOW)
+    };
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
-        .stream_receive_window(VarInt::from_u32(CLIENT_STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(CLIENT_CONNECTION_WINDOW))
+        .stream_receive_window(VarInt::from_u32(stream_window))
+        .receive_window(VarInt::from_u32(connection_window))
         .keep_alive_interval(keep_alive);
     Ok(config)
 }
@@ -96,8 +114,9 @@ pub(super) fn client(
 pub(super) fn server(
     identity: &ServerIdentity,
     keys: &StableKeys,
+    is_padded: bool,
 ) -> Result<ServerConfig, LinkError> {
-    let mut transport = common()?;
+    let mut transport = common(is_padded)?;
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(limits::STREAMS_PER_CONNECTION_MAX))
         .stream_receive_window(VarInt::from_u32(SERVER_STREAM_WINDOW))
@@ -121,9 +140,13 @@ pub(super) fn server(
 
 /// The settings of a server's socket.
 pub(super) fn server_endpoint(keys: &StableKeys) -> EndpointConfig {
+    // TRN-65.
     let key = hmac::Key::new(hmac::HMAC_SHA256, &keys.reset);
+    let mask = hmac::sign(&key, b"waxwing connection id shard");
+    let mask = hmac::Key::new(hmac::HMAC_SHA256, mask.as_ref());
+    let ids = ShardedConnectionIds::new(mask, 0);
     let mut config = EndpointConfig::new(Arc::new(key));
-    config.cid_generator(|| Box::new(RandomConnectionIds));
+    config.cid_generator(move || Box::new(ids.clone()));
     config
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::CryptoProvider;
 use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig};
@@ -15,21 +15,9 @@ use super::ALPN;
 use super::identity::ServerIdentity;
 use super::pins::PinnedKeys;
 use crate::error::LinkError;
+pub(super) use crate::tls::provider;
 
 const UNUSABLE: LinkError = LinkError::Settings("the TLS library lacks a needed algorithm");
-
-/// The cryptography of every handshake.
-///
-/// T1, T2: it is given explicitly, so that no feature of a dependency chooses another one.
-/// T3: the default list of the library has classical groups before and beside the hybrid one; here
-/// the hybrid group stands alone, and a downgrade has nothing to fall to.
-pub(super) fn provider() -> CryptoProvider {
-    // TRN-2.
-    CryptoProvider {
-        kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768],
-        ..aws_lc_rs::default_provider()
-    }
-}
 
 /// The client's settings for one attempt, and the verifier, which remembers what it saw.
 pub(super) fn client(
@@ -70,17 +58,4 @@ pub(super) fn server(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.max_early_data_size = 0;
     QuicServerConfig::try_from(config).map_err(|_| UNUSABLE)
-}
-
-#[cfg(test)]
-mod tests {
-    use rustls::NamedGroup;
-
-    use super::*;
-
-    #[test]
-    fn the_hybrid_group_stands_alone() {
-        let groups: Vec<NamedGroup> = provider().kx_groups.iter().map(|it| it.name()).collect();
-        assert_eq!(groups, [NamedGroup::X25519MLKEM768]);
-    }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use waxwing_proto::{limits, v1};
 
 use super::subscription::{AcknowledgeSink, DeliveryStream, FrameSink, FrameSource};
-use super::{Greeting, negotiate};
+use super::{
+    Greeting, PRIORITY_BULK, PRIORITY_CALLS, PRIORITY_MESSAGES, PRIORITY_RECEIPTS, negotiate,
+};
 use crate::close::CloseCode;
 use crate::error::{CallError, StreamError};
 use crate::link::Link;
@@ -190,7 +192,9 @@ impl Connection {
         deadline_ms: u32,
     ) -> Result<(SendStream, RecvStream), CallError> {
         request.deadline_ms = deadline_ms;
+        let priority = priority_of(&request);
         let (mut send, recv) = self.link.open().await?;
+        send.set_priority(priority);
         send.queue(&request, limits::FRAME_SIZE_MAX)?;
         match send.flush().await {
             // The reason, if the server gives one, stands in its answer.
@@ -221,6 +225,19 @@ impl core::fmt::Debug for Connection {
             .field("link", &self.link)
             .field("protocol", &self.protocol)
             .finish_non_exhaustive()
+    }
+}
+
+/// What goes first where a connection has more to send than the path takes at the moment.
+const fn priority_of(request: &v1::Request) -> i32 {
+    // TRN-76.
+    use v1::request::Call;
+    match &request.call {
+        Some(Call::Send(_) | Call::TakePrekeys(_)) => PRIORITY_MESSAGES,
+        // The stream on which acknowledgements go out.
+        Some(Call::Subscribe(_)) => PRIORITY_RECEIPTS,
+        Some(Call::PublishPrekeys(_) | Call::PutRendezvous(_)) => PRIORITY_BULK,
+        _ => PRIORITY_CALLS,
     }
 }
 

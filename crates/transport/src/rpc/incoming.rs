@@ -20,14 +20,15 @@ pub struct PendingCall {
     send: SendStream,
     recv: RecvStream,
     clock: Arc<dyn Clock>,
-    large_requests: Arc<Semaphore>,
+    large_requests: Vec<Arc<Semaphore>>,
 }
 
 impl PendingCall {
+    /// `large_requests`: what a large request takes one of, each, while it is read.
     pub(super) fn new(
         (send, recv): (SendStream, RecvStream),
         clock: Arc<dyn Clock>,
-        large_requests: Arc<Semaphore>,
+        large_requests: Vec<Arc<Semaphore>>,
     ) -> Self {
         Self {
             send,
@@ -95,15 +96,17 @@ impl PendingCall {
     /// for each stream.
     async fn read_request(
         recv: &mut RecvStream,
-        large_requests: Arc<Semaphore>,
+        large_requests: Vec<Arc<Semaphore>>,
     ) -> Result<v1::Request, CallError> {
         let limit = limits::FRAME_SIZE_MAX;
         let length = recv.next_frame_length(limit).await?;
-        let _permit = if length.is_some_and(|length| length > limits::CONTROL_FRAME_SIZE_MAX) {
-            large_requests.acquire().await.ok()
-        } else {
-            None
-        };
+        let mut permits = Vec::new();
+        if length.is_some_and(|length| length > limits::CONTROL_FRAME_SIZE_MAX) {
+            // Always in this order, so that two requests never wait for each other.
+            for budget in &large_requests {
+                permits.push(budget.acquire().await);
+            }
+        }
         recv.receive(limit)
             .await?
             .ok_or(CallError::Protocol(StreamError::Truncated))
@@ -174,7 +177,9 @@ impl IncomingCall {
     /// # Errors
     /// [`StreamError::Stopped`], [`StreamError::Closed`].
     pub async fn into_stream(self) -> Result<(DeliverySink, AcknowledgeStream), StreamError> {
+        // TRN-76.
         let Responder { mut send, recv } = self.responder;
+        send.set_priority(super::PRIORITY_MESSAGES);
         let response = v1::Response {
             result: Some(v1::response::Result::Subscribe(v1::SubscribeResponse {})),
         };
@@ -220,6 +225,9 @@ impl Responder {
                 result: Some(refusal(v1::ErrorCode::Unavailable, None)),
             };
             self.send.queue(&response, limits::CONTROL_FRAME_SIZE_MAX)?;
+        }
+        if self.send.queued_bytes() > limits::CONTROL_FRAME_SIZE_MAX {
+            self.send.set_priority(super::PRIORITY_BULK);
         }
         self.send.finish().await?;
         queued

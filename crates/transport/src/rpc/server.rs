@@ -53,7 +53,9 @@ async fn serve_hello_with(
             clock,
             protocol,
             client_features: client.features,
-            large_requests: Arc::new(Semaphore::new(limits::LARGE_REQUESTS_PER_CONNECTION_MAX)),
+            large_requests: vec![Arc::new(Semaphore::new(
+                limits::LARGE_REQUESTS_PER_CONNECTION_MAX,
+            ))],
         }),
         Err(error) => {
             link.close(match error {
@@ -72,7 +74,7 @@ pub struct ServerConnection {
     clock: Arc<dyn Clock>,
     protocol: u32,
     client_features: u64,
-    large_requests: Arc<Semaphore>,
+    large_requests: Vec<Arc<Semaphore>>,
 }
 
 impl ServerConnection {
@@ -86,6 +88,15 @@ impl ServerConnection {
         server: Greeting,
     ) -> Result<Self, CallError> {
         serve_hello_with(link, clock, server).await
+    }
+
+    /// Shares a bound on the large requests that are read at a time with other connections. The
+    /// bound on those of this connection stays.
+    #[must_use]
+    pub fn sharing(mut self, large_requests: Arc<Semaphore>) -> Self {
+        // TRN-78.
+        self.large_requests.push(large_requests);
+        self
     }
 
     /// The link below.
@@ -114,7 +125,7 @@ impl ServerConnection {
     /// [`LinkError::Closed`].
     pub async fn accept(&self) -> Result<PendingCall, LinkError> {
         let (send, recv) = self.link.accept().await?;
-        let large_requests = Arc::clone(&self.large_requests);
+        let large_requests = self.large_requests.clone();
         Ok(PendingCall::new(
             (send, recv),
             Arc::clone(&self.clock),

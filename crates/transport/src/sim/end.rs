@@ -14,7 +14,7 @@ use super::network::Shared;
 use super::world::{HELD, Side};
 use crate::close::{CloseCode, CloseReason};
 use crate::error::LinkError;
-use crate::link::{KeyExchange, LinkBackend};
+use crate::link::{KeyExchange, LinkBackend, Transport};
 use crate::seams::BoxFuture;
 use crate::stream::{RecvStream, SendStream};
 
@@ -159,6 +159,10 @@ impl LinkBackend for SimLink {
 
     fn remote_address(&self) -> SocketAddr {
         self.remote
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::Simulated
     }
 
     fn negotiated_group(&self) -> KeyExchange {

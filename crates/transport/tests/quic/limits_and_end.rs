@@ -4,18 +4,6 @@
 use super::*;
 
 #[tokio::test]
-async fn a_client_cannot_open_more_streams_than_allowed() {
-    let listener = listener();
-    let (ours, _theirs) = links(&listener).await;
-    let mut held = Vec::new();
-    for _ in 0..limits::STREAMS_PER_CONNECTION_MAX {
-        held.push(ours.open().await.unwrap());
-    }
-    let one_more = tokio::time::timeout(std::time::Duration::from_millis(50), ours.open());
-    assert!(one_more.await.is_err());
-}
-
-#[tokio::test]
 async fn more_connections_than_allowed_are_refused() {
     let settings = ListenerSettings {
         connections_max: 1,
@@ -26,32 +14,6 @@ async fn more_connections_than_allowed_are_refused() {
     let address = address(&listener, vec![identity(1).key_pin()]);
     let refused = dialer().dial(&address, Plane::Account).await;
     assert_eq!(refused.unwrap_err(), LinkError::Refused);
-}
-
-#[tokio::test]
-async fn draining_refuses_newcomers_and_waits_for_the_rest() {
-    let listener = Arc::new(listener());
-    let (ours, theirs) = links(&listener).await;
-    listener.stop_accepting();
-    assert!(listener.accept().await.is_none());
-    let address = address(&listener, vec![identity(1).key_pin()]);
-    let refused = dialer().dial(&address, Plane::Account).await;
-    assert_eq!(refused.unwrap_err(), LinkError::Refused);
-    let drained = {
-        let listener = Arc::clone(&listener);
-        tokio::spawn(async move { listener.drain().await })
-    };
-    tokio::task::yield_now().await;
-    assert!(!drained.is_finished());
-    theirs.close_with_retry(CloseCode::ShuttingDown, 1234);
-    assert_eq!(
-        ours.closed().await,
-        CloseReason::Peer {
-            code: CloseCode::ShuttingDown,
-            retry_after_ms: Some(1234)
-        }
-    );
-    drained.await.unwrap();
 }
 
 /// The server keeps its reset key, so that a client learns of a restart with its next packet.

@@ -16,14 +16,13 @@ mod faults;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use waxwing_proto::{KeyPin, ServerAddress, limits, v1};
-use waxwing_transport::rpc::{Greeting, ServerConnection};
+use waxwing_proto::{KeyPin, ServerAddress, v1};
 use waxwing_transport::sim::{
     EventLog, NetworkSettings, SimClock, SimDialer, SimListener, SimNetwork, TapKind,
 };
 use waxwing_transport::{
     CallError, Clock, CloseCode, CloseReason, Connection, Dialer, Link, LinkError, Listener, Plane,
-    StreamError, Upgrade, serve_hello,
+    serve_hello,
 };
 
 const PIN: KeyPin = KeyPin([7; 32]);

@@ -92,6 +92,7 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
                 Arc::clone(&self.clock) as Arc<dyn Clock>,
                 Arc::clone(&self.entropy),
             ),
+            &self.signals,
             self.inbound_sender.clone(),
         ));
     }
@@ -106,8 +107,10 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
             return self.tell(Event::Response { id, outcome });
         };
         let inbound = self.inbound_sender.clone();
+        let waiting = self.signals.wait();
         self.calls.spawn(async move {
             let outcome = connect::call(&connection, call, deadline_ms).await;
+            drop(waiting);
             // The receiver is gone when the host has ended.
             let _ = inbound.send(Inbound::Response { id, outcome }).await;
         });
@@ -156,10 +159,15 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
             return Ok(());
         };
         let server_time_ms = connection.server_time_ms();
+        let (key_exchange, transport) = {
+            let link = connection.link();
+            (link.negotiated_group(), link.transport())
+        };
         if let Some(account) = &mut self.account {
             account.up(connection);
         }
-        self.desk.link.send_replace(LinkState::Up);
+        let up = LinkState::Up(key_exchange, transport);
+        self.desk.link.send_replace(up);
         self.tell(Event::LinkUp {
             exporter,
             server_time_ms,

@@ -28,6 +28,10 @@ pub(super) fn parts(code: Code, it: &str) -> (String, String) {
             own("the store is locked, and there is nobody to ask for the passphrase"),
             "It can come from --passphrase-file, --passphrase-fd, passphrase_command in config.toml, or a terminal.",
         ),
+        Code::PassphraseNeeded => (
+            own("a new store needs a passphrase, and there is nobody to ask for one"),
+            "It can come from --passphrase-file, --passphrase-fd, passphrase_command in config.toml, or a terminal; for throw-away use there is --unprotected.",
+        ),
         Code::PassphraseWrong => (
             own("the passphrase is wrong"),
             "Nothing was changed. There is no way around it; a forgotten one costs this device, not the account.",
@@ -58,6 +62,10 @@ pub(super) fn parts(code: Code, it: &str) -> (String, String) {
             "End it and try again.",
         ),
         Code::HostFailed => (own("the background process could not be started"), ""),
+        Code::QuicThroughProxy => (
+            format!("QUIC cannot go through the proxy {it}"),
+            "Nothing was sent: with a proxy nothing goes beside it. Use --transport tcp, or leave it away.",
+        ),
         Code::ConfigInvalid => (format!("the configuration file {it} cannot be used"), ""),
         Code::FolderUnusable => (format!("a file or folder cannot be used: {it}"), ""),
         Code::InputNeeded => (
@@ -82,4 +90,21 @@ pub(super) fn parts(code: Code, it: &str) -> (String, String) {
         ),
     };
     (what, why.to_owned())
+}
+
+const OWN_WHY: &str = "\
+Look at your devices. If one is not yours, remove it; if a thief may have one, recover with your words.";
+
+/// Alarms about the account itself. `None` for what is told as it is of contacts.
+pub(super) fn own_devices(code: Code) -> Option<(String, String)> {
+    let what = match code {
+        Code::KeyChanged => "your server shows your account with another key",
+        Code::Equivocation => "two different device lists of your account have been seen",
+        Code::Rollback => "your server showed an old device list of your account",
+        Code::SuspiciousRemoval => "a device of your account removed one that is older than itself",
+        Code::ClonedDevice => "a device of your account seems to exist twice",
+        Code::AccountRecovered => "your account was recovered from its words: its devices are new",
+        _ => return None,
+    };
+    Some((what.to_owned(), OWN_WHY.to_owned()))
 }

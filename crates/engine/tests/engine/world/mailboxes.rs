@@ -36,6 +36,9 @@ impl Relay {
         prekeys
             .one_time
             .extend(request.one_time_pairs.iter().cloned());
+        if self.forgets_prekeys {
+            prekeys.one_time.clear();
+        }
         Ok(Reply::PublishPrekeys(v1::PublishPrekeysResponse {
             one_time_remaining: prekeys.one_time.len() as u32,
         }))
@@ -156,6 +159,7 @@ impl Relay {
     }
 
     pub(crate) fn acknowledge(&mut self, id: DeviceId, positions: &[u64]) {
+        self.acknowledged += positions.len() as u64;
         if let Some(mailbox) = self.mailboxes.get_mut(&id) {
             mailbox
                 .stored

@@ -53,6 +53,22 @@ pub(crate) struct Relay {
     pub(crate) forgets_removals: bool,
     pub(crate) ids_full: bool,
     pub(crate) prekey_questions: u32,
+    /// What was deleted at the retention limit, for each device.
+    pub(crate) expired: Vec<(DeviceId, v1::ExpiredCount)>,
+    /// How often anybody was told of some.
+    pub(crate) told_expired: u32,
+    /// Positions that were acknowledged.
+    pub(crate) acknowledged: u64,
+    /// How many calls of each kind came.
+    pub(crate) calls: BTreeMap<&'static str, u64>,
+    /// Answers that a hostile server gives to manifest fetches about an account.
+    pub(crate) chain_lies: BTreeMap<AccountKey, v1::FetchManifestsResponse>,
+    /// Says that it has no one-time pairs, whatever it was given.
+    pub(crate) forgets_prekeys: bool,
+    /// Refuses sendings, and wants to be left alone for weeks.
+    pub(crate) busy: bool,
+    /// Answers every wait for a slot at once, with nothing.
+    pub(crate) impatient: bool,
     /// Accepts what is for these devices, and loses it.
     pub(crate) loses: BTreeSet<DeviceId>,
     /// Envelopes that were accepted.
@@ -66,6 +82,18 @@ pub(crate) fn refuse(code: ErrorCode) -> Outcome {
         code,
         retry_after_ms: 0,
     })
+}
+
+const fn kind(call: &Call) -> &'static str {
+    match call {
+        Call::FetchManifests(_) => "manifests",
+        Call::TakePrekeys(_) => "take prekeys",
+        Call::Send(_) => "send",
+        Call::PublishPrekeys(_) => "publish",
+        Call::RevokeDeliveryIds(_) => "revoke",
+        Call::CreateDeliveryIds(_) => "create",
+        _ => "other",
+    }
 }
 
 fn key(bytes: &Bytes) -> AccountKey {
@@ -86,10 +114,15 @@ fn signature(bytes: &Bytes) -> Signature {
 
 impl Relay {
     pub(crate) fn call(&mut self, _now: Now, caller: Option<&mut Caller>, call: Call) -> Outcome {
+        *self.calls.entry(kind(&call)).or_default() += 1;
         match call {
             Call::ResolveName(request) => self.resolve(&request),
             Call::FetchManifests(request) => self.fetch_manifests(&request),
             Call::TakePrekeys(request) => self.take_prekeys(&request),
+            Call::Send(_) if self.busy => Err(RequestFailure::Refused {
+                code: ErrorCode::RateLimited,
+                retry_after_ms: u32::MAX,
+            }),
             Call::Send(request) => self.send(&request),
             Call::PutRendezvous(request) => {
                 self.rendezvous
@@ -129,7 +162,15 @@ impl Relay {
                 }
                 Ok(Reply::CreateDeliveryIds(v1::CreateDeliveryIdsResponse {}))
             }
+            Call::RevokeDeliveryIds(request) => {
+                for id in &request.delivery_ids {
+                    self.ids.remove(&delivery_id(id));
+                }
+                Ok(Reply::RevokeDeliveryIds(v1::RevokeDeliveryIdsResponse {}))
+            }
             Call::AdvanceGeneration(request) => {
+                self.expired
+                    .retain(|(of, expired)| *of != device || !request.expired.contains(expired));
                 let known = self.accounts.get_mut(&account).unwrap();
                 let lists = |manifest: &&DeviceManifest| manifest.device(&device).is_some();
                 let newest_with = known.manifests.iter().rfind(lists).unwrap();
@@ -218,10 +259,16 @@ impl Relay {
         )
         .unwrap();
         caller.device = Some((account, id));
+        self.told_expired += u32::from(self.expired.iter().any(|(of, _)| *of == id));
         Ok(Reply::Authenticate(v1::AuthenticateResponse {
             manifest_version: manifest.version(),
             generation: known.generations.get(&id).copied().unwrap_or(0),
-            expired: Vec::new(),
+            expired: self
+                .expired
+                .iter()
+                .filter(|(of, _)| *of == id)
+                .map(|(_, expired)| *expired)
+                .collect(),
             name: known.name.clone(),
             public_delivery_id: known.public.to_wire(),
             own_delivery_id: known.own.to_wire(),
@@ -266,6 +313,9 @@ impl Relay {
         let Some(v1::fetch_manifests_request::Account::AccountKey(bytes)) = &request.account else {
             return refuse(ErrorCode::Malformed);
         };
+        if let Some(lie) = self.chain_lies.get(&key(bytes)) {
+            return Ok(Reply::FetchManifests(lie.clone()));
+        }
         let Some(known) = self.accounts.get(&key(bytes)) else {
             return refuse(ErrorCode::NotFound);
         };

@@ -278,6 +278,7 @@ proptest! {
             let options = crate::embedded::ServerLimits {
                 remembered_envelope_ids_max: 64,
                 mailbox_envelopes_max: 1000,
+                mailbox_contact_envelopes_max: 1000,
                 ..limits()
             };
             let mut store = open_with(&place, options).await;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The folder of a store: its lock, the mark that a store was made, and migrations on a copy.
 //!
-//! `lock` is locked while the store is open; `made` says that there is a store; `sled` is the store;
-//! `sled.copy` is one that is being migrated; `sled.format-N` is what it was migrated from.
+//! `lock` is locked while the store is open; `made` says that there is a store; `sled` is the store, and
+//! `log` the delivery log of a server's; `sled.copy` and `log.copy` are such that are being made by a
+//! migration; `sled.format-N` is what was migrated; `sled.unfinished` is what a first start left that was
+//! cut.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -15,6 +17,10 @@ const LOCK: &str = "lock";
 const MARK: &str = "made";
 const CURRENT: &str = "sled";
 const COPY: &str = "sled.copy";
+const LOG: &str = "log";
+const LOG_COPY: &str = "log.copy";
+/// What was there when a store was to be made and was never finished.
+const UNFINISHED: &str = "sled.unfinished";
 /// Beside a copy that is complete and migrated: all that is missing are the renames.
 const COPY_READY: &str = "sled.copy-ready";
 
@@ -27,6 +33,16 @@ pub(super) struct Folder {
 /// Whether a store was made in a folder.
 pub(super) fn is_marked(path: &Path) -> bool {
     path.join(MARK).exists()
+}
+
+/// Says durably that there is a store.
+pub(super) fn mark(path: &Path) -> io::Result<()> {
+    if !is_marked(path) {
+        File::create(path.join(MARK))?.sync_all()?;
+        platform::sync_folder(path)?;
+        platform::sync_folder(path.parent().unwrap_or(path))?;
+    }
+    Ok(())
 }
 
 impl Folder {
@@ -58,25 +74,37 @@ impl Folder {
         self.path.join(COPY)
     }
 
+    /// Where the delivery log is.
+    pub(super) fn log(&self) -> PathBuf {
+        self.path.join(LOG)
+    }
+
+    /// Where a delivery log is made by a migration.
+    pub(super) fn log_copy(&self) -> PathBuf {
+        self.path.join(LOG_COPY)
+    }
+
     pub(super) fn has_mark(&self) -> bool {
         is_marked(&self.path)
     }
 
-    /// Says durably that there is a store.
-    pub(super) fn mark(&self) -> io::Result<()> {
-        if !self.has_mark() {
-            File::create(self.path.join(MARK))?.sync_all()?;
-            platform::sync_folder(&self.path)?;
-            platform::sync_folder(self.path.parent().unwrap_or(&self.path))?;
+    /// Moves files out of the way that were never a store. They are not deleted, in case the mark was.
+    pub(super) fn set_unfinished_aside(&self) -> io::Result<()> {
+        let aside = self.path.join(UNFINISHED);
+        if aside.exists() {
+            fs::remove_dir_all(&aside)?;
         }
-        Ok(())
+        fs::rename(self.current(), aside)?;
+        platform::sync_folder(&self.path)
     }
 
     /// Copies the store. The copy of an earlier attempt is thrown away.
     pub(super) fn begin_migration(&self) -> io::Result<()> {
         let copy = self.copy();
-        if copy.exists() {
-            fs::remove_dir_all(&copy)?;
+        for left in [&copy, &self.log_copy()] {
+            if left.exists() {
+                fs::remove_dir_all(left)?;
+            }
         }
         copy_folder(&self.current(), &copy)
     }
@@ -97,6 +125,10 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
+        // The format that is migrated from has no log, so nothing is in its way.
+        if self.log_copy().exists() {
+            fs::rename(self.log_copy(), self.log())?;
+        }
         if self.copy().exists() {
             if self.current().exists() {
                 let kept = self.path.join(format!("{CURRENT}.format-{from}"));

@@ -48,6 +48,15 @@ pub(super) fn open(
 ) -> Result<(sled::Db, File), StoreError> {
     fs::create_dir_all(path)?;
     drop_half_snapshots(path)?;
+    // G6: the kernel reports a write that the device lost to each handle that was open then, once.
+    // sled's own may hear of it in a place where sled forgets it; this one is open before sled.
+    let db = path.join("db");
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&db)?;
     let config = || {
         sled::Config::new()
             .path(path)
@@ -64,13 +73,10 @@ pub(super) fn open(
     }
     .map_err(|error| failure(&error))?;
     // G2: sled syncs none of the files that it makes, and a torn `conf` cannot be opened again.
-    let db = path.join("db");
-    for file in [&path.join("conf"), &db] {
-        syncer.sync_new(&File::open(file)?)?;
-    }
+    syncer.sync_new(&File::open(path.join("conf"))?)?;
+    syncer.sync_new(&file)?;
     platform::sync_folder(path)?;
     platform::sync_folder(path.parent().unwrap_or(path))?;
-    let file = fs::OpenOptions::new().read(true).write(true).open(db)?;
     Ok((tree, file))
 }
 

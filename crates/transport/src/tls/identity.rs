@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use waxwing_proto::KeyPin;
 use zeroize::Zeroizing;
 
-use super::tls;
+use super::provider;
 use crate::error::LinkError;
 
 /// What stands before the 32 bytes of an Ed25519 private key in PKCS #8 (RFC 8410, section 7).
@@ -50,7 +50,7 @@ impl ServerIdentity {
     pub fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, LinkError> {
         let unusable = LinkError::Settings("the server key is not an Ed25519 key in PKCS #8 form");
         let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8));
-        let key = tls::provider()
+        let key = provider()
             .key_provider
             .load_private_key(der.clone_key())
             .map_err(|_| unusable)?;
@@ -80,7 +80,7 @@ impl ServerIdentity {
         self.key_pin
     }
 
-    pub(super) fn certified_key(&self) -> Arc<CertifiedKey> {
+    pub(crate) fn certified_key(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.key)
     }
 }
@@ -94,7 +94,7 @@ impl core::fmt::Debug for ServerIdentity {
 }
 
 /// The pin of a public key in SubjectPublicKeyInfo form.
-pub(super) fn pin_of(spki: &[u8]) -> KeyPin {
+pub(crate) fn pin_of(spki: &[u8]) -> KeyPin {
     KeyPin(Sha256::digest(spki).into())
 }
 

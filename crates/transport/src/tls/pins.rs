@@ -16,14 +16,14 @@ use super::identity::pin_of;
 
 /// Accepts the keys that the pins name, for one attempt to connect.
 #[derive(Debug)]
-pub(super) struct PinnedKeys {
+pub(crate) struct PinnedKeys {
     pins: Vec<KeyPin>,
     algorithms: WebPkiSupportedAlgorithms,
     saw_other_key: AtomicBool,
 }
 
 impl PinnedKeys {
-    pub(super) const fn new(pins: Vec<KeyPin>, algorithms: WebPkiSupportedAlgorithms) -> Self {
+    pub(crate) const fn new(pins: Vec<KeyPin>, algorithms: WebPkiSupportedAlgorithms) -> Self {
         Self {
             pins,
             algorithms,
@@ -32,7 +32,7 @@ impl PinnedKeys {
     }
 
     /// Whether a server showed a key that none of the pins names. TLS itself has no word for it.
-    pub(super) fn saw_other_key(&self) -> bool {
+    pub(crate) fn saw_other_key(&self) -> bool {
         self.saw_other_key.load(Ordering::Relaxed)
     }
 }

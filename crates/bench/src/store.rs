@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The server's store against a bare log in the same run: durable appends, steady state, bytes to
+//! the device, space, memory, and the first delivery after a kill.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_precision_loss,
+    reason = "counts of a few minutes, far below 2^52"
+)]
+
+mod bare_log;
+mod load;
+mod machine;
+mod restart;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio::runtime::Runtime;
+use waxwing_storage::embedded::sled::{FileOptions, open_server};
+use waxwing_storage::embedded::{ServerLimits, ServerOptions};
+use waxwing_storage::server::Store;
+
+use crate::pairs::alternate;
+use crate::report::Figure;
+use bare_log::BareLog;
+use load::{Kind, Load, Sample};
+
+pub(crate) use restart::fill;
+
+const AGAINST: &str =
+    "a bare log: one committer, 16 MiB pre-written, one vectored write and fdatasync a batch";
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    /// Seconds of each sample.
+    pub(crate) seconds: u32,
+    /// Messages that are stored during the steady state.
+    pub(crate) live: u32,
+}
+
+/// Measures everything.
+///
+/// # Errors
+/// A store failed, or the folder cannot be used.
+pub(crate) fn run(settings: Settings) -> Result<Vec<Figure>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()?;
+    let mut figures = Vec::new();
+    for (writers, name, cpu_name, floor) in [
+        (64, "store.append_64", "store.append_64_cpu", 0.70),
+        (1024, "store.append_1024", "store.append_1024_cpu", 0.60),
+    ] {
+        let (rate, cpu) = append(&runtime, writers, settings.seconds)?;
+        figures.push(Figure::from_pairs(name, "msg/s", AGAINST, rate).with_floor(floor));
+        let cpu = Figure::from_pairs(cpu_name, "us", AGAINST, cpu);
+        figures.push(if writers == 64 {
+            cpu.with_bar(1.6)
+        } else {
+            cpu
+        });
+    }
+    figures.extend(steady(&runtime, settings)?);
+    drop(runtime);
+    figures.extend(restart::run(settings.live)?);
+    Ok(figures)
+}
+
+/// Opens the store as a server does.
+pub(crate) async fn open(folder: &Path) -> Result<impl Store> {
+    let options = ServerOptions {
+        limits: ServerLimits {
+            mailbox_envelopes_max: usize::MAX,
+            mailbox_bytes_max: u64::MAX,
+            ..ServerLimits::default()
+        },
+        new_name_key: [0x5a; 32],
+    };
+    Ok(open_server(folder, options, FileOptions::default()).await?)
+}
+
+type Pairs = Vec<(f64, f64)>;
+
+/// Appends alone: messages a second, and microseconds of processor time for each.
+fn append(runtime: &Runtime, writers: u32, seconds: u32) -> Result<(Pairs, Pairs)> {
+    let load = Load {
+        kind: Kind::Append,
+        writers,
+        seconds,
+        live: 0,
+    };
+    let (mut cpu, mut bare_cpu) = (Vec::new(), Vec::new());
+    let rate = alternate(
+        || {
+            let sample = ours(runtime, load)?.0;
+            cpu.push(sample.cpu_us_each());
+            Ok(sample.rate())
+        },
+        || {
+            let sample = theirs(runtime, load)?;
+            bare_cpu.push(sample.cpu_us_each());
+            Ok(sample.rate())
+        },
+    )?;
+    Ok((rate, cpu.into_iter().zip(bare_cpu).collect()))
+}
+
+/// What only our side has: it is compared with a number and not with the other's.
+#[derive(Debug, Clone, Copy)]
+struct Footprint {
+    /// Bytes on the disk for each byte that is stored.
+    space: f64,
+    /// Resident memory, in MB.
+    resident: f64,
+}
+
+fn ours(runtime: &Runtime, load: Load) -> Result<(Sample, Footprint)> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("store");
+    let sample = runtime.block_on(async {
+        let store = Arc::new(open(&path).await?);
+        let world = load::World::new(Arc::clone(&store)).await?;
+        load.on_store(&world).await
+    })?;
+    let live = f64::from(load.live) * load::BODY as f64;
+    let footprint = Footprint {
+        space: machine::space(&path)? as f64 / live.max(1.0),
+        resident: sample.resident_mb,
+    };
+    Ok((sample, footprint))
+}
+
+fn theirs(runtime: &Runtime, load: Load) -> Result<Sample> {
+    let folder = tempfile::tempdir()?;
+    let log = Arc::new(BareLog::open(folder.path())?);
+    runtime.block_on(load.on_bare_log(&log))
+}
+
+/// Append, read 16, acknowledge, with so many messages stored.
+fn steady(runtime: &Runtime, settings: Settings) -> Result<Vec<Figure>> {
+    let load = Load {
+        kind: Kind::Steady,
+        writers: 64,
+        seconds: settings.seconds,
+        live: settings.live,
+    };
+    let (mut written, mut bare_written) = (Vec::new(), Vec::new());
+    let mut drift = Vec::new();
+    let mut footprint = None;
+    let rate = alternate(
+        || {
+            let (sample, found) = ours(runtime, load)?;
+            written.push(sample.written_each);
+            drift.push((sample.last_third, sample.second_third));
+            footprint = Some(found);
+            Ok(sample.rate())
+        },
+        || {
+            let sample = theirs(runtime, load)?;
+            bare_written.push(sample.written_each);
+            Ok(sample.rate())
+        },
+    )?;
+    let footprint = footprint.context("nothing was measured")?;
+    let written = written.into_iter().zip(bare_written).collect();
+    let one = |value| vec![(value, 1.0)];
+    Ok(vec![
+        Figure::from_pairs("store.steady", "msg/s", AGAINST, rate).with_floor(0.60),
+        Figure::from_pairs(
+            "store.steady_drift",
+            "msg/s",
+            "the second third of the run",
+            drift,
+        )
+        .with_floor(0.90),
+        Figure::from_pairs("store.device_kib_each_kib", "KiB", AGAINST, written),
+        Figure::from_pairs("store.space", "x", "what is stored", one(footprint.space))
+            .with_bar(space_bar(settings.live)),
+        Figure::from_pairs("store.resident", "MB", "1 MB", one(footprint.resident)).with_bar(200.0),
+    ])
+}
+
+/// 1.6 × what is stored and 64 MiB, as a multiple of what is stored.
+fn space_bar(live: u32) -> f64 {
+    let live = f64::from(live) * load::BODY as f64;
+    1.6 + 64.0 * 1024.0 * 1024.0 / live.max(1.0)
+}

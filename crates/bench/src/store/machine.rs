@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What the kernel says about this process and its files.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rustix::time::{ClockId, clock_gettime};
+
+fn seconds(clock: ClockId) -> f64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// A clock that only goes forward, in seconds.
+pub(super) fn now() -> f64 {
+    seconds(ClockId::Monotonic)
+}
+
+/// Processor time of this process, in seconds.
+pub(super) fn cpu() -> f64 {
+    seconds(ClockId::ProcessCPUTime)
+}
+
+fn field(file: &str, name: &str) -> Result<u64> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .with_context(|| format!("{file} has no {name}"))
+}
+
+/// Bytes that this process has sent to devices.
+pub(super) fn written() -> Result<u64> {
+    field("/proc/self/io", "write_bytes")
+}
+
+/// Memory of this process that is resident, in bytes.
+pub(super) fn resident() -> Result<u64> {
+    Ok(field("/proc/self/status", "VmRSS")? * 1024)
+}
+
+/// Bytes that the files below a folder take on the disk.
+pub(super) fn space(folder: &Path) -> Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut sum = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        sum += if entry.file_type()?.is_dir() {
+            space(&entry.path())?
+        } else {
+            entry.metadata()?.blocks() * 512
+        };
+    }
+    Ok(sum)
+}

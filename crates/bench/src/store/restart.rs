@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The first delivery after a server was killed, against reading its files without looking at them.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+
+use super::load::World;
+use super::{machine, open};
+use crate::pairs::alternate;
+use crate::report::Figure;
+
+/// Fills a store in a folder, says so, and waits to be killed.
+///
+/// # Errors
+/// The store's.
+pub(crate) fn fill(folder: &Path, live: u32, out: &mut impl std::io::Write) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()?;
+    runtime.block_on(async {
+        let world = World::new(Arc::new(open(folder).await?)).await?;
+        world.fill(live).await?;
+        writeln!(out, "filled")?;
+        out.flush()?;
+        let mut input = std::io::stdin().lock();
+        // Who started this process kills it; where it went away, this one ends.
+        input.read_to_end(&mut Vec::new())?;
+        Ok(())
+    })
+}
+
+/// Fills a store in another process, kills that, and opens the store again.
+pub(super) fn run(live: u32) -> Result<Vec<Figure>> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("store");
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["fill", "--live", &live.to_string(), "--folder"])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    let out = child.stdout.take().context("no output")?;
+    BufReader::new(out).read_line(&mut line)?;
+    child.kill()?;
+    child.wait()?;
+    ensure!(line == "filled\n", "the store was not filled");
+    // The first one after the kill repairs what it has to; it is the one that counts.
+    let first = first_delivery(&path)?;
+    let again = alternate(|| first_delivery(&path), || read_raw(&path))?;
+    let raw = again
+        .iter()
+        .map(|pair| pair.1)
+        .fold(f64::INFINITY, f64::min);
+    let against = "reading every file of the store once, from the page cache";
+    Ok(vec![
+        Figure::from_pairs(
+            "store.first_delivery_killed",
+            "ms",
+            against,
+            vec![(first, raw)],
+        ),
+        Figure::from_pairs("store.first_delivery", "ms", against, again),
+    ])
+}
+
+/// Milliseconds from the open to the first message.
+fn first_delivery(folder: &Path) -> Result<f64> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let began = machine::now();
+    runtime.block_on(async {
+        let world = World::reopened(Arc::new(open(folder).await?));
+        ensure!(world.first(1).await?, "nothing was delivered");
+        Ok((machine::now() - began) * 1e3)
+    })
+}
+
+fn read_raw(folder: &Path) -> Result<f64> {
+    let began = machine::now();
+    let mut bytes = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            } else {
+                bytes.clear();
+                std::fs::File::open(entry.path())?.read_to_end(&mut bytes)?;
+            }
+        }
+    }
+    Ok((machine::now() - began) * 1e3)
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `bench transport`: the RPC layer over QUIC against plain quinn, in the same run.
+//!
+//! Both have the same provider, key exchange, raw key, transport settings and sockets: the bare
+//! programs take them from the transport crate. Each server is a process of its own with one
+//! thread, so that its CPU time and its memory are its own; the clients are in this process. The
+//! pattern of each figure, frames and acknowledgements, is the same on both sides.
+
+mod bare;
+mod child;
+mod drops;
+mod ours;
+pub(crate) mod tcp;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::runtime::Runtime;
+
+use self::child::{Child, Kind};
+use crate::pairs::alternate;
+use crate::report::Figure;
+
+/// The first argument of a process that is a server of this benchmark.
+pub(crate) const SERVER: &str = "transport-server";
+
+const AGAINST: &str = "plain quinn, same provider, settings, sockets and pattern";
+const CONNECTIONS: usize = 100;
+const MESSAGE_SIZE: usize = 1024;
+/// Messages of one sample, over all connections.
+const MESSAGES: u32 = 60_000;
+/// Calls of one sample.
+const CALLS: u32 = 20_000;
+/// Calls under way on one connection.
+const CALLS_AT_A_TIME: usize = 4;
+const HANDSHAKES: u32 = 400;
+const IDLE_CONNECTIONS: u32 = 1_000;
+/// Uploads of one sample, and the size of each: the largest that one frame takes.
+const UPLOADS: u32 = 96;
+const UPLOAD_SIZE: usize = 1_000_000;
+const UPLOADS_AT_A_TIME: usize = 4;
+
+/// What one run over one server showed.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    /// Seconds that it took.
+    seconds: f64,
+    /// CPU seconds of the server.
+    server_cpu_seconds: f64,
+    /// Datagrams that the kernel dropped because a socket of either side was full.
+    drops: u64,
+}
+
+/// The server's side: runs until its standard input ends.
+///
+/// # Errors
+/// The server could not be started.
+pub(crate) fn serve(mut arguments: impl Iterator<Item = String>) -> Result<()> {
+    let kind = arguments.next().context("which server?")?;
+    let window = arguments.next().context("which window?")?.parse()?;
+    let runtime = runtime()?;
+    match kind.parse()? {
+        Kind::Ours => runtime.block_on(ours::serve(window)),
+        Kind::Bare => runtime.block_on(bare::serve(window)),
+        Kind::OursTcp => runtime.block_on(ours::serve_tcp(window)),
+        Kind::BareTcp => runtime.block_on(tcp::serve(window)),
+    }
+}
+
+/// How many of `count` each of `lanes` carries.
+fn share(count: u32, lanes: usize) -> Result<usize> {
+    let count = usize::try_from(count)?;
+    count.checked_div(lanes).context("no lanes")
+}
+
+fn runtime() -> Result<Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
+}
+
+/// Measures and compares.
+///
+/// # Errors
+/// One of the programs failed.
+pub(crate) fn run() -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for (window, cpu_name, rate_name, drop_name) in [
+        (
+            1,
+            "transport.stream_w1_server_cpu",
+            "transport.stream_w1_time",
+            "transport.stream_w1_drops",
+        ),
+        (
+            16,
+            "transport.stream_w16_server_cpu",
+            "transport.stream_w16_time",
+            "transport.stream_w16_drops",
+        ),
+    ] {
+        let mut drops = Vec::new();
+        let samples = pairs(|kind| {
+            let sample = measure(kind, window, |kind, port| match kind {
+                Kind::Ours => ours::stream(port, CONNECTIONS, MESSAGES),
+                _ => bare::stream(port, CONNECTIONS, MESSAGES),
+            })?;
+            drops.push((kind, sample.drops));
+            Ok(sample)
+        })?;
+        figures.push(cpu(cpu_name, &samples, MESSAGES).with_bar(1.15));
+        figures.push(time(rate_name, &samples, MESSAGES).with_bar(1.0 / 0.85));
+        figures.push(dropped(drop_name, &drops, window == 16));
+    }
+    let samples = pairs(|kind| {
+        measure(kind, 1, |kind, port| match kind {
+            Kind::Ours => ours::unary(port, CONNECTIONS, CALLS),
+            _ => bare::unary(port, CONNECTIONS, CALLS),
+        })
+    })?;
+    figures.push(cpu("transport.unary_server_cpu", &samples, CALLS).with_bar(1.15));
+    figures.push(time("transport.unary_time", &samples, CALLS).with_bar(1.0 / 0.85));
+    let samples = pairs(|kind| {
+        measure(kind, 1, |kind, port| match kind {
+            Kind::Ours => ours::upload(port, UPLOADS),
+            _ => bare::upload(port, UPLOADS),
+        })
+    })?;
+    figures.push(time("transport.upload_1mb_time", &samples, UPLOADS).with_bar(1.0 / 0.9));
+    let samples = pairs(|kind| {
+        measure(kind, 1, |kind, port| {
+            bare::handshakes(port, HANDSHAKES, kind == Kind::Ours)
+        })
+    })?;
+    figures.push(cpu("transport.handshake_server_cpu", &samples, HANDSHAKES).with_bar(1.5));
+    figures.push(idle_memory()?);
+    Ok(figures)
+}
+
+/// Five alternating pairs of samples.
+fn pairs(mut sample: impl FnMut(Kind) -> Result<Sample>) -> Result<Vec<(Sample, Sample)>> {
+    (0..crate::pairs::PAIRS)
+        .map(|_| Ok((sample(Kind::Ours)?, sample(Kind::Bare)?)))
+        .collect()
+}
+
+/// One sample: a fresh server, and clients that connect first and are then measured.
+fn measure(
+    kind: Kind,
+    window: usize,
+    work: impl FnOnce(Kind, u16) -> Result<Work>,
+) -> Result<Sample> {
+    let server = Child::start(kind, window)?;
+    let work = work(kind, server.port())?;
+    let cpu_before = server.cpu_seconds()?;
+    let begun = clock();
+    let finished = work()?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let server_cpu_seconds = server.cpu_seconds()? - cpu_before;
+    let drops = drops::of(&[std::process::id(), server.id()])?;
+    // Sockets take their counters with them, so they end after the counters were read.
+    drop(finished);
+    Ok(Sample {
+        seconds,
+        server_cpu_seconds,
+        drops,
+    })
+}
+
+/// What is measured, once everything is connected. It gives what has to live until the counters
+/// were read.
+type Work = Box<dyn FnOnce() -> Result<Box<dyn std::any::Any>>>;
+
+fn cpu(name: &'static str, samples: &[(Sample, Sample)], count: u32) -> Figure {
+    let us = |sample: &Sample| sample.server_cpu_seconds * 1e6 / f64::from(count);
+    let samples = samples.iter().map(|it| (us(&it.0), us(&it.1))).collect();
+    Figure::from_pairs(name, "us", AGAINST, samples)
+}
+
+fn time(name: &'static str, samples: &[(Sample, Sample)], count: u32) -> Figure {
+    let us = |sample: &Sample| sample.seconds * 1e6 / f64::from(count);
+    let samples = samples.iter().map(|it| (us(&it.0), us(&it.1))).collect();
+    Figure::from_pairs(name, "us", AGAINST, samples)
+}
+
+/// Exact counts. `must_be_none`: ours has to be 0 in every sample.
+fn dropped(name: &'static str, drops: &[(Kind, u64)], must_be_none: bool) -> Figure {
+    let of = |wanted: Kind| drops.iter().filter(move |it| it.0 == wanted).map(|it| it.1);
+    #[allow(clippy::cast_precision_loss, reason = "a count of packets")]
+    let samples = of(Kind::Ours)
+        .zip(of(Kind::Bare))
+        .map(|(ours, bare)| (ours as f64, bare as f64))
+        .collect();
+    let mut figure = Figure::from_pairs(name, "packets", AGAINST, samples);
+    if must_be_none {
+        figure.holds = Some(of(Kind::Ours).all(|count| count == 0));
+    }
+    figure
+}
+
+/// Server memory for each connection that is idle after its greeting.
+fn idle_memory() -> Result<Figure> {
+    let sample = |kind| -> Result<f64> {
+        let server = Child::start(kind, 1)?;
+        // What the first connections allocate for good is not counted.
+        let warm = bare::idle(server.port(), 20, kind == Kind::Ours)?;
+        let before = server.resident_kib()?;
+        let held = bare::idle(server.port(), IDLE_CONNECTIONS, kind == Kind::Ours)?;
+        let after = server.resident_kib()?;
+        drop((warm, held));
+        if after < before {
+            bail!("the server's memory shrank: {before} to {after} KiB");
+        }
+        Ok((after - before) / f64::from(IDLE_CONNECTIONS))
+    };
+    let samples = alternate(|| sample(Kind::Ours), || sample(Kind::Bare))?;
+    let figure = Figure::from_pairs("transport.idle_memory", "KiB", AGAINST, samples);
+    // 2 KiB are allowed besides.
+    let allowed = 1.10 + 2.0 / figure.against_value;
+    Ok(figure.with_bar(allowed).with_goal(34.0))
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark reads the clock; what it shows decides nothing in the product"
+)]
+fn clock() -> std::time::Instant {
+    std::time::Instant::now()
+}

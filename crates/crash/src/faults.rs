@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A full, broken or read-only disk while a store works, and files that were damaged since.
+//!
+//! The promise: a clear error and no acknowledgement that does not hold; what is undamaged can be
+//! read; nothing wrong is ever given out.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::choice::Choice;
+use crate::examine::catch;
+use crate::recording::{Kind, Place, Recorder};
+use crate::subject::{Broken, ClientSubject, Finding, ServerSubject, Subject};
+use crate::trace::Event;
+use crate::work::Task;
+
+/// The faults by their names in `crates/preload/src/fault.rs`, and what the error must say.
+const FAULTS: [(&str, &str); 4] = [
+    ("full", "no space is left for the store"),
+    ("write-error", "the store could not be read or written"),
+    ("sync-error", "the store could not be read or written"),
+    ("read-only", "the store could not be read or written"),
+];
+
+/// The faults of a kind of store.
+#[derive(Debug, Clone)]
+pub struct Faults {
+    /// The kind of store.
+    pub kind: Kind,
+    /// Decides the work and the damages.
+    pub seed: u64,
+    /// How often each fault is tried, each time later in the work.
+    pub rounds: u64,
+    /// How many damaged folders are opened.
+    pub damages: u64,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// Processes that a fault hit.
+    pub faults: u64,
+    /// Folders with one damaged file that were opened.
+    pub damages: u64,
+    /// Of these: refused with an error that says so.
+    pub refused: u64,
+    /// Of these: nothing was missing.
+    pub unharmed: u64,
+    /// Of these: something was missing without an error. The store below cannot tell.
+    pub silent: u64,
+    /// Broken promises, by kind.
+    pub broken: BTreeMap<Broken, u64>,
+    /// Some of them.
+    pub shown: Vec<String>,
+}
+
+impl Report {
+    /// Whether every promise held.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.broken.is_empty() && self.faults > 0
+    }
+
+    fn add(&mut self, place: &str, finding: Finding) {
+        *self.broken.entry(finding.0).or_default() += 1;
+        if self.shown.len() < 5 {
+            self.shown.push(format!("{place}: {}", finding.1));
+        }
+    }
+}
+
+enum Any {
+    Server(ServerSubject),
+    Client(ClientSubject),
+}
+
+impl Any {
+    fn after(kind: Kind, events: &[Event]) -> Result<Self> {
+        let mut subject = match kind {
+            Kind::Server => Self::Server(ServerSubject::new(None)),
+            Kind::Client => Self::Client(ClientSubject::new(None)),
+        };
+        for event in events {
+            if let Event::Mark(line) = event {
+                match &mut subject {
+                    Self::Server(subject) => subject.hear(line)?,
+                    Self::Client(subject) => subject.hear(line)?,
+                }
+            }
+        }
+        Ok(subject)
+    }
+
+    async fn check(&self, folder: &Path, choice: &mut Choice) -> Result<(), Finding> {
+        match self {
+            Self::Server(subject) => catch(subject.check(folder, choice)).await,
+            Self::Client(subject) => catch(subject.check(folder, choice)).await,
+        }
+    }
+}
+
+impl Faults {
+    /// Tries everything in a folder of its own below `scratch`.
+    ///
+    /// # Errors
+    /// A process could not be started or watched.
+    pub async fn run(&self, recorder: &Recorder, scratch: &Path) -> Result<Report> {
+        let folder = scratch.join(format!("faults-{}-{}", self.kind.name(), self.seed));
+        let mut report = Report::default();
+        for round in 0..self.rounds {
+            for (fault, says) in FAULTS {
+                self.fail(recorder, &folder, (fault, says), round, &mut report)
+                    .await?;
+            }
+        }
+        self.damage(recorder, &folder, &mut report).await?;
+        fs::remove_dir_all(&folder)?;
+        Ok(report)
+    }
+
+    fn task(&self, round: u64) -> Task {
+        Task {
+            seed: self.seed + round,
+            process: 0,
+            steps: 40,
+            workers: 3,
+            plant: None,
+        }
+    }
+
+    async fn fail(
+        &self,
+        recorder: &Recorder,
+        folder: &Path,
+        (fault, says): (&str, &str),
+        round: u64,
+        report: &mut Report,
+    ) -> Result<()> {
+        let place = Place::new(folder);
+        place.clear()?;
+        let after = Choice::new(self.seed, round).below(4 + 20 * (round + 1));
+        let mut task = self.task(round);
+        if fault == "sync-error" {
+            // One at a time, so that an acknowledgement after the fault is one of after the fault.
+            task.workers = 1;
+        }
+        let output = recorder
+            .command(&place, self.kind, task)
+            .env("WAXWING_FAULT", fault)
+            .env("WAXWING_FAULT_AFTER", after.to_string())
+            .output()?;
+        let events = place.events()?;
+        let hit = events
+            .iter()
+            .position(|event| matches!(event, Event::Fault(_)));
+        let Some(hit) = hit else {
+            if output.status.success() {
+                return Ok(());
+            }
+            bail!("the work failed before its fault began");
+        };
+        report.faults += 1;
+        let name = format!("{fault} at change {after}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        // Whoever waited behind the step that failed hears that the store has stopped.
+        let is_clear = said.contains(says) || said.contains("the store stopped after an earlier");
+        if output.status.code() != Some(2) || !is_clear {
+            let what = format!("ended with {} and said: {}", output.status, said.trim());
+            report.add(&name, (Broken::Refused, what));
+        }
+        // What a sync failed for is unknown from then on.
+        let acknowledged = |event: &Event| matches!(event, Event::Mark(line) if !line.contains('?') && line != "open");
+        if fault == "sync-error" && self.kind == Kind::Server {
+            let late = events[hit..].iter().filter(|event| acknowledged(event));
+            if late.count() > 0 {
+                let what = "something was acknowledged after a sync had failed".to_owned();
+                report.add(&name, (Broken::Lost, what));
+            }
+        }
+        let subject = Any::after(self.kind, &events)?;
+        let mut choice = Choice::new(self.seed, round);
+        if let Err(finding) = subject.check(&place.store(), &mut choice).await {
+            report.add(&name, finding);
+        }
+        Ok(())
+    }
+
+    async fn damage(&self, recorder: &Recorder, folder: &Path, report: &mut Report) -> Result<()> {
+        let place = Place::new(folder);
+        place.clear()?;
+        for process in 0..2 {
+            let task = Task {
+                process,
+                ..self.task(0)
+            };
+            let output = recorder.command(&place, self.kind, task).output()?;
+            if !output.status.success() {
+                bail!("the work failed on a good disk");
+            }
+        }
+        let subject = Any::after(self.kind, &place.events()?)?;
+        let files = files(&place.store())?;
+        for number in 0..self.damages {
+            let mut choice = Choice::new(self.seed, number);
+            let copy = folder.join("damaged");
+            copy_folder(&place.store(), &copy)?;
+            let name = damage(&copy, &files, &mut choice)?;
+            report.damages += 1;
+            match subject.check(&copy, &mut choice).await {
+                Ok(()) => report.unharmed += 1,
+                Err((Broken::Refused, _)) => report.refused += 1,
+                Err((Broken::Lost | Broken::UsedTwice | Broken::ShownAgain, _)) => {
+                    report.silent += 1;
+                }
+                Err(finding) => report.add(&name, finding),
+            }
+            fs::remove_dir_all(&copy)?;
+        }
+        Ok(())
+    }
+}
+
+/// The files below a folder that have bytes, by their paths in it.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            } else if entry.metadata()?.len() > 0 {
+                found.push(entry.path().strip_prefix(folder)?.to_owned());
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Flips a bit of one file, cuts it, or overwrites a page of it.
+fn damage(folder: &Path, files: &[PathBuf], choice: &mut Choice) -> Result<String> {
+    let file = files.get(choice.place(files.len())).context("no files")?;
+    let path = folder.join(file);
+    let mut bytes = fs::read(&path)?;
+    let place = choice.place(bytes.len());
+    let what = match choice.below(3) {
+        0 => {
+            bytes[place] ^= 1 << choice.below(8);
+            "a flipped bit"
+        }
+        1 => {
+            bytes.truncate(place);
+            "a cut"
+        }
+        _ => {
+            let end = bytes.len().min(place + 4096);
+            bytes[place..end].fill(0);
+            "a page of zeros"
+        }
+    };
+    fs::write(&path, bytes)?;
+    Ok(format!("{what} in {} at {place}", file.display()))
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a process did to files, event by event.
+
+use anyhow::{Context, Result, bail};
+use bytes::{Buf, Bytes};
+
+/// How much a sync covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncKind {
+    /// `fdatasync`: a file's bytes, and its length as far as they need it.
+    Data,
+    /// `fsync`.
+    Whole,
+    /// `sync_file_range`, which promises nothing about the device.
+    Range,
+}
+
+/// One event. Paths are absolute; `inode` names a file until it is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A process begins. What the one before it had not finished never happens.
+    Start,
+    /// A file or folder was opened.
+    Open {
+        /// It was not there before.
+        created: bool,
+        /// It is a folder.
+        is_folder: bool,
+        /// It had bytes, and they are gone.
+        truncated: bool,
+        /// What it is.
+        inode: u64,
+        /// Where it is.
+        path: String,
+    },
+    /// Bytes were written.
+    Write {
+        /// The file.
+        inode: u64,
+        /// Where in it.
+        offset: u64,
+        /// What.
+        bytes: Bytes,
+    },
+    /// A file got a length.
+    Length {
+        /// The file.
+        inode: u64,
+        /// The length, in bytes.
+        length: u64,
+    },
+    /// A sync began: it covers what happened before.
+    SyncBegin {
+        /// What is synced.
+        inode: u64,
+        /// How.
+        kind: SyncKind,
+        /// Names this sync within its process.
+        number: u64,
+    },
+    /// A sync was answered with success.
+    SyncEnd {
+        /// Which.
+        number: u64,
+    },
+    /// A name was moved.
+    Rename {
+        /// From here.
+        from: String,
+        /// To here, in place of what was there.
+        to: String,
+    },
+    /// A file's name was removed.
+    Unlink(String),
+    /// A folder was removed.
+    RemoveFolder(String),
+    /// A folder was made.
+    MakeFolder(String),
+    /// The process says something about its work, one line.
+    Mark(String),
+    /// Something that the model does not know.
+    Unsupported(String),
+    /// An injected fault began.
+    Fault(String),
+}
+
+/// Reads the record of one process, as `crates/preload/src/recorder.rs` writes it.
+///
+/// # Errors
+/// The record is not laid out as one, or was cut.
+pub fn read(mut record: Bytes) -> Result<Vec<Event>> {
+    let mut events = vec![Event::Start];
+    while !record.is_empty() {
+        let length = usize::try_from(record.try_get_u32_le().context("a record is cut")?)?;
+        if record.len() < length {
+            bail!("a record is cut");
+        }
+        let mut fields = record.split_to(length);
+        events.push(event(&mut fields).context("a record is cut")??);
+    }
+    Ok(events)
+}
+
+fn event(fields: &mut Bytes) -> Result<Result<Event>, bytes::TryGetError> {
+    let tag = fields.try_get_u8()?;
+    Ok(Ok(match tag {
+        1 => {
+            let kind = fields.try_get_u8()?;
+            Event::Open {
+                created: kind & 1 != 0,
+                is_folder: kind & 2 != 0,
+                truncated: kind & 4 != 0,
+                inode: fields.try_get_u64_le()?,
+                path: text(fields),
+            }
+        }
+        2 => Event::Write {
+            inode: fields.try_get_u64_le()?,
+            offset: fields.try_get_u64_le()?,
+            bytes: fields.clone(),
+        },
+        3 => Event::Length {
+            inode: fields.try_get_u64_le()?,
+            length: fields.try_get_u64_le()?,
+        },
+        4 => {
+            let kind = match fields.try_get_u8()? {
+                0 => SyncKind::Data,
+                1 => SyncKind::Whole,
+                _ => SyncKind::Range,
+            };
+            Event::SyncBegin {
+                kind,
+                number: fields.try_get_u64_le()?,
+                inode: fields.try_get_u64_le()?,
+            }
+        }
+        5 => Event::SyncEnd {
+            number: fields.try_get_u64_le()?,
+        },
+        6 => {
+            let both = text(fields);
+            let Some((from, to)) = both.split_once('\0') else {
+                return Ok(Err(anyhow::anyhow!("a rename has one name")));
+            };
+            Event::Rename {
+                from: from.to_owned(),
+                to: to.to_owned(),
+            }
+        }
+        7 => Event::Unlink(text(fields)),
+        8 => Event::RemoveFolder(text(fields)),
+        9 => Event::MakeFolder(text(fields)),
+        10 => Event::Mark(text(fields).trim_end().to_owned()),
+        11 => Event::Unsupported(text(fields)),
+        12 => Event::Fault(text(fields)),
+        other => return Ok(Err(anyhow::anyhow!("a record has the unknown tag {other}"))),
+    }))
+}
+
+fn text(fields: &Bytes) -> String {
+    String::from_utf8_lossy(fields).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(tag: u8, fields: &[&[u8]]) -> Vec<u8> {
+        let body = fields.concat();
+        let length = u32::try_from(body.len() + 1).unwrap().to_le_bytes();
+        [length.as_slice(), &[tag], &body].concat()
+    }
+
+    #[test]
+    fn records_are_read_in_order() {
+        let seven = 7_u64.to_le_bytes();
+        let bytes = [
+            record(1, &[&[1], &seven, b"/a/f"]),
+            record(2, &[&seven, &seven, b"xyz"]),
+            record(6, &[b"/a/f\0/a/g"]),
+            record(10, &[b"put 1\n"]),
+        ]
+        .concat();
+        let events = read(Bytes::from(bytes)).unwrap();
+        assert_eq!(events.len(), 5);
+        assert_eq!(
+            events[2],
+            Event::Write {
+                inode: 7,
+                offset: 7,
+                bytes: Bytes::from_static(b"xyz")
+            }
+        );
+        assert_eq!(events[4], Event::Mark("put 1".to_owned()));
+    }
+
+    #[test]
+    fn a_cut_or_unknown_record_is_an_error() {
+        let whole = record(7, &[b"/a"]);
+        assert!(read(Bytes::copy_from_slice(&whole[..5])).is_err());
+        assert!(read(Bytes::from(record(99, &[]))).is_err());
+        assert!(read(Bytes::from(record(3, &[&[1]]))).is_err());
+    }
+}

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One seed: faults, one after the other, and a message after each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use waxwing_proto::{ServerAddress, limits};
+use waxwing_transport::quic::{
+    DialerSettings, ListenerSettings, QuicDialer, ServerIdentity, StableKeys,
+};
+use waxwing_transport::sim::{PacketNetwork, PacketSettings, SimClock, SimEntropy};
+use waxwing_transport::{Clock, Connection, Keeper, Kept, Plane, Signals};
+
+use super::figures::Figures;
+use super::ledger::{Ledger, message};
+use crate::dice::Dice;
+
+const PORT: u16 = 4433;
+const SERVER: &str = "relay";
+const CLIENT: &str = "alice";
+/// Faults in one run.
+const FAULTS: usize = 6;
+/// The longest outage.
+const OUTAGE_MS_MAX: u64 = 600_000;
+
+/// What a message may be late by after an outage, besides three round trips.
+const OUTAGE_LATE_MS: u64 = 2_000;
+
+/// What came out of a seed.
+#[derive(Debug)]
+pub struct Run {
+    /// A hash over times, addresses and sizes of all packets, in hexadecimal digits.
+    pub hash: String,
+    /// How many packets were sent.
+    pub packets: u64,
+    /// How long the run was, in virtual milliseconds.
+    pub lasted_ms: u64,
+    /// Messages that were sent and answered.
+    pub messages: u32,
+    /// Packets that were lost, of a thousand.
+    pub loss_per_mille: u32,
+    /// How late messages were.
+    pub figures: Figures,
+    /// Broken promises.
+    pub failures: Vec<String>,
+}
+
+/// Runs one seed to its end.
+///
+/// # Errors
+/// The world could not be set up.
+pub fn run(seed: u64) -> anyhow::Result<Run> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()?;
+    runtime.block_on(async { Course::begin(seed)?.play().await })
+}
+
+struct Course {
+    network: PacketNetwork,
+    clock: Arc<dyn Clock>,
+    dice: Dice,
+    path: PacketSettings,
+    identity: ServerIdentity,
+    keys: StableKeys,
+    ledger: Ledger,
+    server: JoinSet<()>,
+    signals: Signals,
+    connection: watch::Receiver<Option<Connection>>,
+    keeping: JoinSet<()>,
+    next: u32,
+    figures: Figures,
+    failures: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Outage,
+    NatPort,
+    NatAddress,
+    Move,
+    Crash,
+    Nothing,
+}
+
+impl Course {
+    fn begin(seed: u64) -> anyhow::Result<Self> {
+        let mut dice = Dice::new(seed, "quic");
+        // Three paths of ten lose nothing, so that times have a bound there.
+        let loss = [0, 0, 0, 10, 20, 50, 100, 100, 200, 300];
+        let place = usize::try_from(dice.below(10))?;
+        let loss_per_mille = loss.get(place).copied().unwrap_or(0);
+        let path = PacketSettings {
+            delay_ms: dice.between(1, 80),
+            jitter_ms: dice.below(40),
+            loss_per_mille,
+            duplicate_per_mille: u32::try_from(dice.below(50))?,
+            // A packet that is late by four times the delay would blur what times are bounded by.
+            reorder_per_mille: if loss_per_mille == 0 { 0 } else { 30 },
+            corrupt_per_mille: loss_per_mille / 10,
+            ..PacketSettings::default()
+        };
+        let network = PacketNetwork::new(seed, path);
+        let clock: Arc<dyn Clock> = Arc::new(SimClock::new(1_700_000_000_000));
+        let identity = ServerIdentity::from_seed(&[1; 32])?;
+        let address = ServerAddress {
+            host: SERVER.parse()?,
+            port: PORT,
+            key_pins: vec![identity.key_pin()],
+        };
+        let signals = Signals::new();
+        let dialer = Arc::new(network.dialer(CLIENT, DialerSettings::default()));
+        let entropy = Arc::new(SimEntropy::new(seed, "keeper"));
+        let keeper = Keeper::new(
+            (dialer, Arc::clone(&clock), entropy),
+            address,
+            Plane::Account,
+            &signals,
+        );
+        let (show, connection) = watch::channel(None);
+        let mut keeping = JoinSet::new();
+        keeping.spawn(keep(keeper, show));
+        let keys = StableKeys {
+            reset: [2; 32],
+            token: [3; 32],
+        };
+        let mut course = Self {
+            network,
+            clock,
+            dice,
+            path,
+            identity,
+            keys,
+            ledger: Ledger::default(),
+            server: JoinSet::new(),
+            signals,
+            connection,
+            keeping,
+            next: 0,
+            figures: Figures::default(),
+            failures: Vec::new(),
+        };
+        course.start_server()?;
+        Ok(course)
+    }
+
+    fn start_server(&mut self) -> anyhow::Result<()> {
+        let listener = self.network.listen(
+            SERVER,
+            PORT,
+            (&self.identity, &self.keys),
+            ListenerSettings::default(),
+        )?;
+        let (ledger, clock) = (self.ledger.clone(), Arc::clone(&self.clock));
+        self.server.spawn(ledger.serve(Arc::new(listener), clock));
+        Ok(())
+    }
+
+    async fn play(mut self) -> anyhow::Result<Run> {
+        self.send().await;
+        for _ in 0..FAULTS {
+            self.clock.sleep(self.dice.between(1, 40_000)).await;
+            let fault = match self.dice.below(6) {
+                0 | 1 => Fault::Outage,
+                2 => Fault::NatPort,
+                3 => Fault::NatAddress,
+                4 => Fault::Move,
+                _ => Fault::Crash,
+            };
+            self.suffer(fault).await?;
+            // What follows meets a connection that works, or none.
+            self.suffer(Fault::Nothing).await?;
+        }
+        self.judge();
+        self.keeping.shutdown().await;
+        let (hash, packets) = self.network.log();
+        Ok(Run {
+            hash: data_encoding::HEXLOWER.encode(&hash),
+            packets,
+            lasted_ms: self.clock.monotonic_ms(),
+            messages: self.next,
+            loss_per_mille: self.path.loss_per_mille,
+            figures: self.figures,
+            failures: self.failures,
+        })
+    }
+
+    async fn suffer(&mut self, fault: Fault) -> anyhow::Result<()> {
+        let is_lossy = self.path.loss_per_mille > 0;
+        match fault {
+            Fault::Outage => {
+                // As many short ones as long ones.
+                let magnitude = u32::try_from(self.dice.below(10))?;
+                let least_ms = 1_000_u64.saturating_mul(2_u64.saturating_pow(magnitude));
+                let outage_ms = self.dice.between(least_ms, least_ms.saturating_mul(2));
+                let outage_ms = outage_ms.min(OUTAGE_MS_MAX);
+                self.network.partition_both(CLIENT, SERVER);
+                let healed_ms = self.clock.monotonic_ms().saturating_add(outage_ms);
+                let (network, clock) = (self.network.clone(), Arc::clone(&self.clock));
+                tokio::spawn(async move {
+                    clock.sleep_until(healed_ms).await;
+                    network.heal_all();
+                });
+                let late_ms = self.send().await.saturating_sub(healed_ms);
+                let spread = if is_lossy {
+                    &mut self.figures.after_outage_lossy
+                } else {
+                    self.bound("outage", late_ms, OUTAGE_LATE_MS);
+                    &mut self.figures.after_outage
+                };
+                spread.add(late_ms);
+            }
+            Fault::NatPort => {
+                self.network.rebind_nat_port(CLIENT);
+                self.send().await;
+            }
+            Fault::NatAddress => {
+                self.network.rebind_nat_address(CLIENT);
+                self.send().await;
+            }
+            Fault::Move => {
+                self.network.move_host(CLIENT);
+                let moved_ms = self.clock.monotonic_ms();
+                self.signals.network_changed();
+                let late_ms = self.send().await.saturating_sub(moved_ms);
+                let spread = if is_lossy {
+                    &mut self.figures.after_move_lossy
+                } else {
+                    self.bound("move", late_ms, 0);
+                    &mut self.figures.after_move
+                };
+                spread.add(late_ms);
+            }
+            Fault::Crash => {
+                self.network.crash(SERVER);
+                self.server.shutdown().await;
+                let down_ms = self.dice.between(100, 20_000);
+                let begun_ms = self.clock.monotonic_ms().saturating_add(down_ms);
+                self.clock.sleep(down_ms).await;
+                self.start_server()?;
+                let late_ms = self.send().await.saturating_sub(begun_ms);
+                let spread = if is_lossy {
+                    &mut self.figures.after_restart_lossy
+                } else {
+                    &mut self.figures.after_restart
+                };
+                spread.add(late_ms);
+            }
+            Fault::Nothing => {
+                self.send().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a message that came later than `allowed_ms` and three round trips.
+    fn bound(&mut self, what: &str, late_ms: u64, allowed_ms: u64) {
+        let one_way_ms = self.path.delay_ms.saturating_add(self.path.jitter_ms);
+        let bound_ms = allowed_ms.saturating_add(one_way_ms.saturating_mul(6));
+        if late_ms > bound_ms {
+            let text = format!("{late_ms} ms after the {what}, of {bound_ms} ms allowed");
+            self.failures.push(text);
+        }
+    }
+
+    /// Sends the next message, on whatever connection there is, until it is answered. Gives when.
+    async fn send(&mut self) -> u64 {
+        let number = self.next;
+        self.next = self.next.saturating_add(1);
+        let size = usize::try_from(self.dice.between(10, 4_000)).unwrap_or(10);
+        let _waiting = self.signals.wait();
+        loop {
+            let current = self.connection.borrow_and_update().clone();
+            if let Some(connection) = current {
+                let call = connection.call(message(number, size), limits::DEADLINE_MS_DEFAULT);
+                tokio::select! {
+                    biased;
+                    answer = call => if answer.is_ok() {
+                        return self.clock.monotonic_ms();
+                    },
+                    changed = self.connection.changed() => {
+                        if changed.is_err() {
+                            self.failures.push("the keeper has ended".to_owned());
+                            return self.clock.monotonic_ms();
+                        }
+                    }
+                }
+            } else if tokio::time::timeout(Duration::from_secs(1_200), self.connection.changed())
+                .await
+                .is_err()
+            {
+                self.failures
+                    .push(format!("message {number} has no connection for 20 minutes"));
+                return self.clock.monotonic_ms();
+            }
+        }
+    }
+
+    /// Everything that was answered is in the ledger, once, in order.
+    fn judge(&mut self) {
+        let accepted = self.ledger.accepted();
+        let expected: Vec<u32> = (0..self.next).collect();
+        if accepted != expected {
+            self.failures.push(format!(
+                "sent 0 to {}, the ledger has {accepted:?}",
+                self.next
+            ));
+        }
+    }
+}
+
+/// Keeps the connection up and shows it.
+async fn keep(mut keeper: Keeper<QuicDialer>, show: watch::Sender<Option<Connection>>) {
+    loop {
+        let connection = match keeper.next().await {
+            Kept::Up(connection) => Some(connection),
+            Kept::Down(_) => None,
+        };
+        show.send_replace(connection);
+    }
+}

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Mailboxes in the delivery log.
+
+use bytes::Bytes;
+use waxwing_proto::{AccountKey, DeviceId};
+
+use crate::embedded::accounts::account_key;
+use crate::embedded::delivery_ids::kind_from_row;
+use crate::embedded::expiry;
+use crate::embedded::key_value::{KeyValue, MailboxChange};
+use crate::embedded::mailboxes;
+use crate::embedded::records::{
+    AccountRow, DeliveryIdRow, ExpiredCountRow, Record, delivery_id_key, fixed,
+};
+use crate::embedded::rows::Step;
+use crate::embedded::server::EmbeddedStore;
+use crate::embedded::shares::{self, Usage};
+use crate::log::{Arrival, Change, DeliveryLog, Held, Mailbox, MailboxKey, Prepared};
+use crate::server::{
+    Append, AppendRefusal, Appended, DeliveryIdKind, Outcome, Position, StoredEnvelope,
+};
+use crate::{Day, StoreError};
+
+/// Mailboxes that are looked at together.
+const PAGE_MAILBOXES: usize = 128;
+/// Envelopes that one step deletes.
+const ENVELOPES_PER_STEP: usize = 64;
+
+/// Whom a sending is for.
+struct Target {
+    account: AccountKey,
+    kind: DeliveryIdKind,
+    /// The rows that this was read from: while they are the same, so is this.
+    rows: (Bytes, Bytes),
+}
+
+fn target<K: KeyValue>(step: &mut Step<'_, K>, append: &Append) -> Outcome<Target, AppendRefusal> {
+    let id_row_key = delivery_id_key(&append.delivery_id);
+    let Some(id_bytes) = step.get_bytes(&id_row_key, DeliveryIdRow::TABLE.name)? else {
+        return Ok(Err(AppendRefusal::DeliveryIdGone));
+    };
+    let id_row = DeliveryIdRow::read(&id_bytes)?;
+    let kind = kind_from_row(id_row.kind)?;
+    let account: AccountKey = fixed(&id_row.account, DeliveryIdRow::TABLE.name)?;
+    let table = AccountRow::TABLE.name;
+    let account_bytes = step
+        .get_bytes(&account_key(&account), table)?
+        .ok_or(StoreError::Corrupt { what: table })?;
+    let row = AccountRow::read(&account_bytes)?;
+    let is_stale = append.manifest_version != row.manifest_version
+        || !append.envelopes.iter().all(|one| row.lists(&one.device));
+    if is_stale {
+        let manifest = step.newest_manifest(&account, &row)?;
+        return Ok(Err(AppendRefusal::StaleDevices { manifest }));
+    }
+    Ok(Ok(Target {
+        account,
+        kind,
+        rows: (id_bytes, account_bytes),
+    }))
+}
+
+/// Waits for everything that was committed: a refusal is answered when what it saw is durable.
+async fn settle(log: &DeliveryLog) -> Result<(), StoreError> {
+    let barrier = log.turn()?.barrier()?;
+    barrier.durable().await
+}
+
+fn held(held: Held) -> shares::Held {
+    shares::Held {
+        envelopes: held.envelopes,
+        bytes: held.bytes,
+    }
+}
+
+fn usage(mailbox: Option<&Mailbox>, append: &Append) -> Usage {
+    mailbox.map_or_else(Usage::default, |mailbox| Usage {
+        all: held(mailbox.held()),
+        own: held(mailbox.held_own()),
+        strangers: held(mailbox.held_strangers()),
+        same_id: held(mailbox.held_under(&append.delivery_id)),
+    })
+}
+
+/// See [`crate::server::MailboxStore::append`].
+pub(in crate::embedded) async fn append<K: KeyValue>(
+    store: &EmbeddedStore<K>,
+    log: &DeliveryLog,
+    append: Append,
+) -> Outcome<Appended, AppendRefusal> {
+    // BOX-9, BOX-10.
+    store.key_value.admit()?;
+    loop {
+        let found = match store.glance(|step| target(step, &append))? {
+            Ok(found) => found,
+            Err(refusal) => {
+                settle(log).await?;
+                return Ok(Err(refusal));
+            }
+        };
+        // Encoded and checksummed here, so that nobody waits for it.
+        let prepared: Vec<Prepared> = append
+            .envelopes
+            .iter()
+            .map(|addressed| {
+                let mailbox = MailboxKey {
+                    account: found.account,
+                    device: addressed.device,
+                };
+                let arrival = Arrival {
+                    envelope_id: addressed.envelope_id,
+                    delivery_id: append.delivery_id,
+                    kind: found.kind,
+                    day: append.today,
+                    body: addressed.envelope.clone(),
+                };
+                log.prepare(mailbox, &arrival)
+            })
+            .collect();
+        let Some(decided) = decide(store, log, &append, &found, prepared)? else {
+            // The account was changed meanwhile.
+            continue;
+        };
+        let (devices, committed) = match decided {
+            Ok(decided) => decided,
+            Err(refusal) => {
+                settle(log).await?;
+                return Ok(Err(refusal));
+            }
+        };
+        let stored = devices
+            .into_iter()
+            .zip(committed.positions.iter().copied())
+            .collect();
+        committed.durable().await?;
+        return Ok(Ok(Appended {
+            account: found.account,
+            stored,
+        }));
+    }
+}
+
+type Decided = Result<(Vec<DeviceId>, crate::log::Committed), AppendRefusal>;
+
+/// Commits what is new and fits; `None` where the rows of the target have changed.
+fn decide<K: KeyValue>(
+    store: &EmbeddedStore<K>,
+    log: &DeliveryLog,
+    append: &Append,
+    found: &Target,
+    prepared: Vec<Prepared>,
+) -> Result<Option<Decided>, StoreError> {
+    let _steps = store.turn()?;
+    let mut step = Step::new(&store.key_value);
+    let same = |bytes: Option<Bytes>, before: &Bytes| bytes.as_ref() == Some(before);
+    let id_bytes = step.get_bytes(
+        &delivery_id_key(&append.delivery_id),
+        DeliveryIdRow::TABLE.name,
+    )?;
+    let account_bytes = step.get_bytes(&account_key(&found.account), AccountRow::TABLE.name)?;
+    if !same(id_bytes, &found.rows.0) || !same(account_bytes, &found.rows.1) {
+        return Ok(None);
+    }
+    let turn = log.turn()?;
+    let mut devices = Vec::new();
+    let mut group = Vec::new();
+    for (prepared, addressed) in prepared.into_iter().zip(&append.envelopes) {
+        if turn.knows(&prepared) {
+            continue;
+        }
+        let usage = usage(turn.mailbox(prepared.mailbox()), append);
+        let size = mailboxes::size_of(&addressed.envelope);
+        if !shares::has_room(&usage, &store.limits, found.kind, size) {
+            return Ok(Some(Err(AppendRefusal::MailboxFull)));
+        }
+        devices.push(addressed.device);
+        group.push(Change::Deliver(prepared));
+    }
+    Ok(Some(Ok((devices, turn.commit(group)?))))
+}
+
+/// See [`crate::server::MailboxStore::read`].
+pub(in crate::embedded) fn read(
+    log: &DeliveryLog,
+    mailbox: MailboxKey,
+    after: Position,
+    max_count: usize,
+    max_bytes: usize,
+) -> Result<Vec<StoredEnvelope>, StoreError> {
+    // BOX-16, BOX-17.
+    log.read(&mailbox, after, max_count, max_bytes)
+}
+
+/// See [`crate::server::MailboxStore::acknowledge`].
+pub(in crate::embedded) async fn acknowledge(
+    log: &DeliveryLog,
+    mailbox: MailboxKey,
+    positions: Vec<Position>,
+) -> Result<(), StoreError> {
+    // BOX-22.
+    let group = vec![Change::Acknowledge(mailbox, positions)];
+    let committed = log.turn()?.commit(group)?;
+    committed.durable().await
+}
+
+/// See [`crate::server::MailboxStore::expire`].
+pub(in crate::embedded) async fn expire<K: KeyValue>(
+    store: &EmbeddedStore<K>,
+    log: &DeliveryLog,
+    today: Day,
+) -> Result<u64, StoreError> {
+    // BOX-11, BOX-22.
+    let mut deleted = 0_u64;
+    let mut after = None;
+    loop {
+        let page = log.mailboxes_after(after, PAGE_MAILBOXES);
+        let Some(last) = page.last() else { break };
+        after = Some(*last);
+        for mailbox in page {
+            loop {
+                let count = expire_some(store, log, mailbox, today).await?;
+                if count == 0 {
+                    break;
+                }
+                deleted = deleted.saturating_add(count);
+            }
+        }
+    }
+    let committed = log.turn()?.commit(vec![Change::Forget(today)])?;
+    committed.durable().await?;
+    expiry::free_names(store, today).await?;
+    Ok(deleted)
+}
+
+/// Deletes and counts some of the envelopes of a mailbox that are too old. Answers how many.
+async fn expire_some<K: KeyValue>(
+    store: &EmbeddedStore<K>,
+    log: &DeliveryLog,
+    mailbox: MailboxKey,
+    today: Day,
+) -> Result<u64, StoreError> {
+    // Most mailboxes hold nothing that is too old: one look at the oldest says so.
+    let first = log.arrivals(&mailbox, Position::START, 1)?;
+    let is_too_old = |day: Day| today.days_since(day) > store.limits.retention_days;
+    if let Some((_, Some(arrival))) = first.first()
+        && !is_too_old(arrival.day)
+    {
+        return Ok(0);
+    }
+    let oldest = log.arrivals(&mailbox, Position::START, ENVELOPES_PER_STEP)?;
+    let mut expired = Vec::new();
+    let mut day = None;
+    for (position, arrival) in oldest {
+        // A damaged envelope goes with the ones around it.
+        let arrived = arrival.map_or(day, |arrival| Some(arrival.day));
+        match arrived {
+            Some(arrived) if is_too_old(arrived) => {
+                day = Some(arrived);
+                expired.push((position, arrived));
+            }
+            Some(_) => break,
+            None => {}
+        }
+    }
+    if expired.is_empty() {
+        return Ok(0);
+    }
+    let deleted = u64::try_from(expired.len()).unwrap_or(u64::MAX);
+    let durable = {
+        store.key_value.admit()?;
+        let _steps = store.turn()?;
+        let mut step = Step::new(&store.key_value);
+        let held = mailboxes::Mailbox {
+            account: mailbox.account,
+            device: mailbox.device,
+        };
+        for (_, arrived) in &expired {
+            let count_key = held.key::<ExpiredCountRow>(&arrived.0.to_be_bytes());
+            let mut counted = step.get::<ExpiredCountRow>(&count_key)?.unwrap_or_default();
+            counted.count = counted.count.saturating_add(1);
+            step.put(count_key, &counted)?;
+        }
+        let positions = expired.into_iter().map(|(position, _)| position).collect();
+        let change = MailboxChange::Acknowledge(mailbox.account, mailbox.device, positions);
+        store.key_value.apply_with(step.into_batch(), vec![change])
+    };
+    durable.await?;
+    Ok(deleted)
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The log and sled together: whichever of them is behind, the other one makes up for it.
+
+use std::fs;
+use std::path::Path;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use super::*;
+use crate::conformance::world::{
+    account, contact_id, device, mailbox, register_with_contact, send, sending,
+};
+use crate::embedded::sled::{FileOptions, open_server};
+use crate::embedded::{EmbeddedStore, ServerOptions};
+use crate::server::{AccountStore, MailboxStore, Position};
+
+const OPTIONS: ServerOptions = ServerOptions {
+    limits: crate::embedded::ServerLimits {
+        mailbox_envelopes_max: 16,
+        mailbox_bytes_max: 400_000,
+        mailbox_stranger_envelopes_max: 3,
+        mailbox_stranger_bytes_max: 100_000,
+        mailbox_contact_envelopes_max: 16,
+        mailbox_contact_bytes_max: 400_000,
+        remembered_envelope_ids_max: 4,
+        retention_days: 45,
+        delivery_ids_max: 3,
+        one_time_prekeys_max: 64,
+    },
+    new_name_key: [3; 32],
+};
+
+async fn open(folder: &Path) -> Result<EmbeddedStore<LoggedKeyValue>, StoreError> {
+    let files = FileOptions {
+        segment_size: Some(1024 * 1024),
+        ..FileOptions::default()
+    };
+    open_server(folder, OPTIONS, files).await
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+#[test]
+fn batches_come_back_as_they_were_encoded() {
+    let batch = Batch::from([
+        (
+            Bytes::from_static(b"put"),
+            Some(Bytes::from_static(b"value")),
+        ),
+        (Bytes::from_static(b"empty"), Some(Bytes::new())),
+        (Bytes::from_static(b"gone"), None),
+        (Bytes::new(), Some(Bytes::from(vec![7; 70_000]))),
+    ]);
+    let encoded = encode(&batch);
+    assert_eq!(decode(&encoded), Ok(batch));
+    assert_eq!(decode(&Bytes::new()), Ok(Batch::new()));
+    for length in 1..encoded.len().min(40) {
+        assert!(decode(&encoded.slice(..length)).is_err());
+    }
+}
+
+/// A machine that lost power has the log, and sled as of some moment before.
+#[tokio::test]
+async fn tables_that_are_behind_are_caught_up_from_the_log() {
+    let place = TempDir::new().unwrap();
+    let aside = TempDir::new().unwrap();
+    let store = open(place.path()).await.unwrap();
+    register_with_contact(&store, 1, &[1, 2]).await;
+    drop(store);
+    copy(&place.path().join("sled"), &aside.path().join("sled"));
+    let store = open(place.path()).await.unwrap();
+    register_with_contact(&store, 2, &[1]).await;
+    for number in 0..5 {
+        send(&store, sending(contact_id(1, 1), &[1, 2], number, b"x"))
+            .await
+            .unwrap();
+    }
+    store
+        .acknowledge(account(1), device(1), vec![Position(2)])
+        .await
+        .unwrap();
+    drop(store);
+    for _ in 0..2 {
+        fs::remove_dir_all(place.path().join("sled")).unwrap();
+        copy(&aside.path().join("sled"), &place.path().join("sled"));
+        let store = open(place.path()).await.unwrap();
+        assert!(store.account(account(2)).await.unwrap().is_some());
+        assert_eq!(mailbox(&store, 1, 1).await.len(), 4);
+        assert_eq!(mailbox(&store, 1, 2).await.len(), 5);
+        assert_eq!(store.account_count().await.unwrap(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_is_gone_is_said() {
+    let place = TempDir::new().unwrap();
+    let store = open(place.path()).await.unwrap();
+    register_with_contact(&store, 1, &[1]).await;
+    drop(store);
+    let log = place.path().join("log");
+    for entry in fs::read_dir(&log).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let damaged = Some(StoreError::Corrupt { what: "log" });
+    assert_eq!(open(place.path()).await.err(), damaged);
+    fs::remove_dir(&log).unwrap();
+    assert_eq!(open(place.path()).await.err(), damaged);
+}
+
+/// Rows and mailboxes go together, and come back together with a device that is listed again.
+#[tokio::test]
+async fn a_closed_account_takes_its_mailboxes_with_it() {
+    let place = TempDir::new().unwrap();
+    let store = open(place.path()).await.unwrap();
+    for number in 1..=2 {
+        register_with_contact(&store, number, &[1]).await;
+        send(&store, sending(contact_id(number, 1), &[1], 1, b"x"))
+            .await
+            .unwrap();
+    }
+    let today = crate::conformance::world::TODAY;
+    store
+        .close_account(account(1), today)
+        .await
+        .unwrap()
+        .unwrap();
+    drop(store);
+    let store = open(place.path()).await.unwrap();
+    assert!(mailbox(&store, 1, 1).await.is_empty());
+    assert_eq!(mailbox(&store, 2, 1).await.len(), 1);
+    assert_eq!(store.account_count().await.unwrap(), 1);
+}

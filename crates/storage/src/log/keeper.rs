@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One thread behind the log: prepares the next segment, writes checkpoints, copies forward what waits
+//! for long, and gives files back.
+//!
+//! Copying forward puts an envelope into a cold segment, which is never replayed, and then changes its
+//! place in the index. The old segment is given back when the two newest checkpoints refer to it no
+//! more: whichever of them an opening reads, everything that it refers to is there.
+
+mod copying;
+mod saving;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::checkpoint::RememberedFile;
+use super::file::LogFile;
+use super::format::Place;
+use super::index::COLD_FIRST;
+use super::segments::{Segment, number_in};
+use super::{Shared, State};
+use crate::StoreError;
+
+/// How long the log is left alone before it is looked after anyway.
+const QUIET: Duration = Duration::from_secs(2);
+/// Entries that are looked at under one lock.
+const ENTRIES_PER_LOOK: usize = 2048;
+/// Rounds of copying forward in one tidying up.
+const ROUNDS_MAX: usize = 64;
+/// Segments that are copied forward in one round.
+const VICTIMS_MAX: usize = 8;
+/// How much is copied forward in one write.
+const COPY: usize = 1024 * 1024;
+/// From which length on remembered envelopes go into another file.
+const REMEMBERED_FILE: u32 = 4 * 1024 * 1024;
+
+#[derive(Default)]
+struct Flags {
+    due: bool,
+    closing: bool,
+}
+
+/// Wakes the keeper.
+#[derive(Clone, Default)]
+pub(crate) struct Signal(Arc<(Mutex<Flags>, Condvar)>);
+
+impl Signal {
+    fn flags(&self) -> MutexGuard<'_, Flags> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn notice(&self) {
+        self.flags().due = true;
+        self.0.1.notify_one();
+    }
+
+    fn close(&self) {
+        self.flags().closing = true;
+        self.0.1.notify_one();
+    }
+
+    /// Waits; answers whether nothing had happened, or `None` when the log is closed.
+    fn wait(&self) -> Option<bool> {
+        let flags = self.flags();
+        let (mut flags, timeout) = self
+            .0
+            .1
+            .wait_timeout_while(flags, QUIET, |flags| !flags.due && !flags.closing)
+            .unwrap_or_else(PoisonError::into_inner);
+        flags.due = false;
+        (!flags.closing).then(|| timeout.timed_out())
+    }
+}
+
+/// What one checkpoint refers to.
+pub(crate) struct Kept {
+    pub(crate) number: u32,
+    pub(crate) start: Place,
+    pub(crate) segments: BTreeSet<u32>,
+    pub(crate) remembered: Vec<RememberedFile>,
+}
+
+/// The end of the newest cold segment.
+struct Cold {
+    segment: Arc<Segment>,
+    end: u32,
+}
+
+struct Work {
+    shared: Arc<Shared>,
+    /// The newest two, the newest last.
+    kept: VecDeque<Kept>,
+    last_checkpoint: u32,
+    remembered: Vec<RememberedFile>,
+    remembered_file: Option<Arc<dyn LogFile>>,
+    next_remembered: u32,
+    cold: Option<Cold>,
+    /// What had been appended when the keeper looked last.
+    seen: u64,
+}
+
+/// The keeper's handle.
+pub(crate) struct Keeper {
+    work: Arc<Mutex<Work>>,
+    signal: Signal,
+    thread: Option<JoinHandle<()>>,
+}
+
+fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
+    work.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Keeper {
+    pub(crate) fn start(
+        shared: Arc<Shared>,
+        signal: Signal,
+        kept: Kept,
+        last_checkpoint: u32,
+    ) -> io::Result<Self> {
+        let next_remembered = kept
+            .remembered
+            .iter()
+            .map(|file| file.number.saturating_add(1))
+            .max();
+        let leftover = shared
+            .segments
+            .folder
+            .list()?
+            .iter()
+            .filter_map(|name| number_in(name, "remembered"))
+            .max()
+            .map(|number| number.saturating_add(1));
+        let work = Arc::new(Mutex::new(Work {
+            shared: Arc::clone(&shared),
+            remembered: kept.remembered.clone(),
+            kept: VecDeque::from([kept]),
+            last_checkpoint,
+            remembered_file: None,
+            next_remembered: next_remembered.max(leftover).unwrap_or(1),
+            cold: None,
+            seen: 0,
+        }));
+        let thread = {
+            let (work, signal) = (Arc::clone(&work), signal.clone());
+            thread::Builder::new()
+                .name("log-keeper".to_owned())
+                .spawn(move || {
+                    while let Some(is_quiet) = signal.wait() {
+                        let result = lock(&work).round(is_quiet);
+                        if let Err(error) = result {
+                            tracing::error!(
+                                code = error.code(),
+                                "the delivery log stopped: {error}"
+                            );
+                            shared.committer.fail();
+                            return;
+                        }
+                    }
+                })?
+        };
+        Ok(Self {
+            work,
+            signal,
+            thread: Some(thread),
+        })
+    }
+
+    /// Ends the thread, and writes a last checkpoint while the committers still run.
+    pub(crate) fn close(&mut self) {
+        self.signal.close();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!(code = "store_bug", "the keeper of the log panicked");
+        }
+        let mut work = lock(&self.work);
+        if work.shared.state().since_checkpoint > 0
+            && !work.shared.committer.has_stopped()
+            && let Err(error) = work.checkpoint()
+        {
+            // Nothing is lost by that: the next opening replays more.
+            tracing::warn!(code = error.code(), "no last checkpoint was written");
+        }
+    }
+
+    pub(crate) fn tidy_up(&self) -> Result<(), StoreError> {
+        let mut work = lock(&self.work);
+        let result = work.tidy_up();
+        if result.is_err() {
+            work.shared.committer.fail();
+        }
+        result
+    }
+}
+
+impl Work {
+    fn round(&mut self, is_quiet: bool) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let next = shared.state().next_hot;
+        if !shared.segments.is_prepared(next)
+            && let Err(error) = shared.segments.prepare(next)
+        {
+            // Nothing was promised to anybody yet: the next segment is made when it is needed.
+            tracing::warn!("no segment of the log could be prepared: {}", error.kind());
+        }
+        let (is_due, is_dirty) = {
+            let state = shared.state();
+            let interval = u64::from(shared.segments.size)
+                .saturating_add(state.index.live_bytes.checked_div(8).unwrap_or(0));
+            let is_quiet = is_quiet && state.appended == self.seen;
+            self.seen = state.appended;
+            (
+                state.since_checkpoint >= interval,
+                is_quiet && (state.since_checkpoint > 0 || self.can_free(&state)),
+            )
+        };
+        if is_due || is_dirty {
+            self.checkpoint()?;
+            self.free()?;
+        }
+        if self.copy_forward(is_dirty)? {
+            self.checkpoint()?;
+            self.free()?;
+        }
+        Ok(())
+    }
+
+    fn tidy_up(&mut self) -> Result<(), StoreError> {
+        self.checkpoint()?;
+        for _ in 0..ROUNDS_MAX {
+            if !self.copy_forward(true)? {
+                break;
+            }
+            self.checkpoint()?;
+        }
+        self.checkpoint()?;
+        self.free()
+    }
+
+    /// Whether a file is there that the index does not refer to.
+    fn can_free(&self, state: &State) -> bool {
+        let numbers = self.shared.segments.numbers();
+        numbers.iter().any(|number| self.is_unused(*number, state))
+    }
+
+    fn is_unused(&self, number: u32, state: &State) -> bool {
+        let is_active = self
+            .cold
+            .as_ref()
+            .is_some_and(|cold| cold.segment.number == number);
+        let replayed_from = self.kept.back().map_or(0, |kept| kept.start.segment);
+        !is_active
+            && !state.index.live.contains_key(&number)
+            && (number >= COLD_FIRST || number < replayed_from.min(state.tail.segment))
+            && !self.has_tables(number, state)
+    }
+
+    /// Whether a hot segment may hold table records that are durable nowhere else.
+    fn has_tables(&self, number: u32, state: &State) -> bool {
+        let kept = self.shared.tables_kept.load(Ordering::Relaxed);
+        let last = super::LogPosition::from(state.last_tables);
+        number < COLD_FIRST && last.0 > kept && u64::from(number) >= kept >> 32
+    }
+
+    /// Gives back what neither the index nor a kept checkpoint refers to.
+    fn free(&mut self) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        for number in shared.segments.numbers() {
+            let is_free = {
+                let state = shared.state();
+                self.is_unused(number, &state)
+                    && self.kept.iter().all(|kept| {
+                        !kept.segments.contains(&number)
+                            && (number >= COLD_FIRST || number < kept.start.segment)
+                    })
+            };
+            if is_free {
+                shared.segments.free(number)?;
+            }
+        }
+        Ok(())
+    }
+}

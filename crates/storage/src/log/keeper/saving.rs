@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Writing checkpoints.
+
+use std::collections::BTreeSet;
+use std::io::IoSlice;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::{ENTRIES_PER_LOOK, Kept, REMEMBERED_FILE, Work};
+use crate::StoreError;
+use crate::log::checkpoint::{self, Head, RememberedFile};
+use crate::log::record::MailboxKey;
+use crate::log::segments::{number_in, remembered_name};
+
+impl Work {
+    /// Writes the index as it is now. Steps go on meanwhile: each mailbox is written as of a place of
+    /// its own, from which on its records are replayed.
+    pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let number = self.last_checkpoint.saturating_add(1);
+        let (start, forgotten, generation, before) = {
+            let state = shared.state();
+            (
+                state.tail,
+                state.index.forgotten,
+                state.index.generation,
+                state.appended,
+            )
+        };
+        let mut mailboxes = Vec::new();
+        let mut newly_remembered = Vec::new();
+        let mut segments = BTreeSet::new();
+        let mut after: Option<MailboxKey> = None;
+        let mut end;
+        loop {
+            let mut state = shared.state();
+            let state = &mut *state;
+            end = state.tail;
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let mut looked_at = 0_usize;
+            let mut is_last = true;
+            for (key, held) in state.index.mailboxes.range_mut((from, Bound::Unbounded)) {
+                checkpoint::write_mailbox(&mut mailboxes, key, held, state.tail);
+                checkpoint::write_remembered(&mut newly_remembered, key, held);
+                held.unsaved = 0;
+                segments.extend(held.entries.iter().map(|entry| entry.place.segment));
+                after = Some(*key);
+                looked_at = looked_at
+                    .saturating_add(held.entries.len())
+                    .saturating_add(16);
+                if looked_at >= ENTRIES_PER_LOOK {
+                    is_last = false;
+                    break;
+                }
+            }
+            if is_last {
+                break;
+            }
+        }
+        // As late as can be: whoever was remembered meanwhile is not forgotten too early.
+        let latest = shared.state().index.generation;
+        self.save_remembered(&newly_remembered, latest)?;
+        shared.committer.wait_until_durable(end)?;
+        let head = Head {
+            log: shared.log,
+            fingerprint_key: shared.fingerprint_key,
+            number,
+            start,
+            durable: end,
+            forgotten,
+            generation,
+            remembered: self.remembered.clone(),
+        };
+        let mut bytes = head.encode();
+        bytes.append(&mut mailboxes);
+        checkpoint::finish(&mut bytes);
+        checkpoint::store(shared.segments.folder.as_ref(), number, &bytes)?;
+        self.last_checkpoint = number;
+        {
+            let mut state = shared.state();
+            let later = state.appended.saturating_sub(before);
+            state.since_checkpoint = later;
+        }
+        self.kept.push_back(Kept {
+            number,
+            start,
+            segments,
+            remembered: self.remembered.clone(),
+        });
+        self.drop_older()
+    }
+
+    /// Removes the checkpoints before the newest two, and what only they listed.
+    fn drop_older(&mut self) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let folder = shared.segments.folder.as_ref();
+        while self.kept.len() > 2 {
+            self.kept.pop_front();
+        }
+        let oldest = self.kept.front().map_or(0, |kept| kept.number);
+        let listed: BTreeSet<u32> = self
+            .kept
+            .iter()
+            .flat_map(|kept| &kept.remembered)
+            .chain(&self.remembered)
+            .map(|file| file.number)
+            .collect();
+        for name in folder.list()? {
+            let is_old = number_in(&name, "checkpoint").is_some_and(|number| number < oldest);
+            let is_unlisted =
+                number_in(&name, "remembered").is_some_and(|number| !listed.contains(&number));
+            if is_old || is_unlisted {
+                folder.remove(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends what is newly remembered to a file, and drops the files of days that are over.
+    fn save_remembered(&mut self, bytes: &[u8], generation: u32) -> Result<(), StoreError> {
+        self.remembered
+            .retain(|file| file.generation.saturating_add(1) >= generation);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let folder = &self.shared.segments.folder;
+        let length = u32::try_from(bytes.len().saturating_add(8))
+            .map_err(|_| StoreError::Bug("too much is remembered at once"))?;
+        let fits = self
+            .remembered
+            .last()
+            .is_some_and(|file| file.generation == generation && file.length < REMEMBERED_FILE);
+        let file = match (fits, &self.remembered_file) {
+            (true, Some(file)) => Arc::clone(file),
+            _ => {
+                let number = self.next_remembered;
+                let file = folder.create(&remembered_name(number))?;
+                folder.sync()?;
+                self.next_remembered = number.saturating_add(1);
+                self.remembered.push(RememberedFile {
+                    number,
+                    length: 0,
+                    generation,
+                });
+                self.remembered_file = Some(Arc::clone(&file));
+                file
+            }
+        };
+        if let Some(last) = self.remembered.last_mut() {
+            let parts = [IoSlice::new(&checkpoint::block(bytes)), IoSlice::new(bytes)]
+                .map(|part| part.to_vec())
+                .concat();
+            file.write_vectored_at(&[IoSlice::new(&parts)], last.length.into())?;
+            file.sync_data()?;
+            last.length = last.length.saturating_add(length);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The files of a log: which segment is which file, the one that is prepared, and those to use again.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::file::{LogFile, LogFolder};
+use super::format::{Place, RECORD_HEADER, RecordHeader, Sealer, fits};
+
+/// How much is zeroed in one write when a segment is prepared.
+const ZEROS: usize = 1024 * 1024;
+
+pub(crate) fn segment_name(number: u32) -> String {
+    format!("{number:08x}.segment")
+}
+
+pub(crate) fn checkpoint_name(number: u32) -> String {
+    format!("{number:08x}.checkpoint")
+}
+
+pub(crate) fn remembered_name(number: u32) -> String {
+    format!("{number:08x}.remembered")
+}
+
+pub(crate) fn spare_name(number: u32) -> String {
+    format!("{number:08x}.spare")
+}
+
+/// The number in a name with this ending.
+pub(crate) fn number_in(name: &str, ending: &str) -> Option<u32> {
+    let digits = name.strip_suffix(ending)?.strip_suffix('.')?;
+    (digits.len() == 8)
+        .then(|| u32::from_str_radix(digits, 16).ok())
+        .flatten()
+}
+
+/// One open segment.
+pub(crate) struct Segment {
+    pub(crate) number: u32,
+    pub(crate) file: Arc<dyn LogFile>,
+}
+
+impl Segment {
+    /// Reads and checks the record at a place: its header and payload; `None` where it is damaged.
+    pub(crate) fn record(
+        &self,
+        sealer: &Sealer,
+        offset: u32,
+        payload: u32,
+    ) -> io::Result<Option<(RecordHeader, Bytes)>> {
+        let length = usize::try_from(payload).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; RECORD_HEADER.saturating_add(length)];
+        let read = self.file.read_at(&mut bytes, offset.into())?;
+        if read < bytes.len() {
+            return Ok(None);
+        }
+        let place = Place {
+            segment: self.number,
+            offset,
+        };
+        let Some(header) = sealer.header(&bytes, place) else {
+            return Ok(None);
+        };
+        let bytes = Bytes::from(bytes).slice(RECORD_HEADER..);
+        Ok(fits(&header, &bytes).then_some((header, bytes)))
+    }
+}
+
+#[derive(Default)]
+struct Table {
+    open: BTreeMap<u32, Arc<Segment>>,
+    /// The next hot segment, zeroed and durable under its name.
+    prepared: Option<Arc<Segment>>,
+    /// Files that no segment uses any more, by their names.
+    spares: Vec<(String, Arc<dyn LogFile>)>,
+    next_spare: u32,
+}
+
+/// The files of one log.
+pub(crate) struct Segments {
+    pub(crate) folder: Arc<dyn LogFolder>,
+    pub(crate) size: u32,
+    table: Mutex<Table>,
+    /// Held while a hot segment gets its file.
+    naming: Mutex<()>,
+}
+
+impl Segments {
+    pub(crate) fn new(folder: Arc<dyn LogFolder>, size: u32) -> Self {
+        Self {
+            folder,
+            size,
+            table: Mutex::default(),
+            naming: Mutex::default(),
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lists an open segment.
+    pub(crate) fn insert(&self, segment: Arc<Segment>) {
+        self.table().open.insert(segment.number, segment);
+    }
+
+    /// An open segment. It is not used again while the answer lives.
+    pub(crate) fn get(&self, number: u32) -> Option<Arc<Segment>> {
+        self.table().open.get(&number).cloned()
+    }
+
+    /// The numbers of all open segments.
+    pub(crate) fn numbers(&self) -> Vec<u32> {
+        self.table().open.keys().copied().collect()
+    }
+
+    pub(crate) fn is_prepared(&self, number: u32) -> bool {
+        let table = self.table();
+        table
+            .prepared
+            .as_ref()
+            .is_some_and(|segment| segment.number >= number)
+    }
+
+    /// Makes the file for the next hot segment, zeroed or written over, under its name.
+    pub(crate) fn prepare(&self, number: u32) -> io::Result<()> {
+        if self.table().spares.is_empty() {
+            let spare = self.spare(true)?;
+            self.table().spares.push(spare);
+        }
+        let _naming = self.naming();
+        if self.get(number).is_some() {
+            // It was needed sooner.
+            return Ok(());
+        }
+        let file = self.name(number)?;
+        self.table().prepared = Some(Arc::new(Segment { number, file }));
+        Ok(())
+    }
+
+    /// The file for a hot segment: the prepared one, or one that is made now.
+    pub(crate) fn take(&self, number: u32) -> io::Result<Arc<Segment>> {
+        // Nobody prepares a file for a segment that has one: it would take the name away from it.
+        let _naming = self.naming();
+        let prepared = {
+            let mut table = self.table();
+            table.prepared.take_if(|segment| segment.number == number)
+        };
+        let segment = match prepared {
+            Some(segment) => segment,
+            None => Arc::new(Segment {
+                number,
+                file: self.name(number)?,
+            }),
+        };
+        self.insert(Arc::clone(&segment));
+        Ok(segment)
+    }
+
+    /// The file for a cold segment.
+    pub(crate) fn take_cold(&self, number: u32) -> io::Result<Arc<Segment>> {
+        let file = self.name(number)?;
+        let segment = Arc::new(Segment { number, file });
+        self.insert(Arc::clone(&segment));
+        Ok(segment)
+    }
+
+    fn naming(&self) -> MutexGuard<'_, ()> {
+        self.naming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a file that no segment uses yet.
+    fn spare(&self, zeroed: bool) -> io::Result<(String, Arc<dyn LogFile>)> {
+        let number = {
+            let mut table = self.table();
+            let number = table.next_spare;
+            table.next_spare = number.saturating_add(1);
+            number
+        };
+        let name = spare_name(number);
+        let file = self.folder.create(&name)?;
+        if zeroed && let Err(error) = zero(file.as_ref(), self.size) {
+            // The room that it took is better used for records.
+            self.folder.remove(&name)?;
+            return Err(error);
+        }
+        Ok((name, file))
+    }
+
+    /// Gives a file that no segment uses the name of one, durably.
+    fn name(&self, number: u32) -> io::Result<Arc<dyn LogFile>> {
+        let used = self.table().spares.pop();
+        let (spare, file) = match used {
+            Some(used) => used,
+            None => self.spare(false)?,
+        };
+        self.folder.rename(&spare, &segment_name(number))?;
+        self.folder.sync()?;
+        Ok(file)
+    }
+
+    /// Takes a segment that nothing refers to out of use. Answers whether that was possible: not
+    /// while somebody reads it. One file is kept for the next segment, the others are removed.
+    pub(crate) fn free(&self, number: u32) -> io::Result<bool> {
+        let (segment, spare) = {
+            let mut table = self.table();
+            match table.open.get(&number) {
+                Some(segment) if Arc::strong_count(segment) > 1 => return Ok(false),
+                Some(_) => {}
+                None => return Ok(true),
+            }
+            let segment = table.open.remove(&number);
+            let number = table.next_spare;
+            table.next_spare = number.saturating_add(1);
+            (segment, table.spares.is_empty().then_some(number))
+        };
+        let Some(segment) = segment else {
+            return Ok(true);
+        };
+        let name = segment_name(number);
+        let is_whole = segment.file.length()? >= u64::from(self.size);
+        match spare.filter(|_| is_whole) {
+            Some(spare) => {
+                let spare = spare_name(spare);
+                self.folder.rename(&name, &spare)?;
+                self.table().spares.push((spare, Arc::clone(&segment.file)));
+            }
+            None => self.folder.remove(&name)?,
+        }
+        Ok(true)
+    }
+}
+
+fn zero(file: &dyn LogFile, size: u32) -> io::Result<()> {
+    let size = u64::from(size);
+    let zeros = vec![0; ZEROS.min(usize::try_from(size).unwrap_or(ZEROS))];
+    let step = u64::try_from(zeros.len()).unwrap_or(u64::MAX).max(1);
+    let mut at = 0_u64;
+    while at < size {
+        let left = usize::try_from(size.saturating_sub(at)).unwrap_or(usize::MAX);
+        let part = zeros.get(..left.min(zeros.len())).unwrap_or_default();
+        file.write_vectored_at(&[IoSlice::new(part)], at)?;
+        at = at.saturating_add(step);
+    }
+    file.sync_data()
+}

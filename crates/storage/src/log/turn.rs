@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Steps: one turn at a time decides on what the mailboxes hold and commits a group of changes.
+
+use std::sync::MutexGuard;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use waxwing_proto::{AccountKey, DeliveryId};
+
+use super::committer::{Request, first_offset};
+use super::format::{Place, SegmentHeader, Stream, record_length, set_position};
+use super::index::{COLD_FIRST, Entry, Fingerprint, Index, Mailbox};
+use super::record::{self, MailboxKey};
+use super::{LogPosition, Shared, State};
+use crate::server::{DeliveryIdKind, Position};
+use crate::{Day, StoreError};
+
+/// An envelope that is encoded: all that is missing is its place.
+pub struct Prepared {
+    pub(super) mailbox: MailboxKey,
+    pub(super) delivery_id: DeliveryId,
+    pub(super) kind: DeliveryIdKind,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) payload: u32,
+    pub(super) record: Vec<u8>,
+}
+
+impl Prepared {
+    /// The mailbox that it goes to.
+    #[must_use]
+    pub const fn mailbox(&self) -> &MailboxKey {
+        &self.mailbox
+    }
+}
+
+/// Something to commit.
+pub enum Change {
+    /// An envelope comes, at the next position of its mailbox.
+    Deliver(Prepared),
+    /// An envelope comes from another store, with the position that it had there, which is above all
+    /// of its mailbox.
+    Import(Prepared, Position),
+    /// Envelopes go, and are remembered. Positions that hold nothing are passed over.
+    Acknowledge(MailboxKey, Vec<Position>),
+    /// A mailbox goes with all that is in it and all that it remembers.
+    RemoveMailbox(MailboxKey),
+    /// Every mailbox of an account goes.
+    RemoveAccount(AccountKey),
+    /// A day has come: what was remembered before the last such day is forgotten.
+    Forget(Day),
+    /// Rows of tables, for whoever keeps them.
+    Tables(Bytes),
+}
+
+/// Changes that are there after a crash all or not at all.
+pub type Group = Vec<Change>;
+
+/// Decides, alone, on what the mailboxes hold.
+pub struct Turn<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) state: MutexGuard<'a, State>,
+}
+
+/// What was committed.
+pub struct Committed {
+    /// The positions of the delivered envelopes, in the order of the changes.
+    pub positions: Vec<Position>,
+    /// The place after the group.
+    pub end: LogPosition,
+    durable: Option<oneshot::Receiver<Result<(), StoreError>>>,
+}
+
+impl Committed {
+    /// Resolves when the group and everything before it is durable.
+    ///
+    /// # Errors
+    /// The log stopped: what is durable is unknown.
+    pub async fn durable(self) -> Result<(), StoreError> {
+        match self.durable {
+            Some(durable) => durable.await.unwrap_or(Err(StoreError::Stopped)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// A mailbox, with everything that was committed, durable or not.
+    #[must_use]
+    pub fn mailbox(&self, mailbox: &MailboxKey) -> Option<&Mailbox> {
+        self.state.index.mailboxes.get(mailbox)
+    }
+
+    /// Whether the mailbox of an envelope holds or remembers it.
+    #[must_use]
+    pub fn knows(&self, prepared: &Prepared) -> bool {
+        self.mailbox(&prepared.mailbox)
+            .is_some_and(|held| held.knows(prepared.fingerprint))
+    }
+
+    /// Whether a day is later than the last one that was committed with [`Change::Forget`].
+    #[must_use]
+    pub fn is_new_day(&self, day: Day) -> bool {
+        self.state.index.is_new_day(day)
+    }
+
+    /// Commits nothing, and waits for everything that was committed before.
+    ///
+    /// # Errors
+    /// [`StoreError::Stopped`].
+    pub fn barrier(self) -> Result<Committed, StoreError> {
+        self.commit(Vec::new())
+    }
+
+    /// Commits a group: it takes effect in memory before this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Limit`] where the group is larger than a segment; nothing was done then.
+    /// [`StoreError::Stopped`].
+    pub fn commit(mut self, group: Group) -> Result<Committed, StoreError> {
+        let shared = self.shared;
+        let state = &mut *self.state;
+        let limit = shared.segments.size.saturating_sub(first_offset());
+        // What is removed here has to be known before the group's size is, and a group that is too
+        // large must change nothing. Only envelopes and tables can be large.
+        let large: usize = group
+            .iter()
+            .map(|change| match change {
+                Change::Deliver(prepared) | Change::Import(prepared, _) => prepared.record.len(),
+                Change::Tables(rows) => record_length(rows.len()),
+                Change::Acknowledge(_, positions) => {
+                    record_length(positions.len().saturating_mul(12).saturating_add(48))
+                }
+                _ => record_length(48),
+            })
+            .fold(0, usize::saturating_add);
+        if u32::try_from(large).map_or(true, |large| large > limit) {
+            return Err(StoreError::Limit { what: "group" });
+        }
+        let mut opens = None;
+        let room = shared.segments.size.saturating_sub(state.tail.offset);
+        let is_full = u32::try_from(large).map_or(true, |large| large > room);
+        if large > 0 && (state.must_roll || is_full) {
+            opens = Some(roll(state)?);
+        }
+        let begin = state.tail;
+        let mut records = Vec::new();
+        let mut positions = Vec::new();
+        for change in group {
+            let is_tables = matches!(change, Change::Tables(_));
+            if let Some(record) = apply(state, change, &mut positions) {
+                let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
+                state.tail.offset = state.tail.offset.saturating_add(length);
+                records.push(record);
+            }
+            if is_tables {
+                state.last_tables = state.tail;
+            }
+        }
+        if opens.is_some() {
+            shared.signal.notice();
+        }
+        let end = state.tail;
+        let bytes = u64::from(end.offset.saturating_sub(begin.offset));
+        state.since_checkpoint = state.since_checkpoint.saturating_add(bytes);
+        state.appended = state.appended.saturating_add(bytes);
+        if records.is_empty() && opens.is_none() && shared.committer.is_durable(end) {
+            return Ok(Committed {
+                positions,
+                end: end.into(),
+                durable: None,
+            });
+        }
+        let (done, durable) = oneshot::channel();
+        shared.committer.queue(Request {
+            opens,
+            place: begin,
+            records,
+            end,
+            done,
+        })?;
+        Ok(Committed {
+            positions,
+            end: end.into(),
+            durable: Some(durable),
+        })
+    }
+}
+
+/// Begins a segment.
+fn roll(state: &mut State) -> Result<SegmentHeader, StoreError> {
+    let number = state.next_hot;
+    if number >= COLD_FIRST {
+        return Err(StoreError::Bug("the log has used up its numbers"));
+    }
+    let header = SegmentHeader {
+        stream: Stream::Hot,
+        number,
+        previous: state.tail.segment,
+        previous_end: state.tail.offset,
+    };
+    state.next_hot = number.saturating_add(1);
+    state.must_roll = false;
+    state.tail = Place {
+        segment: number,
+        offset: first_offset(),
+    };
+    Ok(header)
+}
+
+/// Applies a change to the index; the record that says so, where there is something to say.
+fn apply(state: &mut State, change: Change, positions: &mut Vec<Position>) -> Option<Vec<u8>> {
+    let index = &mut state.index;
+    match change {
+        Change::Deliver(prepared) => {
+            let held = index.mailboxes.get(&prepared.mailbox);
+            let last = held.map_or(0, |held| held.last_position);
+            let position = Position(last.saturating_add(1));
+            positions.push(position);
+            Some(deliver(index, state.tail, prepared, position))
+        }
+        Change::Import(prepared, position) => {
+            positions.push(position);
+            Some(deliver(index, state.tail, prepared, position))
+        }
+        Change::Acknowledge(mailbox, gone) => {
+            let ranges = index.acknowledge(&mailbox, gone.iter().map(|position| position.0));
+            (!ranges.is_empty()).then(|| record::acknowledge(&mailbox, &ranges))
+        }
+        Change::RemoveMailbox(mailbox) => {
+            index.remove_mailbox(&mailbox);
+            Some(record::remove_mailbox(&mailbox))
+        }
+        Change::RemoveAccount(account) => {
+            for mailbox in index.mailboxes_of(&account) {
+                index.remove_mailbox(&mailbox);
+            }
+            Some(record::remove_account(&account))
+        }
+        Change::Forget(day) => {
+            if !index.is_new_day(day) {
+                return None;
+            }
+            index.turn_day(day);
+            for held in index.mailboxes.values_mut() {
+                held.forget_older();
+            }
+            Some(record::forget(day))
+        }
+        Change::Tables(rows) => Some(record::tables(&rows)),
+    }
+}
+
+fn deliver(index: &mut Index, place: Place, mut prepared: Prepared, at: Position) -> Vec<u8> {
+    set_position(&mut prepared.record, at.0);
+    let entry = Entry {
+        position: at.0,
+        fingerprint: prepared.fingerprint.0,
+        place,
+        length: prepared.payload,
+        share: 0,
+    };
+    index.add(prepared.mailbox, prepared.delivery_id, prepared.kind, entry);
+    prepared.record
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Attempts to connect that run beside one another.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::task::{AbortHandle, JoinSet};
+use waxwing_proto::ServerAddress;
+
+use crate::error::CallError;
+use crate::link::{Dialer, Plane};
+use crate::rpc::Connection;
+use crate::seams::Clock;
+
+/// Attempts at a time. The oldest makes room: with one every one and a half seconds it has had nine.
+const ATTEMPTS_MAX: usize = 6;
+
+/// The attempts under way. Dropping it gives them up.
+pub(super) struct Attempts<D: ?Sized> {
+    dialer: Arc<D>,
+    clock: Arc<dyn Clock>,
+    server: ServerAddress,
+    plane: Plane,
+    running: JoinSet<Result<Connection, CallError>>,
+    order: VecDeque<AbortHandle>,
+}
+
+impl<D: Dialer + ?Sized> Attempts<D> {
+    pub(super) fn new(
+        dialer: Arc<D>,
+        clock: Arc<dyn Clock>,
+        server: ServerAddress,
+        plane: Plane,
+    ) -> Self {
+        Self {
+            dialer,
+            clock,
+            server,
+            plane,
+            running: JoinSet::new(),
+            order: VecDeque::new(),
+        }
+    }
+
+    /// Where attempts go from now on.
+    pub(super) fn set_server(&mut self, server: ServerAddress) {
+        self.server = server;
+    }
+
+    /// Starts one more. Gives whether the oldest had to make room, which is its failure.
+    pub(super) fn start(&mut self) -> bool {
+        self.order.retain(|attempt| !attempt.is_finished());
+        let is_full = self.order.len() >= ATTEMPTS_MAX;
+        while self.order.len() >= ATTEMPTS_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                oldest.abort();
+            }
+        }
+        let (dialer, clock) = (Arc::clone(&self.dialer), Arc::clone(&self.clock));
+        let (server, plane) = (self.server.clone(), self.plane);
+        self.order.push_back(self.running.spawn(async move {
+            let link = dialer.dial(&server, plane).await?;
+            Connection::establish(link, clock).await
+        }));
+        is_full
+    }
+
+    pub(super) fn give_up(&mut self) {
+        self.order.clear();
+        // Dropped rather than aborted: an attempt that has just succeeded must not be taken.
+        self.running = JoinSet::new();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// The next attempt that ends; never, while there is none. Cancellation safe.
+    pub(super) async fn next(&mut self) -> Result<Connection, CallError> {
+        loop {
+            match self.running.join_next().await {
+                Some(Ok(outcome)) => return outcome,
+                // Given up.
+                Some(Err(_)) => {}
+                None => core::future::pending().await,
+            }
+        }
+    }
+}

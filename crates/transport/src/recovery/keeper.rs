@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! [`Keeper`]: one connection that is kept up.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use waxwing_proto::ServerAddress;
+
+use super::attempts::Attempts;
+use super::pace::Pace;
+use super::signals::{Known, Signals};
+use super::silence::Silence;
+use crate::close::{CloseCode, CloseReason};
+use crate::elsewhere::Elsewhere;
+use crate::error::{CallError, LinkError};
+use crate::link::{Dialer, Plane};
+use crate::rpc::Connection;
+use crate::seams::{BoxFuture, Clock, Entropy};
+
+/// A connection that lived this long makes the next delay short again, in milliseconds.
+const STABLE_MS: u64 = 10_000;
+/// The round trip that is assumed where a link does not measure it, in milliseconds.
+const ROUND_TRIP_MS: u64 = 250;
+
+/// Attempts at the other address that a server has named before its own is tried again.
+const AWAY_FAILURES_MAX: u32 = 2;
+
+/// What happened to the connection.
+#[derive(Debug)]
+pub enum Kept {
+    /// It is up. An earlier one that was up until now has been closed: the new one answered first.
+    Up(Connection),
+    /// It was lost, or an attempt failed; the next follows by itself.
+    Down(CallError),
+}
+
+/// Keeps a connection to one server up, for as long as [`Keeper::next`] is called.
+pub struct Keeper<D: ?Sized> {
+    home: ServerAddress,
+    /// Failures in a row at the other address that the server has named; `None` at home.
+    away: Option<u32>,
+    attempts: Attempts<D>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    signals: watch::Receiver<Known>,
+    changes: u64,
+    pace: Pace,
+    current: Option<Current>,
+}
+
+/// The connection that is up.
+struct Current {
+    connection: Connection,
+    closed: BoxFuture<'static, CloseReason>,
+    begun_ms: u64,
+    /// `None` on links that cannot be silent without being over.
+    silence: Option<Silence>,
+}
+
+impl Current {
+    fn round_trip_ms(&self) -> u64 {
+        let measured = self.connection.link().round_trip_ms();
+        measured.unwrap_or(ROUND_TRIP_MS)
+    }
+
+    /// Whether the peer has been heard since the last probe.
+    fn is_heard(&mut self, now_ms: u64) -> bool {
+        let signs = self.connection.link().signs_of_life();
+        match (&mut self.silence, signs) {
+            (Some(silence), Some(signs)) => silence.observe(now_ms, signs),
+            _ => true,
+        }
+    }
+}
+
+enum Turn {
+    Attempt(Result<Connection, CallError>),
+    Closed(CloseReason),
+    Signal,
+    Due,
+}
+
+impl<D: Dialer + ?Sized> Keeper<D> {
+    /// Nothing is sent before [`Keeper::next`] is called.
+    #[must_use]
+    pub fn new(
+        (dialer, clock, entropy): (Arc<D>, Arc<dyn Clock>, Arc<dyn Entropy>),
+        server: ServerAddress,
+        plane: Plane,
+        signals: &Signals,
+    ) -> Self {
+        let signals = signals.watch();
+        let changes = signals.borrow().changes;
+        Self {
+            attempts: Attempts::new(dialer, Arc::clone(&clock), server.clone(), plane),
+            home: server,
+            away: None,
+            clock,
+            entropy,
+            signals,
+            changes,
+            pace: Pace::new(),
+            current: None,
+        }
+    }
+
+    /// Waits for the next change. Cancellation safe; while it is not called nothing is retried.
+    pub async fn next(&mut self) -> Kept {
+        loop {
+            let now_ms = self.clock.monotonic_ms();
+            self.take_signals(now_ms);
+            if self.act(now_ms) {
+                return Kept::Down(CallError::LinkLost(LinkError::TimedOut));
+            }
+            match self.turn(self.due_ms(now_ms)).await {
+                Turn::Signal | Turn::Due => {}
+                Turn::Closed(reason) => {
+                    return self.lost(CallError::LinkLost(LinkError::Closed(reason)));
+                }
+                Turn::Attempt(Ok(connection)) => {
+                    if let Some(connection) = self.taken(connection) {
+                        return Kept::Up(connection);
+                    }
+                }
+                Turn::Attempt(Err(error)) => {
+                    if let Some(error) = self.failed(error) {
+                        return Kept::Down(error);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_signals(&mut self, now_ms: u64) {
+        let known = *self.signals.borrow_and_update();
+        let is_waiting = known.waiting > 0;
+        self.pace.set_waiting(now_ms, is_waiting);
+        if let Some(silence) = self.current.as_mut().and_then(|it| it.silence.as_mut()) {
+            silence.set_waiting(now_ms, is_waiting);
+        }
+        if known.changes != self.changes {
+            self.changes = known.changes;
+            self.network_changed(now_ms);
+        }
+    }
+
+    fn network_changed(&mut self, now_ms: u64) {
+        // TRN-60.
+        self.pace.network_changed(now_ms);
+        // They go out from the old network.
+        self.attempts.give_up();
+        if let Some(current) = &mut self.current {
+            current.is_heard(now_ms);
+            let round_trip_ms = current.round_trip_ms();
+            current.connection.link().probe();
+            if let Some(silence) = &mut current.silence {
+                silence.moved(now_ms, round_trip_ms);
+            }
+            self.race(now_ms);
+        }
+    }
+
+    /// Starts a fresh connection beside the one that may be dead.
+    fn race(&mut self, now_ms: u64) {
+        if self.pace.due_ms(now_ms) <= now_ms {
+            self.pace.began(now_ms);
+            self.attempts.start();
+        }
+    }
+
+    /// Does what is due. Gives whether an attempt had to make room for a new one, and nothing is up.
+    fn act(&mut self, now_ms: u64) -> bool {
+        let is_eager = self.pace.is_eager(now_ms);
+        let Some(current) = &mut self.current else {
+            if self.pace.due_ms(now_ms) > now_ms {
+                return false;
+            }
+            self.pace.began(now_ms);
+            return self.attempts.start();
+        };
+        let round_trip_ms = current.round_trip_ms();
+        if current.is_heard(now_ms) && !self.attempts.is_empty() {
+            // It lives: the race is over.
+            self.attempts.give_up();
+        }
+        let is_due = |silence: &Silence| silence.due_ms(is_eager, round_trip_ms) <= now_ms;
+        if !current.silence.as_ref().is_some_and(is_due) {
+            return false;
+        }
+        current.connection.link().probe();
+        let mut is_suspect = false;
+        if let Some(silence) = &mut current.silence {
+            is_suspect = silence.probes() > 0;
+            silence.probed(now_ms);
+        }
+        // TRN-61.
+        if is_suspect {
+            self.pace.began(now_ms);
+            self.attempts.start();
+        }
+        false
+    }
+
+    fn due_ms(&self, now_ms: u64) -> u64 {
+        let is_eager = self.pace.is_eager(now_ms);
+        let due_ms = match &self.current {
+            None => self.pace.due_ms(now_ms),
+            Some(current) => current.silence.as_ref().map_or(u64::MAX, |silence| {
+                silence.look_ms(now_ms, is_eager, current.round_trip_ms())
+            }),
+        };
+        // Something that is due was just done; the bound makes a mistake here cost little.
+        due_ms.max(now_ms.saturating_add(1))
+    }
+
+    async fn turn(&mut self, due_ms: u64) -> Turn {
+        let current = &mut self.current;
+        let closed = async move {
+            match current {
+                Some(current) => current.closed.as_mut().await,
+                None => core::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            reason = closed => Turn::Closed(reason),
+            outcome = self.attempts.next() => Turn::Attempt(outcome),
+            // Without signals left the keeper goes on by its own timers.
+            Ok(()) = self.signals.changed() => Turn::Signal,
+            () = self.clock.sleep_until(due_ms) => Turn::Due,
+        }
+    }
+
+    fn lost(&mut self, error: CallError) -> Kept {
+        let now_ms = self.clock.monotonic_ms();
+        if let Some(gone) = self.current.take() {
+            if now_ms.saturating_sub(gone.begun_ms) >= STABLE_MS {
+                self.pace.succeeded();
+            }
+            self.go(gone.connection.link().elsewhere());
+        }
+        let random = self.random();
+        self.pace.failed(now_ms, random, error.retry_after_ms());
+        if error.retry_after_ms().is_some() {
+            // The server does not want to be called now, by an attempt under way neither.
+            self.attempts.give_up();
+        }
+        Kept::Down(error)
+    }
+
+    /// From now on attempts go to the address that the server has named, or home.
+    fn go(&mut self, elsewhere: Option<Elsewhere>) {
+        // TRN-71.
+        let mut server = self.home.clone();
+        self.away = elsewhere.map(|elsewhere| {
+            (server.host, server.port) = (elsewhere.host, elsewhere.port);
+            0
+        });
+        self.attempts.set_server(server);
+    }
+
+    /// An attempt succeeded. Gives the connection if it is the one to use from now on.
+    fn taken(&mut self, connection: Connection) -> Option<Connection> {
+        let now_ms = self.clock.monotonic_ms();
+        self.attempts.give_up();
+        if let Some(current) = &mut self.current {
+            if current.is_heard(now_ms) {
+                connection.link().close(CloseCode::Done);
+                return None;
+            }
+            current.connection.link().close(CloseCode::Done);
+        }
+        self.away = self.away.map(|_| 0);
+        let link = connection.link();
+        self.current = Some(Current {
+            closed: link.closed(),
+            begun_ms: now_ms,
+            silence: link
+                .signs_of_life()
+                .map(|signs| Silence::new(now_ms, signs)),
+            connection: connection.clone(),
+        });
+        Some(connection)
+    }
+
+    /// An attempt failed. Gives the error if nothing is up.
+    fn failed(&mut self, error: CallError) -> Option<CallError> {
+        let now_ms = self.clock.monotonic_ms();
+        let random = self.random();
+        self.pace.failed(now_ms, random, error.retry_after_ms());
+        self.away = self.away.map(|failures| failures.saturating_add(1));
+        if self.away >= Some(AWAY_FAILURES_MAX) {
+            self.go(None);
+        }
+        self.current.is_none().then_some(error)
+    }
+
+    fn random(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.entropy.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+}
+
+impl<D: ?Sized> core::fmt::Debug for Keeper<D> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Keeper")
+            .field("pace", &self.pace)
+            .field("is_up", &self.current.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Who can connect to whom.
+
+use waxwing_transport::tcp::ALPN;
+
+use super::foreign::{Foreign, classical, hybrid};
+use super::*;
+
+/// TRN-40: the key exchange and the protocol name decide, and no ticket is given.
+#[tokio::test]
+async fn a_classical_client_cannot_connect_and_nobody_gets_a_ticket() {
+    let listener = listener();
+    let to = listener.local_address().unwrap();
+    let attempts = tokio::task::spawn_blocking(move || {
+        // The same client with the hybrid group gets through, so that nothing else stops it.
+        let mut welcome = Foreign::connect(hybrid(), ALPN, to).unwrap();
+        welcome.send(&[6]).unwrap();
+        assert_eq!(welcome.read_exact(1), [7], "a ping is answered");
+        assert_eq!(welcome.tickets(), 0);
+        assert!(Foreign::connect(classical(), ALPN, to).is_err());
+        assert!(Foreign::connect(hybrid(), b"h2", to).is_err());
+        assert!(Foreign::connect(hybrid(), b"waxwing/1", to).is_err());
+    });
+    let link = listener.accept().await.unwrap();
+    attempts.await.unwrap();
+    drop(link);
+}
+
+/// TRN-6.
+#[tokio::test]
+async fn every_link_has_a_socket_of_its_own() {
+    let listener = listener();
+    let address = own_address(&listener);
+    let dialer = dialer(None);
+    let (mut ports, mut kept) = (Vec::new(), Vec::new());
+    for plane in [Plane::Account, Plane::Anonymous, Plane::Anonymous] {
+        let (ours, theirs) = tokio::join!(dialer.dial(&address, plane), listener.accept());
+        let theirs = theirs.unwrap();
+        ports.push(theirs.remote_address().port());
+        kept.push((ours.unwrap(), theirs));
+    }
+    ports.sort_unstable();
+    ports.dedup();
+    assert_eq!(ports.len(), 3);
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_are_refused() {
+    let listener = listen(TcpListenerSettings {
+        connections_max: 1,
+        ..TcpListenerSettings::default()
+    });
+    let (_ours, _theirs) = links(&listener).await;
+    let address = own_address(&listener);
+    let refused = dialer(None).dial(&address, Plane::Account).await;
+    assert_eq!(refused.unwrap_err(), LinkError::Refused);
+}
+
+#[tokio::test]
+async fn nobody_at_the_port_is_a_refusal() {
+    let address = own_address(&listener());
+    tokio::task::yield_now().await;
+    let refused = dialer(None).dial(&address, Plane::Account).await;
+    assert_eq!(refused.unwrap_err(), LinkError::Refused);
+}
+
+/// The process ends without a word: the client learns it from the operating system.
+#[test]
+fn the_end_of_a_killed_server_is_a_reset() {
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (server, clients) = (runtime(), runtime());
+    let (listener, address) = server.block_on(async {
+        let listener = listener();
+        let address = own_address(&listener);
+        (listener, address)
+    });
+    let ours = clients
+        .block_on(dialer(None).dial(&address, Plane::Account))
+        .unwrap();
+    let theirs = server.block_on(listener.accept()).unwrap();
+    drop(server);
+    assert_eq!(clients.block_on(ours.closed()), CloseReason::Reset);
+    assert_eq!(theirs.close_reason(), Some(CloseReason::Fault));
+}
