@@ -166,7 +166,7 @@ impl Engine {
                     .filter(|known| !known.request_pending)
                     .map(|known| known.label.clone())
             })
-            .unwrap_or_else(|| self.free_label(address.name.as_str(), &account));
+            .unwrap_or_else(|| self.introduced_label(address.name.as_str(), &account));
         let mut contact = known
             .cloned()
             .unwrap_or_else(|| Contact::new(account, label.clone()));

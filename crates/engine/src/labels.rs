@@ -95,6 +95,25 @@ impl Engine {
 
     /// The wished label, with a number behind it where another contact has it or is known by it.
     pub(crate) fn free_label(&self, wished: &str, account: &AccountKey) -> String {
+        self.first_free(wished, account, |contact, label| {
+            contact.label == label
+                || contact.introduced_name() == Some(label)
+                || contact.is_introduced_as(label)
+        })
+    }
+
+    /// The same for a contact that the user introduces: it is called by its name unless another one
+    /// is labelled so, since a label goes before the names of others.
+    pub(crate) fn introduced_label(&self, wished: &str, account: &AccountKey) -> String {
+        self.first_free(wished, account, |contact, label| contact.label == label)
+    }
+
+    fn first_free(
+        &self,
+        wished: &str,
+        account: &AccountKey,
+        has: impl Fn(&Contact, &str) -> bool,
+    ) -> String {
         let mut clean = String::new();
         for character in wished.chars().filter(|character| !character.is_control()) {
             let length = clean.len().saturating_add(character.len_utf8());
@@ -104,12 +123,9 @@ impl Engine {
             clean.push(character);
         }
         let taken = |label: &str| {
-            self.contacts.values().any(|contact| {
-                contact.account != *account
-                    && (contact.label == label
-                        || contact.introduced_name() == Some(label)
-                        || contact.is_introduced_as(label))
-            })
+            self.contacts
+                .values()
+                .any(|contact| contact.account != *account && has(contact, label))
         };
         if !clean.is_empty() && !taken(&clean) {
             return clean;

@@ -16,6 +16,10 @@
 
 #[path = "../tests/model/explore.rs"]
 mod explore;
+#[allow(
+    dead_code,
+    reason = "the tests also plant faults and read a device out"
+)]
 #[path = "../tests/model/party.rs"]
 mod party;
 

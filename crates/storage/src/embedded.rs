@@ -6,7 +6,8 @@
 
 mod accounts;
 mod client;
-#[cfg(all(test, feature = "sled"))]
+#[cfg(test)]
+#[cfg(feature = "sled")]
 mod compatibility;
 mod delivery_ids;
 mod disclosed;

@@ -17,7 +17,8 @@ fn status(person: &Person) -> Value {
 
 /// Waits until the profile's host is connected over `transport`.
 fn until_over(person: &Person, transport: &str) {
-    for _ in 0..1000 {
+    // A server that was killed takes no leave: a host that waits for mail notices by silence.
+    for _ in 0..6000 {
         if status(person)["transport"] == transport {
             return;
         }

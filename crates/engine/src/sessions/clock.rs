@@ -112,7 +112,7 @@ impl Clock {
 
     /// Whether the active session should be followed by a new one.
     pub(crate) fn renewal(&self, session: &Session, now_ms: u64) -> Renewal {
-        // SES-36, SES-61, SES-62.
+        // SES-36, SES-61, SES-62, SES-100.
         if session.envelopes_left() == 0 {
             return Renewal::Ended;
         }
@@ -127,7 +127,9 @@ impl Clock {
         let unmixed = session.prefix_ended()
             && self.heard_ms > self.mixed_ms
             && (self.messages >= limits::HORIZON_MESSAGES || since(self.mixed_ms) >= horizon);
-        if unanswered || elsewhere || unmixed {
+        // Without further epochs nothing heals from a quantum computer before a new session does.
+        let broken = session.epochs_failed();
+        if unanswered || elsewhere || unmixed || broken {
             Renewal::Due
         } else {
             Renewal::NotDue

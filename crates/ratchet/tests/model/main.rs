@@ -12,6 +12,7 @@
     reason = "a test that fails panics"
 )]
 
+mod compromise;
 mod explore;
 mod party;
 

@@ -122,6 +122,12 @@ pub(crate) struct Party {
     /// How many contents of the peer were opened.
     pub(crate) contents_opened: u8,
     pub(crate) drains: u8,
+    /// The newest step that is known of each session, of whichever side.
+    pub(crate) steps: BTreeMap<SessionId, u32>,
+    /// The newest step of the peer that was opened in each session.
+    pub(crate) heard: BTreeMap<SessionId, u32>,
+    /// Where the last content was sent.
+    pub(crate) sent_at: Option<(SessionId, u32)>,
 }
 
 /// Why an envelope was not opened.
@@ -192,6 +198,16 @@ impl Party {
             .is_some_and(|id| !self.session(id).has_heard_peer())
     }
 
+    /// What the active session continues.
+    pub(crate) fn continues(&self) -> Option<SessionId> {
+        let named = *self.session(self.active(None)?).predecessor();
+        (named != [0; 32]).then(|| SessionId::new(named))
+    }
+
+    pub(crate) fn keeps(&self, id: SessionId) -> bool {
+        self.hot.contains_key(&id)
+    }
+
     pub(crate) fn session_count(&self) -> usize {
         self.hot.len()
     }
@@ -250,6 +266,9 @@ impl Party {
         let content = [self.side, self.contents_sent];
         let sealed = self.session(id).encrypt(&content, rng).unwrap();
         self.contents_sent = self.contents_sent.saturating_add(1);
+        let step = sealed.sent.position.step;
+        self.steps.insert(id, step);
+        self.sent_at = Some((id, step));
         self.keep(&sealed.session);
         self.keep_kem(id, sealed.kem);
         sealed.envelope
@@ -375,7 +394,11 @@ impl Party {
     }
 
     fn commit(&mut self, opened: Opened) -> Vec<u8> {
-        let id = opened.session.id();
+        let (id, step) = (opened.session.id(), opened.position.step);
+        for newest in [&mut self.steps, &mut self.heard] {
+            let newest = newest.entry(id).or_default();
+            *newest = step.max(*newest);
+        }
         self.keep(&opened.session);
         self.keep_kem(id, opened.kem);
         for row in &opened.skipped_added {

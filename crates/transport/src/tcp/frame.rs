@@ -270,7 +270,7 @@ mod tests {
         while !wire.is_empty() {
             let size = cuts
                 .next()
-                .map_or(wire.len(), |cut| (cut + 1).min(wire.len()));
+                .map_or(wire.len(), |cut| cut.saturating_add(1).min(wire.len()));
             let (mut piece, rest) = wire.split_at(size);
             wire = rest;
             loop {

@@ -22,10 +22,8 @@ use waxwing_transport::platform::SystemClock;
 use waxwing_transport::quic::{
     ALPN, DialerSettings, ListenerSettings, QuicDialer, QuicListener, ServerIdentity, StableKeys,
 };
-use waxwing_transport::rpc::{Greeting, ServerConnection};
 use waxwing_transport::{
-    CallError, Clock, CloseCode, CloseReason, Connection, Dialer, KeyExchange, Link, LinkError,
-    Listener, Plane, StreamError, Upgrade, serve_hello,
+    Clock, CloseReason, Dialer, Link, LinkError, Listener, Plane, serve_hello,
 };
 
 fn identity(seed: u8) -> ServerIdentity {
@@ -100,14 +98,5 @@ fn status() -> v1::Request {
     v1::Request {
         deadline_ms: 0,
         call: Some(v1::request::Call::PrekeyStatus(v1::PrekeyStatusRequest {})),
-    }
-}
-
-fn never_answered() -> v1::Request {
-    v1::Request {
-        deadline_ms: 0,
-        call: Some(v1::request::Call::TakePrekeys(
-            v1::TakePrekeysRequest::default(),
-        )),
     }
 }

@@ -35,6 +35,9 @@ pub(super) fn of(fault: &Fault) -> Vec<(&'static str, Vec<String>)> {
         Code::ContactUnknown | Code::ContactAmbiguous | Code::LabelInvalid => {
             vec![plain("see who there is", &["contacts", "list"])]
         }
+        Code::QuicThroughProxy => {
+            vec![plain("go over TCP", &["--transport", "tcp", "status"])]
+        }
         Code::ReaderBusy => vec![plain("see who has written", &["contacts", "list"])],
         Code::ContactBlocked => vec![about("write again", &["contacts", "unblock"])],
         Code::RequestPending => vec![

@@ -11,6 +11,7 @@ use waxwing_engine::{
     Answer, BatchId, CommandError, CommandId, Effect, Engine, Event, Notice, Now, Plane,
     RequestFailure, RequestId, Row, RowKey, RowRange, Table,
 };
+use waxwing_proto::limits::UNACKNOWLEDGED_MAX;
 use waxwing_proto::{AccountKey, DeviceId, v1};
 use zeroize::Zeroizing;
 
@@ -275,6 +276,10 @@ impl Client {
             return;
         };
         for envelope in relay.stored_after(*device, *after) {
+            // As a server does: no more than this is handed over and not acknowledged.
+            if relay.held_up_to(*device, *after) >= UNACKNOWLEDGED_MAX {
+                return;
+            }
             *after = envelope.position;
             self.waiting
                 .push_back(Event::Delivery(v1::delivery::Event::Envelope(envelope)));

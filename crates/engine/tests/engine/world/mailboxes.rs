@@ -158,6 +158,14 @@ impl Relay {
             .unwrap_or_default()
     }
 
+    /// How many envelopes up to a position nobody has acknowledged.
+    pub(crate) fn held_up_to(&self, id: DeviceId, position: u64) -> usize {
+        let stored = self.mailboxes.get(&id).map(|mailbox| &mailbox.stored);
+        let held = stored.into_iter().flatten();
+        held.filter(|envelope| envelope.position <= position)
+            .count()
+    }
+
     pub(crate) fn acknowledge(&mut self, id: DeviceId, positions: &[u64]) {
         self.acknowledged += positions.len() as u64;
         if let Some(mailbox) = self.mailboxes.get_mut(&id) {

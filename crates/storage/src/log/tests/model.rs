@@ -32,7 +32,7 @@ struct Model {
 impl Model {
     fn deliver(&mut self, to: u8, number: u32) {
         let last = self.last.entry(to).or_default();
-        *last += 1;
+        *last = last.saturating_add(1);
         self.held.entry(to).or_default().insert(*last, number);
     }
 
@@ -163,12 +163,12 @@ fn run(actions: Vec<Action>) {
             } => {
                 let mut group = Vec::new();
                 let targets = if both {
-                    vec![to, (to + 1) % 4]
+                    vec![to, to.wrapping_add(1) % 4]
                 } else {
                     vec![to]
                 };
                 for to in targets {
-                    world.next += 1;
+                    world.next = world.next.saturating_add(1);
                     let log = world.log.as_ref().unwrap();
                     let prepared = log.prepare(mailbox(to), &arrival(world.next, size));
                     group.push(Change::Deliver(prepared));

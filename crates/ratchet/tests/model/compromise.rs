@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! A device is read out at some moment, with everything that it stores, and everything that is sent to
+//! it afterwards is recorded. What opens with both is exactly what the specification says: chains that
+//! the peer began against a key of before. One answer to a step of afterwards, and nothing opens any
+//! more, in new sessions neither.
+
+use std::collections::BTreeMap;
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use waxwing_ratchet::SessionId;
+
+use crate::party::{Keys, Party, Prekeys};
+
+/// What a thief can know of a session that the peer opened: nothing, or its first chain.
+type OpenedByPeer = BTreeMap<SessionId, bool>;
+
+struct Walk {
+    keys: [Keys; 2],
+    parties: [Party; 2],
+    under_way: [Vec<Vec<u8>>; 2],
+    rng: ChaCha20Rng,
+}
+
+impl Walk {
+    fn new(seed: u64) -> Self {
+        Self {
+            keys: [Keys::new(0), Keys::new(1)],
+            parties: [Party::new(0), Party::new(1)],
+            under_way: [Vec::new(), Vec::new()],
+            rng: ChaCha20Rng::seed_from_u64(seed),
+        }
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.rng.next_u32() as usize % bound
+    }
+
+    /// A content of one device, seldom in a new session. Returns the envelope.
+    fn send(&mut self, side: usize) -> Vec<u8> {
+        let opens = self.parties[side].active(None).is_none() || self.below(12) == 0;
+        let party = &mut self.parties[side];
+        let envelope = if opens {
+            party.open(&self.keys[side], &self.keys[1 - side], Prekeys::Live, None)
+        } else {
+            party.send(None)
+        };
+        self.under_way[1 - side].push(envelope.clone());
+        envelope
+    }
+
+    /// Something arrives: in any order, one in eight never, one in eight again later.
+    fn arrive(&mut self, side: usize) {
+        if self.under_way[side].is_empty() {
+            return;
+        }
+        let at = self.below(self.under_way[side].len());
+        let fate = self.below(8);
+        let envelope = if fate == 0 {
+            self.under_way[side][at].clone()
+        } else {
+            self.under_way[side].remove(at)
+        };
+        if fate != 1 {
+            let opened = self.parties[side].receive(&self.keys[side], &envelope);
+            assert!(
+                !matches!(opened, Err(crate::party::Refusal::Alarm(_))),
+                "{opened:?}"
+            );
+        }
+    }
+
+    fn some(&mut self, events: usize) {
+        for _ in 0..events {
+            let side = self.below(2);
+            if self.below(2) == 0 {
+                self.send(side);
+            } else {
+                self.arrive(side);
+            }
+        }
+    }
+}
+
+/// Returns how many of the recorded contents opened, and how many did not.
+fn read_out(seed: u64) -> (usize, usize) {
+    let mut walk = Walk::new(seed);
+    walk.some(10 + usize::try_from(seed % 20).unwrap());
+    let mut thief = walk.parties[0].clone();
+    let known = thief.steps.clone();
+    let mut opened_by_peer = OpenedByPeer::new();
+    let (mut opened, mut closed) = (0, 0);
+    for _ in 0..40 {
+        if walk.below(3) == 0 {
+            let before = walk.parties[1].handshakes_made;
+            let envelope = walk.send(1);
+            let peer = &walk.parties[1];
+            let (session, step) = peer.sent_at.unwrap();
+            if peer.handshakes_made > before && peer.active(None) == Some(session) {
+                // Salted with a step of the device that the thief knows, or with none.
+                let salt_known = peer.continues().is_none_or(|named| {
+                    let newest = peer.heard.get(&named).copied().unwrap_or_default();
+                    known.get(&named).is_some_and(|step| newest <= *step)
+                });
+                opened_by_peer.insert(session, salt_known);
+            }
+            let may_open = match known.get(&session) {
+                // The peer's next step was made against a key that was stored.
+                Some(newest) => step <= newest + 1,
+                // A session of before that had not arrived opens as the device would open it.
+                None => step == 1 && opened_by_peer.get(&session).copied().unwrap_or(true),
+            };
+            let opens = thief.receive(&walk.keys[0], &envelope).is_ok();
+            assert!(may_open || !opens, "seed {seed}: step {step} opens");
+            if known.contains_key(&session) && thief.keeps(session) {
+                assert_eq!(opens, may_open, "seed {seed}: step {step}");
+            }
+            opened += usize::from(opens);
+            closed += usize::from(!opens);
+        } else if walk.below(2) == 0 {
+            walk.send(0);
+        } else {
+            let side = walk.below(2);
+            walk.arrive(side);
+        }
+    }
+    (opened, closed)
+}
+
+#[test]
+fn a_device_that_was_read_out_heals_as_it_is_said() {
+    let (mut opened, mut closed) = (0, 0);
+    for seed in 0..60 {
+        let (more_opened, more_closed) = read_out(seed);
+        opened += more_opened;
+        closed += more_closed;
+    }
+    assert!(
+        opened > 50 && closed > 50,
+        "{opened} opened, {closed} did not"
+    );
+}
