@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use waxwing_proto::ServerAddress;
 
 use super::attempts::Attempts;
 use super::pace::Pace;
-use super::signals::{Known, Signals};
+use super::signals::{Signals, Watch};
 use super::silence::Silence;
 use crate::close::{CloseCode, CloseReason};
 use crate::elsewhere::Elsewhere;
@@ -42,7 +41,7 @@ pub struct Keeper<D: ?Sized> {
     attempts: Attempts<D>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    signals: watch::Receiver<Known>,
+    signals: Watch,
     changes: u64,
     pace: Pace,
     current: Option<Current>,
@@ -89,8 +88,8 @@ impl<D: Dialer + ?Sized> Keeper<D> {
         plane: Plane,
         signals: &Signals,
     ) -> Self {
-        let signals = signals.watch();
-        let changes = signals.borrow().changes;
+        let mut signals = signals.watch();
+        let changes = signals.take().changes;
         Self {
             attempts: Attempts::new(dialer, Arc::clone(&clock), server.clone(), plane),
             home: server,
@@ -132,7 +131,7 @@ impl<D: Dialer + ?Sized> Keeper<D> {
     }
 
     fn take_signals(&mut self, now_ms: u64) {
-        let known = *self.signals.borrow_and_update();
+        let known = self.signals.take();
         let is_waiting = known.waiting > 0;
         self.pace.set_waiting(now_ms, is_waiting);
         if let Some(silence) = self.current.as_mut().and_then(|it| it.silence.as_mut()) {
@@ -225,8 +224,7 @@ impl<D: Dialer + ?Sized> Keeper<D> {
             biased;
             reason = closed => Turn::Closed(reason),
             outcome = self.attempts.next() => Turn::Attempt(outcome),
-            // Without signals left the keeper goes on by its own timers.
-            Ok(()) = self.signals.changed() => Turn::Signal,
+            () = self.signals.changed() => Turn::Signal,
             () = self.clock.sleep_until(due_ms) => Turn::Due,
         }
     }

@@ -30,7 +30,7 @@ pub async fn probing<T>(
 ) -> T {
     let mut future = pin!(future);
     let mut known = signals.watch();
-    let mut changes = known.borrow_and_update().changes;
+    let mut changes = known.take().changes;
     let begun_ms = clock.monotonic_ms();
     let mut silence = link
         .signs_of_life()
@@ -56,8 +56,8 @@ pub async fn probing<T>(
         tokio::select! {
             biased;
             value = &mut future => return value,
-            Ok(()) = known.changed() => {
-                let newest = known.borrow_and_update().changes;
+            () = known.changed() => {
+                let newest = known.take().changes;
                 if newest != changes {
                     changes = newest;
                     let now_ms = clock.monotonic_ms();
@@ -86,7 +86,7 @@ pub async fn connect_eagerly<D: Dialer + ?Sized>(
     signals: &Signals,
 ) -> Result<Connection, CallError> {
     let mut known = signals.watch();
-    let mut changes = known.borrow_and_update().changes;
+    let mut changes = known.take().changes;
     let mut attempts = Attempts::new(dialer, Arc::clone(&clock), server, plane);
     let mut pace = Pace::new();
     pace.set_waiting(clock.monotonic_ms(), true);
@@ -108,8 +108,8 @@ pub async fn connect_eagerly<D: Dialer + ?Sized>(
                 }
                 outcome => return outcome,
             },
-            Ok(()) = known.changed() => {
-                let newest = known.borrow_and_update().changes;
+            () = known.changed() => {
+                let newest = known.take().changes;
                 if newest != changes {
                     changes = newest;
                     attempts.give_up();

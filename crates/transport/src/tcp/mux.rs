@@ -378,8 +378,10 @@ impl Mux {
 
     /// Bytes that were held are not held any more.
     fn discard(&mut self, count: usize) {
-        self.held = self.held.saturating_sub(count);
-        self.budget.give(count);
+        // Bytes that ended the connection for want of memory were never counted.
+        let counted = count.min(self.held);
+        self.held = self.held.saturating_sub(counted);
+        self.budget.give(counted);
         self.give_back(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
