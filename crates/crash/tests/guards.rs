@@ -110,26 +110,34 @@ fn said(events: &[Event], word: &str) -> Vec<usize> {
         .collect()
 }
 
+/// A server's steps wait for the delivery log, a client's for sled's file.
 #[test]
 fn g1_between_every_request_and_its_answer_the_file_is_synced() {
-    let (_folder, _, events) = events(Kind::Server, None);
-    let [db] = ends_in(&events, "/sled/db")[..] else {
-        panic!("sled has one file");
-    };
-    let syncs = syncs(&events, db);
-    let (tried, answered) = (said(&events, "put? "), said(&events, "put "));
-    assert!(answered.len() >= 8, "{}", answered.len());
-    for (from, to) in tried.iter().zip(&answered) {
-        let written = (*from..*to)
-            .rfind(|place| matches!(&events[*place], Event::Write { inode, .. } if *inode == db));
-        let first = (*from..*to)
-            .find(|place| matches!(&events[*place], Event::Write { inode, .. } if *inode == db));
-        assert!(written.is_some(), "the step at {from} wrote nothing");
-        let covers = |(begin, end): &(usize, usize)| Some(*begin) > first && end < to;
-        assert!(
-            syncs.iter().any(covers),
-            "the step at {from} was not synced"
-        );
+    for (kind, place, asked, answered) in [
+        (Kind::Server, "/log/", "put? ", "put "),
+        (Kind::Client, "/sled/db", "use? ", "use "),
+    ] {
+        let (_folder, _, events) = events(kind, None);
+        let files: Vec<u64> = inodes(&events)
+            .into_iter()
+            .filter(|(path, _)| path.contains(place))
+            .map(|(_, inode)| inode)
+            .collect();
+        assert!(!files.is_empty(), "{kind:?} has no {place}");
+        let (tried, answered) = (said(&events, asked), said(&events, answered));
+        assert!(answered.len() >= 8, "{kind:?}: {}", answered.len());
+        for (from, to) in tried.iter().zip(&answered) {
+            let is_synced = files.iter().any(|file| {
+                let first = (*from..*to).find(
+                    |place| matches!(&events[*place], Event::Write { inode, .. } if inode == file),
+                );
+                let covers = |(begin, end): &(usize, usize)| {
+                    first.is_some_and(|first| *begin > first) && end < to
+                };
+                syncs(&events, *file).iter().any(covers)
+            });
+            assert!(is_synced, "{kind:?}: the step at {from} was not synced");
+        }
     }
 }
 

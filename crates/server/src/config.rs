@@ -53,9 +53,6 @@ pub(crate) struct Configuration {
     /// `HOST:PORT` of the same server with the same key, where clients go while this one is stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) elsewhere: Option<String>,
-    /// Whether all packets are filled up to the same size.
-    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
-    pub(crate) pad_packets: bool,
     /// Whether people register without an invite.
     #[serde(default)]
     pub(crate) open_registration: bool,
@@ -142,7 +139,6 @@ impl Configuration {
             name,
             public_port,
             elsewhere: None,
-            pad_packets: false,
             open_registration: false,
             rate_limits: true,
             retention_days: limits::RETENTION_DAYS,

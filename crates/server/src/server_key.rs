@@ -89,10 +89,7 @@ impl ServerKey {
     fn listen_quic(&self, configuration: &Configuration) -> Result<Arc<dyn Listener>, Failure> {
         let keys = self.stable_keys();
         let listen = configuration.listen;
-        let settings = ListenerSettings {
-            pads_packets: configuration.pad_packets,
-            ..ListenerSettings::default()
-        };
+        let settings = ListenerSettings::default();
         let listener = QuicListener::bind(listen, &self.identity, &keys, settings)
             .map_err(|error| text::listener_failed(listen, "UDP", &error))?;
         let buffers = listener.socket_buffers();

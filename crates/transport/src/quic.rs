@@ -16,7 +16,6 @@ mod dialer;
 mod link;
 mod listener;
 pub(crate) mod packets;
-mod padding;
 mod settings;
 pub(crate) mod socket;
 mod tls;

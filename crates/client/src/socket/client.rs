@@ -81,9 +81,13 @@ impl Client {
             fields.insert("jsonrpc".to_owned(), "2.0".into());
             fields.insert("id".to_owned(), id.into());
         }
-        wire::write_line(&mut self.writer, &request)
-            .await
-            .map_err(|_| self.lost())?;
+        if wire::write_line(&mut self.writer, &request).await.is_err() {
+            // The host has closed; its goodbye, which says why, has come already.
+            while let Ok(outgoing) = self.read().await {
+                self.keep(outgoing);
+            }
+            return Err(self.lost());
+        }
         loop {
             let outgoing = self.read().await?;
             if outgoing.id.as_ref() != Some(&Value::from(id)) {

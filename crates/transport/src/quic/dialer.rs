@@ -28,9 +28,6 @@ pub struct DialerSettings {
     pub keep_alive_ms: Option<u32>,
     /// How long one attempt may take, in milliseconds.
     pub connect_timeout_ms: u32,
-    /// Whether all packets are filled up to the same size, so that an observer learns nothing from
-    /// sizes. Costs bytes; the server pads its own packets as it was set up to.
-    pub pads_packets: bool,
 }
 
 impl Default for DialerSettings {
@@ -38,7 +35,6 @@ impl Default for DialerSettings {
         Self {
             keep_alive_ms: Some(25_000),
             connect_timeout_ms: limits::CONNECT_TIMEOUT_MS,
-            pads_packets: false,
         }
     }
 }
@@ -96,10 +92,7 @@ impl QuicDialer {
             Plane::Anonymous => None,
         };
         let keep_alive = keep_alive.map(|ms| Duration::from_millis(u64::from(ms)));
-        let transport = Arc::new(settings::client_transport(
-            keep_alive,
-            self.settings.pads_packets,
-        )?);
+        let transport = Arc::new(settings::client_transport(keep_alive)?);
         let mut attempts = JoinSet::new();
         let mut delay = Duration::ZERO;
         for address in self.packets.resolve(server).await? {

@@ -35,9 +35,6 @@ pub struct ListenerSettings {
     /// Handshakes at a time from which on newcomers have to show that they receive at the address
     /// that they claim, which costs them a round trip. 0 means always.
     pub retry_above: usize,
-    /// Whether all packets are filled up to the same size, so that an observer learns nothing from
-    /// sizes.
-    pub pads_packets: bool,
 }
 
 impl Default for ListenerSettings {
@@ -47,7 +44,6 @@ impl Default for ListenerSettings {
             connections_per_prefix_max: limits::CONNECTIONS_PER_PREFIX_MAX,
             handshake_timeout_ms: limits::CONNECT_TIMEOUT_MS,
             retry_above: limits::CONNECTING_UNVALIDATED_MAX,
-            pads_packets: false,
         }
     }
 }
@@ -90,7 +86,7 @@ impl QuicListener {
         (identity, keys): (&ServerIdentity, &StableKeys),
         settings: ListenerSettings,
     ) -> Result<Self, LinkError> {
-        let server = settings::server(identity, keys, settings.pads_packets)?;
+        let server = settings::server(identity, keys)?;
         let config = settings::server_endpoint(keys);
         let (endpoint, buffers) = packets::endpoint(packets, address, config, Some(server))?;
         let (ready, links) = mpsc::channel(limits::CONNECTING_MAX);

@@ -11,7 +11,6 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::connection_ids::ShardedConnectionIds;
 use super::identity::ServerIdentity;
-use super::padding::{self, PaddedConfig};
 use super::tls;
 use crate::error::LinkError;
 
@@ -50,9 +49,7 @@ impl core::fmt::Debug for StableKeys {
     }
 }
 
-/// `is_padded`: every packet is filled up to the same size. The size does not change during a
-/// connection then, as finding a larger one takes packets that are larger.
-fn common(is_padded: bool) -> Result<TransportConfig, LinkError> {
+fn common() -> Result<TransportConfig, LinkError> {
     let idle = Duration::from_millis(u64::from(limits::IDLE_TIMEOUT_MS));
     let idle = IdleTimeout::try_from(idle)
         .map_err(|_| LinkError::Settings("the idle timeout is out of range"))?;
@@ -67,32 +64,17 @@ fn common(is_padded: bool) -> Result<TransportConfig, LinkError> {
         .datagram_send_buffer_size(0)
         // The spin bit shows the round trip time to observers.
         .allow_spin(false);
-    if is_padded {
-        // TRN-75.
-        config
-            .pad_to_mtu(true)
-            .mtu_discovery_config(None)
-            .congestion_controller_factory(Arc::new(PaddedConfig::default()));
-    }
     Ok(config)
 }
 
 /// A client's settings for a connection. `keep_alive` is how often an idle connection is kept from
 /// being forgotten on the way.
-pub(super) fn client_transport(
-    keep_alive: Option<Duration>,
-    is_padded: bool,
-) -> Result<TransportConfig, LinkError> {
-    let mut config = common(is_padded)?;
-    let (stream_window, connection_window) = if is_padded {
-        (padding::STREAM_WINDOW, padding::CONNECTION_WINDOW)
-    } else {
-        (CLIENT_STREAM_WINDOW, CLIENT_CONNECTION_WINDOW)
-    };
+pub(super) fn client_transport(keep_alive: Option<Duration>) -> Result<TransportConfig, LinkError> {
+    let mut config = common()?;
     config
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
-        .stream_receive_window(VarInt::from_u32(stream_window))
-        .receive_window(VarInt::from_u32(connection_window))
+        .stream_receive_window(VarInt::from_u32(CLIENT_STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(CLIENT_CONNECTION_WINDOW))
         .keep_alive_interval(keep_alive);
     Ok(config)
 }
@@ -114,9 +96,8 @@ pub(super) fn client(
 pub(super) fn server(
     identity: &ServerIdentity,
     keys: &StableKeys,
-    is_padded: bool,
 ) -> Result<ServerConfig, LinkError> {
-    let mut transport = common(is_padded)?;
+    let mut transport = common()?;
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(limits::STREAMS_PER_CONNECTION_MAX))
         .stream_receive_window(VarInt::from_u32(SERVER_STREAM_WINDOW))

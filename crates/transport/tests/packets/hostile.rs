@@ -158,67 +158,6 @@ async fn a_message_overtakes_bulk() {
     assert_eq!(*order.lock().unwrap(), ["message", "bulk"]);
 }
 
-/// In the privacy mode all packets after the handshake have one size, acknowledgements included.
-/// TRN-75. The exceptions: a stateless reset, which is sent by a server that has forgotten the
-/// connection and its size; and the CONNECTION_CLOSE of a connection that is over.
-#[tokio::test(start_paused = true)]
-async fn padded_packets_have_one_size() {
-    let listening = ListenerSettings {
-        pads_packets: true,
-        ..ListenerSettings::default()
-    };
-    let rough = PacketSettings {
-        loss_per_mille: 20,
-        ..PacketSettings::default()
-    };
-    let world = world_with(34, rough, listening);
-    world.serve();
-    let settings = DialerSettings {
-        pads_packets: true,
-        ..DialerSettings::default()
-    };
-    let dialer = world.network.dialer("bob", settings);
-    let events = world.record();
-    let link = dialer.dial(&world.address, Plane::Account).await.unwrap();
-    let connection = Connection::establish(link, Arc::clone(&world.clock))
-        .await
-        .unwrap();
-    for (size, fill) in [(1, 1), (20_000, 2), (300_000, 3), (100, 4), (300_000, 5)] {
-        // Much in one direction and then in the other: what is acknowledged must not fill the
-        // window of the side that has only received.
-        exchange(&connection, size, fill).await.unwrap();
-        // Long enough for acknowledgements alone, and for keep-alives.
-        tokio::time::sleep(Duration::from_secs(26)).await;
-    }
-    let events = events.lock().unwrap();
-    // RFC 9000, section 17: a short header has no first bit. Datagrams of the handshake begin with
-    // a long header.
-    let sizes: std::collections::BTreeMap<usize, usize> = events
-        .iter()
-        .filter(|event| event.bytes[0] & 0x80 == 0)
-        .fold(std::collections::BTreeMap::new(), |mut sizes, event| {
-            *sizes.entry(event.bytes.len()).or_default() += 1;
-            sizes
-        });
-    assert_eq!(sizes.len(), 1, "{sizes:?}");
-    assert!(sizes.values().sum::<usize>() > 500);
-    assert_eq!(sizes.keys().next(), Some(&1200));
-}
-
-/// Without it they have not: the test above can fail.
-#[tokio::test(start_paused = true)]
-async fn unpadded_packets_have_many_sizes() {
-    let world = world(35, PacketSettings::default());
-    world.serve();
-    let events = world.record();
-    let connection = world.connect().await;
-    exchange(&connection, 1_000, 1).await.unwrap();
-    let events = events.lock().unwrap();
-    let short = events.iter().filter(|event| event.bytes[0] & 0x80 == 0);
-    let sizes: std::collections::BTreeSet<usize> = short.map(|it| it.bytes.len()).collect();
-    assert!(sizes.len() > 3, "{sizes:?}");
-}
-
 /// What an observer records and sends again changes nothing: there is no early data, so a replayed
 /// first flight gets no further than the handshake. TRN-5.
 #[tokio::test(start_paused = true)]
