@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the log holds, in memory: for each mailbox where its envelopes are, and what it remembers.
 //!
-//! An envelope costs one [`Entry`] of 32 bytes and one place in a table of fingerprints: 64 bytes at
-//! most when both tables have just grown, less otherwise.
+//! An envelope costs one [`Entry`] of 32 bytes and one place in a table of fingerprints: up to 74 bytes
+//! when both tables have just grown, less otherwise.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
