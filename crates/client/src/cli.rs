@@ -218,7 +218,7 @@ pub(crate) struct Receive {
 pub(crate) struct History {
     /// The contact
     pub(crate) name: String,
-    /// Only messages before this cursor, as printed with --json
+    /// Only messages that came before this cursor; --json prints cursors
     #[arg(long, value_name = "CURSOR")]
     pub(crate) before: Option<u64>,
     /// At most this many messages

@@ -35,7 +35,7 @@ mod manifests;
 mod messages;
 pub mod notice;
 mod opening;
-mod order;
+pub mod order;
 mod outbox;
 mod own;
 mod pending;

@@ -130,6 +130,7 @@ pub(crate) fn message_of(
             MessageState::Received
         },
         verified: row.verified,
+        seen: references(row),
     })
 }
 

@@ -67,6 +67,8 @@ pub struct Message {
     pub state: MessageState,
     /// Whether the writer was verified when it arrived.
     pub verified: bool,
+    /// The messages that the writer had seen when it was written. The writer controls them.
+    pub seen: Vec<MessageId>,
 }
 
 /// What a message holds.

@@ -218,7 +218,7 @@ fn index_key(row: &Row) -> Option<RowKey> {
 }
 
 fn assemble(rows: Vec<Row>, states: &[Row], display_order: bool) -> Vec<crate::notice::Message> {
-    let mut list: Vec<_> = rows
+    let mut list: Vec<crate::notice::Message> = rows
         .iter()
         .filter_map(|row| {
             let stored = messages::read_row(row)?;
@@ -228,13 +228,12 @@ fn assemble(rows: Vec<Row>, states: &[Row], display_order: bool) -> Vec<crate::n
                 .find(|state| state.key == key)
                 .and_then(|state| codec::decode::<v1::MessageIndexRow>(state).ok())
                 .map_or(State::Unspecified, |index| index.state());
-            let message = messages::message_of(account_of(row)?, row.key.order, &stored, state)?;
-            Some((message, messages::references(&stored)))
+            messages::message_of(account_of(row)?, row.key.order, &stored, state)
         })
         .collect();
     if display_order {
-        return in_display_order(list);
+        return in_display_order(list.into_iter().map(|message| (message.place(), message)));
     }
-    list.sort_by_key(|(message, _)| message.cursor);
-    list.into_iter().map(|(message, _)| message).collect()
+    list.sort_by_key(|message| message.cursor);
+    list
 }

@@ -2,11 +2,13 @@
 //! The objects that a host answers with and that `--json` prints, `"v":1` first.
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
 use waxwing_engine::command;
 use waxwing_engine::notice::{self, Body, Direction, MessageState};
+use waxwing_engine::order::Place;
+use waxwing_proto::MessageId;
 
 use crate::fault::Code;
 
@@ -20,6 +22,17 @@ const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]
 /// RFC 3339 in UTC with milliseconds. What a clock cannot mean is shown as the epoch.
 pub(crate) fn timestamp(unix_ms: u64) -> String {
     moment(unix_ms).format(RFC_3339_MS).unwrap_or_default()
+}
+
+/// The milliseconds since the Unix epoch of a [`timestamp`].
+fn unix_ms(timestamp: &str) -> u64 {
+    PrimitiveDateTime::parse(timestamp, RFC_3339_MS)
+        .ok()
+        .and_then(|moment| {
+            let nanos = moment.assume_utc().unix_timestamp_nanos();
+            u64::try_from(nanos.checked_div(1_000_000)?).ok()
+        })
+        .unwrap_or_default()
 }
 
 /// The moment of a count of milliseconds since the Unix epoch.
@@ -193,6 +206,9 @@ object! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         missing: Option<u64>,
         state: State,
+        /// The ids of messages that the writer had seen.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        seen: Vec<String>,
     }
 }
 
@@ -317,12 +333,24 @@ impl Message {
             body,
             missing,
             message.state.into(),
+            message.seen.iter().map(MessageId::to_hex).collect(),
         )
     }
 
     /// The place in the profile's order of arrival.
     pub(crate) fn position(&self) -> u64 {
         self.cursor.parse().unwrap_or_default()
+    }
+
+    /// The place in the conversation, the same on every device of the account.
+    pub(crate) fn place(&self) -> Place {
+        let id = |text: &str| MessageId::from_hex(text).ok();
+        Place {
+            id: id(&self.id).unwrap_or_else(|| MessageId::new([0; MessageId::LENGTH])),
+            outgoing: self.from.own,
+            sent_at_ms: unix_ms(&self.sent_at),
+            seen: self.seen.iter().filter_map(|text| id(text)).collect(),
+        }
     }
 }
 
@@ -335,6 +363,9 @@ mod tests {
         assert_eq!(timestamp(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(timestamp(1_795_425_123_120), "2026-11-23T09:12:03.120Z");
         assert_eq!(timestamp(u64::MAX), "1970-01-01T00:00:00.000Z");
+        for ms in [0, 1, 1_795_425_123_120] {
+            assert_eq!(unix_ms(&timestamp(ms)), ms);
+        }
         assert_eq!(day(20_780), "2026-11-23");
     }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
+use waxwing_engine::order::in_display_order;
 
 use crate::api::objects::{Message, Receipts, Status};
 use crate::api::{Call, Notice};
@@ -30,11 +31,11 @@ pub(super) async fn history(arguments: History, context: &mut Context) -> Outcom
     Ok(())
 }
 
-/// The newest messages, oldest first.
+/// The newest messages, in the order of the conversation.
 async fn pages(session: &mut Session, arguments: &History) -> Outcome<Vec<Message>> {
     let mut wanted = usize::from(arguments.limit);
     let mut before = arguments.before;
-    let mut pages: Vec<Vec<Message>> = Vec::new();
+    let mut messages: Vec<Message> = Vec::new();
     while wanted > 0 {
         let call = Call::History {
             contact: arguments.name.clone(),
@@ -47,9 +48,13 @@ async fn pages(session: &mut Session, arguments: &History) -> Outcome<Vec<Messag
         if page.len() < PAGE {
             wanted = 0;
         }
-        pages.push(page);
+        messages.extend(page);
     }
-    Ok(pages.into_iter().rev().flatten().collect())
+    // The host orders each page by itself: what belongs together may have come on two of them.
+    let places = messages
+        .into_iter()
+        .map(|message| (message.place(), message));
+    Ok(in_display_order(places))
 }
 
 pub(super) async fn receipts(arguments: &cli::Receipts, context: &mut Context) -> Outcome {

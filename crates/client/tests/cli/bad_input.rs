@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Whatever is wrong has its own code, its own exit code and a next step that works.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
-use crate::support::{Person, Server, WAXWING, bodies, folder};
+use crate::support::{PAUSE, Person, Server, WAXWING, bodies, folder, pause};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn register(person: &Person, invite: &str, name: &str) -> crate::support::Ran {
     person.run(&[
@@ -49,6 +53,19 @@ fn registering_names_what_is_wrong_and_leaves_nothing_behind() {
     let error = carol.run(&["status", "--json"]).fails("profile_missing", 7);
     hint(&carol, &error).ok();
     register(&carol, &server.invite, "carol").ok();
+}
+
+#[test]
+fn an_invite_that_has_expired_says_so_and_leaves_nothing_behind() {
+    let server = Server::start();
+    let short = server.new_invite(&["--uses", "2", "--expires", "1m"]);
+    let bob = Person::new();
+    // Lifetimes are kept in whole minutes of the clock.
+    for _ in 0..MINUTE.as_millis() / PAUSE.as_millis() {
+        pause();
+    }
+    register(&bob, &short, "bob").fails("invite_expired", 1);
+    register(&bob, &server.invite, "bob").ok();
 }
 
 #[test]

@@ -104,3 +104,35 @@ fn history_is_paged_from_the_newest() {
     assert_eq!(bodies(&before), sent[50..55]);
     drop(follows);
 }
+
+#[test]
+fn both_sides_show_one_order_over_several_pages() {
+    let mut server = Server::start();
+    let (alice, bob) = Person::pair(&server);
+    // Each has an answer of the other: neither writes as a stranger any more.
+    for (from, to, name) in [(&alice, &bob, "bob"), (&bob, &alice, "alice")] {
+        from.run(&["send", name, "hello", "--wait"]).ok();
+        to.run(&["receive"]).ok();
+    }
+    // Bob writes first, and alice gets it last.
+    server.kill();
+    bob.run(&["send", "alice", "early", "--timeout", "300ms"])
+        .ok();
+    server.restart();
+    let follows = alice.follow();
+    let mut written = ["hello", "hello", "early"].map(str::to_owned).to_vec();
+    for n in 0..60 {
+        let text = format!("text {n}");
+        alice.run(&["send", "bob", &text, "--timeout", "1ms"]).ok();
+        written.push(text);
+    }
+    alice.run(&["send", "bob", "last", "--wait"]).ok();
+    written.push("last".to_owned());
+    bob.run(&["receive"]).ok();
+    bob.run(&["send", "alice", "seen", "--wait"]).ok();
+    written.push("seen".to_owned());
+    drop(follows);
+    alice.run(&["receive"]).ok();
+    assert_eq!(alice.history("bob"), written);
+    assert_eq!(bob.history("alice"), written);
+}

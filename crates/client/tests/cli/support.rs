@@ -192,8 +192,15 @@ impl Server {
 
     /// An invite that can be used once.
     pub(crate) fn single_invite(&self) -> String {
+        self.new_invite(&["--uses", "1"])
+    }
+
+    /// A new invite.
+    pub(crate) fn new_invite(&self, terms: &[&str]) -> String {
         let output = Command::new(waxwingd())
-            .args(["invite", "new", "--json", "--uses", "1", "--data"])
+            .args(["invite", "new", "--json"])
+            .args(terms)
+            .arg("--data")
             .arg(self.folder.path().join("data"))
             .output()
             .unwrap();
@@ -357,10 +364,13 @@ impl Person {
     }
 }
 
+/// How long a [`pause`] is at least.
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
+
 /// A moment.
 pub(crate) fn pause() {
     let (_keep, never) = channel::<()>();
-    let _ = never.recv_timeout(Duration::from_millis(20));
+    let _ = never.recv_timeout(PAUSE);
 }
 
 /// The bodies of messages in lines of JSON.
