@@ -35,3 +35,19 @@ impl Demo {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::Stage;
+
+    #[test]
+    fn the_story_holds_on_one_server() {
+        story::tell(&Stage::built().unwrap(), false).unwrap();
+    }
+
+    #[test]
+    fn the_story_holds_on_two_servers() {
+        story::tell(&Stage::built().unwrap(), true).unwrap();
+    }
+}

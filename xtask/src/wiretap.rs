@@ -79,6 +79,14 @@ impl Wiretap {
 mod tests {
     use super::*;
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_run_shows_nothing_but_what_was_planted() {
+        let stage = crate::stage::Stage::built().unwrap();
+        let report = play::play(&stage, None, true).unwrap();
+        assert!(report.holds(), "{report}");
+    }
+
     #[test]
     fn other_systems_are_refused_with_something_to_type() {
         assert_eq!(refusal("linux"), None);

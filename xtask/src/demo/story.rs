@@ -169,11 +169,12 @@ impl Cast {
         Ok(())
     }
 
-    /// `receive` on this device prints exactly the last `count` lines.
+    /// `receive` on this device prints exactly the last `count` lines. It prints in order of arrival,
+    /// which two senders do not agree upon; the order of the conversation is for `compare`.
     fn hear(&self, role: Role, count: usize) -> Result<()> {
         let (who, profile, _) = self.part(role);
         let messages = who.run(profile, &["receive"])?;
-        let heard: Vec<&str> = messages
+        let mut heard: Vec<&str> = messages
             .iter()
             .map(|message| text(message, "body"))
             .collect::<Result<_>>()?;
@@ -181,7 +182,9 @@ impl Cast {
             .said
             .get(self.said.len().saturating_sub(count)..)
             .unwrap_or_default();
-        let expected: Vec<&str> = expected.iter().map(|(_, body)| body.as_str()).collect();
+        let mut expected: Vec<&str> = expected.iter().map(|(_, body)| body.as_str()).collect();
+        heard.sort_unstable();
+        expected.sort_unstable();
         ensure!(
             heard == expected,
             "{} ({profile}) received {heard:?} instead of {expected:?}",

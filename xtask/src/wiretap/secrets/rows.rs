@@ -5,7 +5,7 @@
 //! fields. So each cut is checked: a secret key must belong to the public key beside it, and a row
 //! must end where its layout ends. A layout that has changed is an error here, never a blind eye.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use waxwing_crypto::{DeviceSecrets, DhSecret, KemSecret1024, Secret};
 
 use super::store::Row;
@@ -15,8 +15,16 @@ const ACCOUNT: u8 = 1;
 const SESSIONS: u8 = 4;
 const SKIPPED_KEYS: u8 = 5;
 const PREKEYS: u8 = 6;
+const KEM_ROWS: u8 = 17;
 /// The row of the device's secrets in the account table.
 const DEVICE_SECRETS: u64 = 1;
+
+/// The kinds of an epoch's secret row.
+const OFFER: u8 = 1;
+const READY: u8 = 2;
+const ANSWER: u8 = 3;
+/// Bytes of an answer: a ciphertext and its confirmation.
+const EPOCH_ANSWER: usize = 1088 + 32;
 
 /// A secret with what it is.
 type Named = (String, Vec<u8>);
@@ -29,6 +37,8 @@ pub(super) fn secrets(row: &Row) -> Result<Vec<Named>> {
         SESSIONS if row.order > 0 && row.order.is_multiple_of(2) => session(&row.value),
         SKIPPED_KEYS => skipped(&row.value),
         PREKEYS => prekey(&row.value),
+        // The other rows of an epoch are units that the peer sent.
+        KEM_ROWS if row.order == 0 => epoch(&row.value),
         _ => Ok(Vec::new()),
     }
 }
@@ -122,8 +132,31 @@ fn session(value: &[u8]) -> Result<Vec<Named>> {
     for _ in (3..6).filter(|bit| has(*bit)) {
         found.push(named("continuity secret", cut.take(32)?));
     }
+    // The epoch's number, cursor and state, and what the peer holds of it.
+    cut.skip(4 + 1 + 1 + 8)?;
     cut.end()?;
     Ok(found)
+}
+
+/// What is secret of a KEM epoch: the seed of an offered key, or the shared secret.
+fn epoch(value: &[u8]) -> Result<Vec<Named>> {
+    let mut cut = Cut(value);
+    cut.skip(1)?;
+    let kind = cut.take(1)?.first().copied().unwrap_or(0);
+    cut.skip(4)?;
+    let found = match kind {
+        OFFER => named("epoch, ML-KEM seed", cut.take(64)?),
+        READY | ANSWER => {
+            let shared = named("epoch, shared secret", cut.take(32)?);
+            // The hash of the key; then the hash of the ciphertext, or the answer with its rest.
+            cut.skip(32)?;
+            cut.skip(if kind == READY { 32 } else { EPOCH_ANSWER })?;
+            shared
+        }
+        _ => bail!("a row of an epoch of the unknown kind {kind}"),
+    };
+    cut.end()?;
+    Ok(vec![found])
 }
 
 fn named(what: &str, secret: &[u8]) -> Named {
@@ -216,7 +249,7 @@ mod tests {
     #[test]
     fn sessions_are_cut_to_their_end() {
         let dh = DhSecret::from_secret(Secret::copy_of(&[6; 32]));
-        let mut value = vec![1, 0b00_1001, 1];
+        let mut value = vec![3, 0b00_1001, 1];
         value.extend_from_slice(&[0; 32 * 3 + 4 + 8 + 4]);
         value.extend_from_slice(&[7; 32]);
         value.extend_from_slice(&[0; 4 + 32]);
@@ -227,6 +260,7 @@ mod tests {
         value.extend_from_slice(&[0; 12]);
         value.extend_from_slice(&[10; 64]);
         value.extend_from_slice(&[11; 32]);
+        value.extend_from_slice(&[0; 4 + 1 + 1 + 8]);
         let found = secrets(&row(SESSIONS, 2, value.clone())).unwrap();
         let titles: Vec<&str> = found.iter().map(|(title, _)| title.as_str()).collect();
         assert_eq!(titles.len(), 10);
@@ -235,5 +269,24 @@ mod tests {
         value.push(0);
         assert!(secrets(&row(SESSIONS, 2, value)).is_err());
         assert!(secrets(&row(SESSIONS, 3, vec![1])).unwrap().is_empty());
+    }
+
+    #[test]
+    fn epochs_are_cut_to_their_end() {
+        for (kind, secret, rest) in [(1, 64, 0), (2, 32, 64), (3, 32, 32 + EPOCH_ANSWER)] {
+            let mut value = vec![1, kind, 0, 0, 0, 1];
+            value.extend(vec![7; secret]);
+            value.extend(vec![0; rest]);
+            let found = secrets(&row(KEM_ROWS, 0, value.clone())).unwrap();
+            assert_eq!(found[0].1, vec![7; secret]);
+            assert!(
+                secrets(&row(KEM_ROWS, 1, value.clone()))
+                    .unwrap()
+                    .is_empty()
+            );
+            value.push(0);
+            assert!(secrets(&row(KEM_ROWS, 0, value)).is_err());
+        }
+        assert!(secrets(&row(KEM_ROWS, 0, vec![1, 9, 0, 0, 0, 1])).is_err());
     }
 }
