@@ -5,6 +5,7 @@
 //! for people by [`crate::text`]. It never holds a message, a secret or text that a peer chose.
 
 use serde::{Deserialize, Serialize};
+use waxwing_engine::command::Held;
 use waxwing_engine::notice::AlarmKind;
 use waxwing_engine::{CommandError, LinkFailure};
 use waxwing_proto::v1::ErrorCode;
@@ -116,6 +117,7 @@ codes! {
     Unreachable = "unreachable" => Network,
     TimedOut = "timeout" => Network,
     NotStoredInTime = "not_stored_in_time" => Network,
+    NotAnswered = "not_answered" => Network,
     WrongServerKey = "wrong_server_key" => Untrusted,
     ClientTooOld = "client_too_old" => Network,
     ServerTooOld = "server_too_old" => Network,
@@ -245,6 +247,18 @@ impl From<AlarmKind> for Code {
             AlarmKind::RestoredStore => Self::RestoredStore,
             // An alarm that this version cannot name still blocks: the general word for it.
             _ => Self::KeyChanged,
+        }
+    }
+}
+
+impl From<Held> for Code {
+    fn from(held: Held) -> Self {
+        match held {
+            Held::NotAccepted => Self::RequestPending,
+            Held::Alarm(kind) => kind.into(),
+            Held::NotAnswered => Self::NotAnswered,
+            Held::Refused(code) => code.into(),
+            _ => Self::Unreachable,
         }
     }
 }

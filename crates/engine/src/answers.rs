@@ -14,7 +14,7 @@ use crate::engine::{Engine, Turn};
 use crate::event::RequestFailure;
 use crate::manifests::{decode_all, fetch_call};
 use crate::notice::{AlarmKind, MessageState, Notice};
-use crate::outbox::lane::LaneState;
+use crate::outbox::lane::{LaneState, Rest};
 use crate::pending::LaneCall;
 use crate::trust::{Decision, Witness};
 
@@ -88,13 +88,17 @@ impl Engine {
             }
             (v1::ErrorCode::DeliveryIdGone, _) => self.delivery_id_gone(turn, account),
             // A full mailbox keeps the shipment here; so does everything else that may pass.
-            _ => self.lane_wait(turn, account, retry_after_ms),
+            _ => {
+                self.lane_wait(turn, account, retry_after_ms);
+                self.outbox.lane_mut(account).rest = Rest::Refused(code);
+            }
         }
     }
 
     fn shipment_accepted(&mut self, turn: &mut Turn<'_>, account: &AccountKey, number: u64) {
         let lane = self.outbox.lane_mut(account);
         lane.attempt = 0;
+        lane.rest = Rest::Other;
         lane.stale_rounds = 0;
         lane.resolved_again = false;
         lane.older_shown = 0;

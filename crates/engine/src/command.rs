@@ -2,7 +2,7 @@
 //! What a user of the profile can ask for, and what comes back.
 
 use waxwing_identity::links::{ContactLink, InviteLink, LinkCode, ServerLink};
-use waxwing_proto::{AccountKey, AccountName, DeviceId, MessageId};
+use waxwing_proto::{AccountKey, AccountName, DeviceId, MessageId, v1};
 
 use crate::notice::{AlarmKind, Message};
 
@@ -330,6 +330,8 @@ pub struct Status {
     pub server: String,
     /// Contents in the outbox.
     pub outbox: usize,
+    /// The same by whom they are for.
+    pub waiting: Vec<Waiting>,
     /// Contacts with something that the user must look at, and one for the own account.
     pub alarms: usize,
     /// What stands about the account's own devices; see [`Command::ConfirmDevices`].
@@ -340,6 +342,36 @@ pub struct Status {
     pub manifest_version: u32,
     /// One-time prekeys that the server holds for this device, when it said so.
     pub one_time_prekeys: Option<u32>,
+}
+
+/// Contents in the outbox for one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The account.
+    pub account: AccountKey,
+    /// The contact's label; `None` for the account's own other devices.
+    pub label: Option<String>,
+    /// How many.
+    pub contents: usize,
+    /// What keeps them; `None` while they are on their way.
+    pub held: Option<Held>,
+}
+
+/// What keeps contents in the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Held {
+    /// The contact is blocked, or its request has not been accepted.
+    NotAccepted,
+    /// An alarm blocks sending.
+    Alarm(AlarmKind),
+    /// As many contents as may go to somebody who has not answered are with the contact's server:
+    /// [`waxwing_proto::limits::UNANSWERED_CONTENTS_MAX`].
+    NotAnswered,
+    /// The contact's server refused last time; it is asked again.
+    Refused(v1::ErrorCode),
+    /// The contact's server could not be reached last time; it is tried again.
+    Unreachable,
 }
 
 /// Why a command failed. Each kind has a stable code and an exit code in the client.
@@ -412,7 +444,7 @@ pub enum CommandError {
     AccountUnknown,
     /// The server refused.
     #[error("the server refused")]
-    Refused(waxwing_proto::v1::ErrorCode, u32),
+    Refused(v1::ErrorCode, u32),
     /// The server cannot be reached; the work goes on when it can, where the answer says so.
     #[error("the server cannot be reached")]
     Link(crate::event::LinkFailure),

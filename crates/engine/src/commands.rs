@@ -148,6 +148,7 @@ impl Engine {
                 .map(|account| format!("{}:{}", account.server.host, account.server.port))
                 .unwrap_or_default(),
             outbox: self.outbox.len(),
+            waiting: self.waiting(),
             alarms: self
                 .contacts
                 .values()

@@ -54,6 +54,7 @@ pub mod time;
 mod timers;
 mod trust;
 mod verification;
+mod waiting;
 
 pub use command::{Answer, Command, CommandError, CommandId};
 pub use effect::{Effect, Plane, QueryId, RequestId};

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use waxwing_proto::v1::shipment_row::Kind;
 use waxwing_proto::{AccountKey, MessageId};
 
-use self::lane::{Lane, LaneState};
+use self::lane::{Lane, LaneState, Rest};
 use self::shipment::Shipment;
 use self::unreceipted::UnreceiptedList;
 
@@ -88,6 +88,20 @@ impl Outbox {
         self.lanes
             .get(account)
             .map_or(LaneState::Idle, |lane| lane.state)
+    }
+
+    /// Why a lane rested last, since its last success.
+    pub(crate) fn rest(&self, account: &AccountKey) -> Rest {
+        self.lanes
+            .get(account)
+            .map_or(Rest::Other, |lane| lane.rest)
+    }
+
+    /// How many shipments are in a lane.
+    pub(crate) fn contents_for(&self, account: &AccountKey) -> usize {
+        self.lanes
+            .get(account)
+            .map_or(0, |lane| lane.shipments.len())
     }
 
     /// The accounts that something is on its way to.

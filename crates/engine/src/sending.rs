@@ -7,13 +7,13 @@
 
 use waxwing_identity::DeviceManifest;
 use waxwing_proto::v1::request::Call;
-use waxwing_proto::{AccountKey, DeviceId, EnvelopeId, limits, v1};
+use waxwing_proto::{AccountKey, DeviceId, EnvelopeId, v1};
 
 use crate::contacts::Route;
 use crate::effect::Plane;
 use crate::engine::{Engine, Turn};
 use crate::keys;
-use crate::outbox::lane::LaneState;
+use crate::outbox::lane::{LaneState, Rest};
 use crate::outbox::shipment::{SealedEnvelope, Shipment};
 use crate::pending::{LaneCall, Pending};
 use crate::sessions::clock::Renewal;
@@ -83,13 +83,10 @@ impl Engine {
                 delivery_id: own.own_delivery_id?,
             });
         }
-        let contact = self.contacts.get(account)?;
-        let held = !contact.is_accepted()
-            || contact.alarms.blocking().is_some()
-            || (!contact.answered && contact.unanswered >= limits::UNANSWERED_CONTENTS_MAX);
-        if held {
+        if self.withheld(account).is_some() {
             return None;
         }
+        let contact = self.contacts.get(account)?;
         let route = contact.route.clone()?;
         match contact.given {
             Some(given) if given.active => Some(route),
@@ -339,7 +336,7 @@ impl Engine {
     ) {
         let lane = self.outbox.lane_mut(account);
         lane.state = LaneState::Waiting;
-        lane.unreached = false;
+        lane.rest = Rest::Other;
         lane.attempt = lane.attempt.saturating_add(1);
         let attempt = lane.attempt;
         let delay = retry_delay_ms(turn.rng, attempt).max(u64::from(retry_after_ms));
@@ -350,7 +347,7 @@ impl Engine {
     /// A lane rests because its server could not be reached.
     pub(crate) fn lane_unreached(&mut self, turn: &mut Turn<'_>, account: &AccountKey) {
         self.lane_wait(turn, account, 0);
-        self.outbox.lane_mut(account).unreached = true;
+        self.outbox.lane_mut(account).rest = Rest::Unreached;
     }
 
     /// The network is back: lanes that rest because of it need not rest longer. Spread over a
@@ -358,7 +355,7 @@ impl Engine {
     pub(crate) fn wake_unreached_lanes(&mut self, turn: &mut Turn<'_>) {
         for account in self.outbox.accounts() {
             let lane = self.outbox.lane_mut(&account);
-            if lane.unreached && lane.state == LaneState::Waiting {
+            if lane.rest == Rest::Unreached && lane.state == LaneState::Waiting {
                 lane.attempt = 0;
                 let delay = jitter(turn.rng, 0, 250);
                 self.timers

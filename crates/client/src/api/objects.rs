@@ -106,6 +106,8 @@ object! {
         /// The server as a link, for linking and recovering.
         server_link: Option<String>,
         outbox: usize,
+        /// The same by whom it is for, with what keeps it there.
+        waiting: Vec<Waiting>,
         alarms: usize,
         /// What stands about the account's own devices.
         own_alarm: Option<Code>,
@@ -114,6 +116,28 @@ object! {
         one_time_prekeys: Option<u32>,
         protected: bool,
         host: String,
+    }
+}
+
+/// Messages in the outbox for one contact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    /// What the contact is called; `null` for the account's own other devices.
+    pub(crate) contact: Option<String>,
+    pub(crate) account: String,
+    pub(crate) contents: usize,
+    /// What keeps them; `null` while they are on their way.
+    pub(crate) held: Option<Code>,
+}
+
+impl std::convert::From<command::Waiting> for Waiting {
+    fn from(waiting: command::Waiting) -> Self {
+        Self {
+            contact: waiting.label,
+            account: waiting.account.to_hex(),
+            contents: waiting.contents,
+            held: waiting.held.map(Code::from),
+        }
     }
 }
 
@@ -175,7 +199,13 @@ object! {
 
 object! {
     /// How far a message that was just sent is.
-    Sent = "sent" { id: String, to: String, state: State, }
+    Sent = "sent" {
+        id: String,
+        to: String,
+        state: State,
+        /// What keeps it in the outbox, as far as that is known.
+        held: Option<Code>,
+    }
 }
 
 object! {

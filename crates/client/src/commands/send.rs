@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use waxwing_proto::limits::TEXT_SIZE_MAX;
 
-use crate::api::objects::{Contact, Message, Queued, Sent, State};
+use crate::api::objects::{Contact, Message, Queued, Sent, State, Status};
 use crate::api::{Call, Notice};
 use crate::cli::Send;
 use crate::fault::{Code, Fault, Outcome};
@@ -41,16 +41,29 @@ pub(super) async fn send(arguments: Send, context: &mut Context) -> Outcome {
         .unwrap_or(if arguments.wait { WAIT } else { PATIENCE });
     let until = platform::deadline(patience);
     let state = follow(&mut session, &queued, until, context).await;
+    let held = match state {
+        Ok(State::Queued) => held(&mut session, &queued.contact).await,
+        _ => None,
+    };
     session.close().await;
     let state = state.map_err(|fault| fault.about_default(&arguments.to))?;
-    let sent = Sent::new(queued.id, arguments.to, state);
+    let sent = Sent::new(queued.id, arguments.to, state, held);
     context
         .console
-        .show(&sent, |_| text::results::sent(state, &sent.to))?;
+        .show(&sent, |_| text::results::sent(&sent))?;
     if arguments.wait && state == State::Queued {
-        return Err(Code::NotStoredInTime.into());
+        // A server that is away says nothing about the contact.
+        let why = held.filter(|code| *code != Code::Unreachable);
+        return Err(Fault::new(why.unwrap_or(Code::NotStoredInTime)).about(&sent.to));
     }
     Ok(())
+}
+
+/// What keeps the messages to an account in the outbox.
+async fn held(session: &mut Session, account: &str) -> Option<Code> {
+    let status: Status = session.call(&Call::Status {}).await.ok()?;
+    let mut waiting = status.waiting.into_iter();
+    waiting.find(|waiting| waiting.account == account)?.held
 }
 
 /// Watches one message until it is on the server or the patience is over. When the process that

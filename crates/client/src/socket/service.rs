@@ -239,6 +239,7 @@ impl Service {
             transport,
             server_link.map(|link| link.to_string()),
             status.outbox,
+            status.waiting.into_iter().map(Into::into).collect(),
             status.alarms,
             status.own_alarm.map(Code::from),
             status.requests,

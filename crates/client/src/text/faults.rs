@@ -302,6 +302,10 @@ fn parts(fault: &Fault, it: &str) -> (String, String) {
             own("the message was not stored on the server in time"),
             "It is safe in the outbox and goes out as soon as the server can be reached.",
         ),
+        Code::NotAnswered => (
+            format!("{it} has not answered yet, and no more goes out before that"),
+            "Strangers may send only 32 messages, so that nobody can fill a mailbox. Yours are safe in the outbox and leave with the first answer.",
+        ),
         Code::WrongServerKey => (
             own("the server showed another key than the one it is known by"),
             "Somebody else answers at its address, or it was set up anew. Nothing was sent to it.",

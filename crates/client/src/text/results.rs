@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What commands came to, in words.
 
-use crate::api::objects::{Contact, Device, Message, Receipts, State, Status};
+use crate::api::objects::{Contact, Device, Message, Receipts, Sent, State, Status};
 use crate::console::{Console, Tone};
 use crate::display;
-use crate::fault::Fault;
+use crate::fault::{Code, Fault};
 use crate::text::{self, faults};
 
 /// How far a message is.
@@ -19,11 +19,40 @@ pub(crate) const fn state(state: State) -> &'static str {
 }
 
 /// What became of a `send`.
-pub(crate) fn sent(state: State, to: &str) -> String {
-    match state {
-        State::Queued => format!("queued for {}", display::line(to)),
-        _ => format!("sent to {}", display::line(to)),
+pub(crate) fn sent(sent: &Sent) -> String {
+    let to = display::line(&sent.to);
+    match (sent.state, sent.held) {
+        (State::Queued, None | Some(Code::Unreachable)) => format!("queued for {to}"),
+        (State::Queued, Some(code)) => {
+            format!("queued for {to}: {}", held(code, &sent.to))
+        }
+        _ => format!("sent to {to}"),
     }
+}
+
+/// What keeps messages for a contact in the outbox, in words.
+fn held(code: Code, contact: &str) -> String {
+    let what = faults::explain(&Fault::new(code).about(contact), &[]).what;
+    // An alarm's words begin so; here the rest says it.
+    what.strip_prefix("not sent: ").unwrap_or(&what).to_owned()
+}
+
+/// The outbox in one line for each contact that something waits for.
+fn outbox(status: &Status) -> Vec<[String; 2]> {
+    let mut rows = vec![["outbox".to_owned(), status.outbox.to_string()]];
+    for waiting in &status.waiting {
+        let contact = waiting.contact.as_deref().map(display::line);
+        let whom = contact.unwrap_or_else(|| "your other devices".to_owned());
+        let why = match waiting.held {
+            Some(code) => held(code, waiting.contact.as_deref().unwrap_or("yourself")),
+            None => "on the way".to_owned(),
+        };
+        rows.push([
+            String::new(),
+            format!("{} for {whom}: {why}", waiting.contents),
+        ]);
+    }
+    rows
 }
 
 /// A message as a line, or as several with the later ones indented.
@@ -223,7 +252,7 @@ pub(crate) fn status(status: &Status, console: &Console) -> String {
             "server link".to_owned(),
             status.server_link.clone().unwrap_or_default(),
         ]);
-        rows.push(["outbox".to_owned(), status.outbox.to_string()]);
+        rows.extend(outbox(status));
         rows.push(["requests".to_owned(), status.requests.to_string()]);
         rows.push(["alarms".to_owned(), status.alarms.to_string()]);
         rows.push([

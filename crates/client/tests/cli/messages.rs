@@ -37,6 +37,54 @@ fn a_message_in_json_has_its_shape() {
 }
 
 #[test]
+fn a_stranger_is_told_why_the_thirty_third_message_stays() {
+    let server = Server::start();
+    let (alice, bob) = (
+        Person::registered(&server, "alice"),
+        Person::registered(&server, "bob"),
+    );
+    alice.knows(&bob, "bob");
+    for number in 0..32 {
+        alice.run(&["send", "bob", &number.to_string()]).ok();
+    }
+    let error = alice
+        .run(&[
+            "send",
+            "bob",
+            "32",
+            "--wait",
+            "--timeout",
+            "500ms",
+            "--json",
+        ])
+        .fails("not_answered", 3);
+    assert!(error["message"].as_str().unwrap().contains("bob"));
+    let status: Value = serde_json::from_str(&alice.run(&["status", "--json"]).ok()).unwrap();
+    assert_eq!(status["outbox"], 1);
+    assert_eq!(status["waiting"][0]["contact"], "bob");
+    assert_eq!(status["waiting"][0]["contents"], 1);
+    assert_eq!(status["waiting"][0]["held"], "not_answered");
+    assert_eq!(
+        alice.run(&["send", "bob", "33", "--timeout", "500ms"]).ok(),
+        "queued for bob: bob has not answered yet, and no more goes out before that\n"
+    );
+    assert!(
+        alice
+            .run(&["status"])
+            .ok()
+            .contains("2 for bob: bob has not answered yet")
+    );
+    // The answer lets all of them go.
+    bob.run(&["receive"]).ok();
+    bob.run(&["contacts", "accept", "alice"]).ok();
+    bob.run(&["send", "alice", "who are you?", "--wait"]).ok();
+    alice.run(&["receive"]).ok();
+    alice.run(&["send", "bob", "34", "--wait"]).ok();
+    bob.run(&["receive"]).ok();
+    assert_eq!(bob.history("alice").len(), 36);
+}
+
+#[test]
 fn what_could_act_on_a_terminal_is_shown_and_kept_exactly() {
     let server = Server::start();
     let (alice, bob) = Person::pair(&server);

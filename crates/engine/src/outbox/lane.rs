@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use waxwing_proto::DeviceId;
+use waxwing_proto::{DeviceId, v1};
 
 /// What a lane waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,6 +20,18 @@ pub(crate) enum LaneState {
     Waiting,
 }
 
+/// Why a lane rests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Rest {
+    /// It has not rested, or for a reason that passes by itself.
+    #[default]
+    Other,
+    /// Its server could not be reached.
+    Unreached,
+    /// Its server refused.
+    Refused(v1::ErrorCode),
+}
+
 /// The shipments for one account, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
@@ -27,8 +39,8 @@ pub(crate) struct Lane {
     pub(crate) state: LaneState,
     /// Failures in a row.
     pub(crate) attempt: u32,
-    /// Whether the lane waits only because its server could not be reached.
-    pub(crate) unreached: bool,
+    /// Why the lane rested last, since the last success.
+    pub(crate) rest: Rest,
     /// Whether the lane's address was looked up again since the last success.
     pub(crate) resolved_again: bool,
     /// Rounds with a list of devices that does not fit, since the last success or the last rest.

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Two people talk.
 
+use waxwing_engine::command::Held;
 use waxwing_engine::notice::{Direction, MessageState};
 use waxwing_engine::{Answer, Command, CommandError, Notice};
+use waxwing_proto::v1;
 
 use crate::world::World;
 
@@ -173,7 +175,10 @@ fn a_full_mailbox_keeps_the_message_here() {
     world.send("alice", bob, "later").unwrap();
     world.sleep(600_000);
     assert_eq!(world.texts("bob", alice), ["hello bob"]);
+    let full = Some(Held::Refused(v1::ErrorCode::MailboxFull));
+    assert_eq!(world.waiting("alice"), [(Some("bob".to_owned()), 1, full)]);
     world.relay.mailboxes_full = false;
     world.sleep(600_000);
+    assert_eq!(world.waiting("alice"), []);
     assert_eq!(world.texts("bob", alice), ["hello bob", "later"]);
 }

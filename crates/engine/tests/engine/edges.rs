@@ -2,6 +2,7 @@
 //! Kinds that nobody knows yet, switches, bounds, ids that are gone, keys that grow old.
 
 use prost::Message as _;
+use waxwing_engine::command::Held;
 use waxwing_engine::event::LinkFailure;
 use waxwing_engine::notice::{AlarmKind, Body, MessageState};
 use waxwing_engine::{Answer, Command, CommandError, Event, Notice, Table};
@@ -60,12 +61,18 @@ fn a_stranger_gets_at_most_32_contents() {
     }
     world.sleep(600_000);
     assert_eq!(world.texts("bob", alice).len(), 32);
+    // And is told why the rest stays.
+    assert_eq!(
+        world.waiting("alice"),
+        [(Some("bob".to_owned()), 8, Some(Held::NotAnswered))]
+    );
     world
         .ask("bob", Command::AcceptContact { contact: alice })
         .unwrap();
     world.send("bob", alice, "enough").unwrap();
     world.sleep(600_000);
     assert_eq!(world.texts("bob", alice).len(), 41);
+    assert_eq!(world.waiting("alice"), []);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 use waxwing_crypto::RecoveryWords;
+use waxwing_engine::command::Held;
 use waxwing_engine::event::LinkFailure;
 use waxwing_engine::notice::{Body, Message};
 use waxwing_engine::{Answer, Command, CommandError, CommandId, Event, Notice, Now};
@@ -219,6 +220,20 @@ impl World {
                 Body::Text(text) => text,
                 other => format!("{other:?}"),
             })
+            .collect()
+    }
+
+    /// What is in a client's outbox: for whom, how many contents, and what keeps them.
+    pub(crate) fn waiting(
+        &mut self,
+        name: &'static str,
+    ) -> Vec<(Option<String>, usize, Option<Held>)> {
+        let Ok(Answer::Status(status)) = self.ask(name, Command::Status) else {
+            panic!("a status");
+        };
+        let waiting = status.waiting.into_iter();
+        waiting
+            .map(|waiting| (waiting.label, waiting.contents, waiting.held))
             .collect()
     }
 

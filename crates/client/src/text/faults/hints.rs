@@ -83,6 +83,7 @@ pub(super) fn of(fault: &Fault) -> Vec<(&'static str, Vec<String>)> {
         Code::LinkingFailed | Code::NoLinking => vec![how(&["devices", "link", "--help"])],
         Code::AlreadyRegistered
         | Code::NotStoredInTime
+        | Code::NotAnswered
         | Code::TimedOut
         | Code::DeviceRemoved
         | Code::AccountClosed
