@@ -12,7 +12,7 @@ use waxwing_storage::StoreError;
 use waxwing_storage::embedded::key_value::{
     Batch, Found, KeyRange, KeyValue, Order, Scan, ScannedRow,
 };
-use waxwing_storage::embedded::sled::Syncer;
+use waxwing_storage::syncer::Syncer;
 
 /// sled without guards: `flush` is what its documentation calls durable.
 pub struct BareSled(sled::Db);

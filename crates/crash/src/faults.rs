@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use waxwing_storage::embedded::sled::verify_server;
 
 use crate::choice::Choice;
 use crate::examine::catch;
 use crate::recording::{Kind, Place, Recorder};
 use crate::subject::{Broken, ClientSubject, Finding, ServerSubject, Subject};
 use crate::trace::Event;
-use crate::work::Task;
+use crate::work::{Task, files as files_of};
 
 /// The faults by their names in `crates/preload/src/fault.rs`, and what the error must say.
 const FAULTS: [(&str, &str); 4] = [
@@ -50,8 +51,12 @@ pub struct Report {
     pub refused: u64,
     /// Of these: nothing was missing.
     pub unharmed: u64,
+    /// Of these: something was missing, and `waxwingd verify` says that the store is damaged.
+    pub noticed: u64,
     /// Of these: something was missing without an error. The store below cannot tell.
     pub silent: u64,
+    /// Some of the last kind.
+    pub silent_shown: Vec<String>,
     /// Broken promises, by kind.
     pub broken: BTreeMap<Broken, u64>,
     /// Some of them.
@@ -189,6 +194,15 @@ impl Faults {
         Ok(())
     }
 
+    /// Whether the command that reads every record finds the damage.
+    fn is_noticed(&self, folder: &Path) -> bool {
+        let verified = match self.kind {
+            Kind::Server => verify_server(folder, files_of(None)),
+            Kind::Client => return false,
+        };
+        verified.map_or(true, |verified| !verified.is_whole())
+    }
+
     async fn damage(&self, recorder: &Recorder, folder: &Path, report: &mut Report) -> Result<()> {
         let place = Place::new(folder);
         place.clear()?;
@@ -205,16 +219,27 @@ impl Faults {
         let subject = Any::after(self.kind, &place.events()?)?;
         let files = files(&place.store())?;
         for number in 0..self.damages {
-            let mut choice = Choice::new(self.seed, number);
             let copy = folder.join("damaged");
-            copy_folder(&place.store(), &copy)?;
-            let name = damage(&copy, &files, &mut choice)?;
+            let damaged = || -> Result<(String, Choice)> {
+                let mut choice = Choice::new(self.seed, number);
+                copy_folder(&place.store(), &copy)?;
+                Ok((damage(&copy, &files, &mut choice)?, choice))
+            };
+            let (name, mut choice) = damaged()?;
             report.damages += 1;
             match subject.check(&copy, &mut choice).await {
                 Ok(()) => report.unharmed += 1,
                 Err((Broken::Refused, _)) => report.refused += 1,
-                Err((Broken::Lost | Broken::UsedTwice | Broken::ShownAgain, _)) => {
-                    report.silent += 1;
+                Err(finding) if finding.0.is_missing() => {
+                    // The check has used the folder up.
+                    fs::remove_dir_all(&copy)?;
+                    damaged()?;
+                    if self.is_noticed(&copy) {
+                        report.noticed += 1;
+                    } else {
+                        report.silent += 1;
+                        report.silent_shown.push(format!("{name}: {}", finding.1));
+                    }
                 }
                 Err(finding) => report.add(&name, finding),
             }

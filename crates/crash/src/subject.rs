@@ -36,6 +36,17 @@ pub enum Broken {
     Died,
 }
 
+impl Broken {
+    /// Whether it can come of something that is missing, and of nothing worse.
+    #[must_use]
+    pub const fn is_missing(self) -> bool {
+        matches!(
+            self,
+            Self::Lost | Self::Doubled | Self::UsedTwice | Self::ShownAgain
+        )
+    }
+}
+
 /// A broken promise, with what exactly is wrong.
 pub type Finding = (Broken, String);
 

@@ -9,7 +9,8 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use waxwing_storage::embedded::sled::{FileOptions, SyncData};
+use waxwing_storage::embedded::sled::FileOptions;
+use waxwing_storage::syncer::{SyncData, Syncer};
 
 use crate::bare::SkipOne;
 
@@ -36,15 +37,20 @@ impl Plant {
 /// The sync that [`Plant::SkipSync`] skips.
 const SKIPPED: u64 = 12;
 
-/// How the files of a store are used.
+/// How the files of a store are used. A sync is skipped where answers wait for it: in the log, where
+/// there is one, and in sled otherwise.
 #[must_use]
 pub fn files(plant: Option<Plant>) -> FileOptions {
-    FileOptions {
-        cache_bytes: 4 * 1024 * 1024,
-        syncer: match plant {
+    let syncer = || -> Arc<dyn Syncer> {
+        match plant {
             Some(Plant::SkipSync) => Arc::new(SkipOne::new(SKIPPED)),
             _ => Arc::new(SyncData),
-        },
+        }
+    };
+    FileOptions {
+        cache_bytes: 4 * 1024 * 1024,
+        syncer: syncer(),
+        log_syncer: syncer(),
         // Small, so that recordings are, and segments are begun and recycled often.
         segment_size: Some(1024 * 1024),
     }

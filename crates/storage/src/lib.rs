@@ -21,6 +21,8 @@ pub mod error;
 #[cfg(feature = "log")]
 pub mod log;
 pub mod server;
+#[cfg(feature = "log")]
+pub mod syncer;
 
 pub use calendar::{Day, Minute};
 pub use error::StoreError;

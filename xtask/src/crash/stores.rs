@@ -154,12 +154,14 @@ impl Stores {
         let (holds, report) = self.report(&[&arguments[..], &["--damages", &damages]].concat())?;
         let line = format!(
             "{} processes on a failing disk; {} damaged folders: {} refused, {} unharmed, {} with \
-             something missing unsaid; {}",
+             something missing that `verify` names, {} with something missing unsaid{}; {}",
             count(&report, "faults"),
             count(&report, "damages"),
             count(&report, "refused"),
             count(&report, "unharmed"),
+            count(&report, "noticed"),
             count(&report, "silent"),
+            some_of(&report, "silent_shown"),
             broken(&report),
         );
         Ok(Shown {
@@ -187,12 +189,20 @@ fn broken(report: &Value) -> String {
     if kinds.is_empty() {
         return "none broken".to_owned();
     }
-    let shown = report.get("shown").and_then(Value::as_array);
+    format!("{}{}", kinds.join(", "), some_of(report, "shown"))
+}
+
+/// Two examples of a list, if it has any.
+fn some_of(report: &Value, list: &str) -> String {
+    let shown = report.get(list).and_then(Value::as_array);
     let shown: Vec<String> = shown
         .into_iter()
         .flatten()
         .take(2)
         .map(ToString::to_string)
         .collect();
-    format!("{}, as {}", kinds.join(", "), shown.join(" and "))
+    if shown.is_empty() {
+        return String::new();
+    }
+    format!(", as {}", shown.join(" and "))
 }

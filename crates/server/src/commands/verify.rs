@@ -37,6 +37,7 @@ pub(super) fn run(scene: &Scene) -> Result<(), Failure> {
         "bytes": verified.log.bytes,
         "checkpoints": verified.log.checkpoints,
         "damaged_checkpoints": verified.log.damaged_checkpoints,
+        "damaged_remembered": verified.log.damaged_remembered,
         "unreadable_envelopes": verified.log.unreadable,
         "damage": damage,
         "rows": verified.rows,

@@ -235,6 +235,7 @@ pub(crate) fn verification(verified: &Verification) -> String {
     }
     for (count, what) in [
         (log.damaged_checkpoints, "checkpoints"),
+        (log.damaged_remembered, "files of remembered envelopes"),
         (log.unreadable, "envelopes that wait"),
         (verified.damaged_rows, "rows of tables"),
     ] {

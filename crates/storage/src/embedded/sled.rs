@@ -20,8 +20,6 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 
-pub use guards::{SyncData, Syncer};
-
 use self::committer::Shared;
 use self::folder::Folder;
 use super::client::{self, EmbeddedClientStore};
@@ -32,14 +30,17 @@ use super::server::{self, EmbeddedStore, ServerOptions};
 use crate::StoreError;
 use crate::log::Verified;
 use crate::log::disk::DiskFolder;
+use crate::syncer::{SyncData, Syncer};
 
 /// How files are used.
 #[derive(Clone)]
 pub struct FileOptions {
     /// What sled may keep in memory, in bytes. It takes about twice as much.
     pub cache_bytes: u64,
-    /// What makes the file durable.
+    /// What makes sled's file durable.
     pub syncer: Arc<dyn Syncer>,
+    /// What makes the files of the delivery log durable.
+    pub log_syncer: Arc<dyn Syncer>,
     /// The size of a segment of the delivery log, in bytes; `None` for the usual one.
     pub segment_size: Option<u32>,
 }
@@ -50,6 +51,7 @@ impl Default for FileOptions {
         Self {
             cache_bytes: 32 * 1024 * 1024,
             syncer: Arc::new(SyncData),
+            log_syncer: Arc::new(SyncData),
             segment_size: None,
         }
     }
@@ -87,7 +89,7 @@ pub async fn open_server(
             drop(store);
             folder.begin_migration()?;
             let copy = SledKeyValue::open(&folder.copy(), &files)?;
-            let log = logged::open_log(&folder.log_copy(), &options, files.segment_size)?;
+            let log = logged::open_log(&folder.log_copy(), &options, &files)?;
             logged::move_mailboxes(&copy, &log).await?;
             drop(log);
             format.migrate(&copy, from).await?;
@@ -98,7 +100,7 @@ pub async fn open_server(
     }
     let log = folder.log();
     store.folder = Some(folder);
-    let rows = LoggedKeyValue::open(store, &log, &options, is_made, files.segment_size).await?;
+    let rows = LoggedKeyValue::open(store, &log, &options, is_made, &files).await?;
     folder::mark(path)?;
     EmbeddedStore::open(rows, options).await
 }

@@ -226,6 +226,8 @@ pub(crate) struct Loaded {
     pub(crate) index: Index,
     /// Where the replay of each mailbox begins, in the order of their keys.
     pub(crate) since: Vec<(MailboxKey, Place)>,
+    /// Files of remembered envelopes that are not whole.
+    pub(crate) damaged_remembered: u64,
 }
 
 /// Reads a checkpoint; `None` where it is damaged.
@@ -258,7 +260,7 @@ pub(crate) fn load(
     let Some((head, stored, mut index)) = decode(&mut reader, remembered_max) else {
         return Ok(None);
     };
-    let mut remembered = read_remembered(folder, &head)?;
+    let (mut remembered, damaged_remembered) = read_remembered(folder, &head);
     let mut since = Vec::with_capacity(stored.len());
     for mut mailbox in stored {
         let known = remembered.remove(&mailbox.key).unwrap_or_default();
@@ -269,7 +271,12 @@ pub(crate) fn load(
         since.push((mailbox.key, mailbox.since));
         index.mailboxes.insert(mailbox.key, mailbox.held);
     }
-    Ok(Some(Loaded { head, index, since }))
+    Ok(Some(Loaded {
+        head,
+        index,
+        since,
+        damaged_remembered,
+    }))
 }
 
 fn decode(
@@ -327,25 +334,36 @@ pub(crate) fn block(bytes: &[u8]) -> [u8; 8] {
     frame
 }
 
-/// Reads the listed files. What is damaged is left out: a retry may then be stored a second
-/// time, which its receiver notices.
-fn read_remembered(folder: &dyn LogFolder, head: &Head) -> Result<Remembered, StoreError> {
+/// Reads the listed files, and counts those that are not whole. What is damaged is left out: a retry
+/// may then be stored a second time, which its receiver notices.
+fn read_remembered(folder: &dyn LogFolder, head: &Head) -> (Remembered, u64) {
     let mut remembered = Remembered::new();
+    let mut damaged = 0_u64;
     for file in &head.remembered {
-        let Ok(bytes) = read_file(folder, &remembered_name(file.number)) else {
-            tracing::error!(code = "store_corrupt", "remembered envelopes are missing");
-            continue;
-        };
-        let length = usize::try_from(file.length).unwrap_or(usize::MAX);
-        let mut reader = Reader(bytes.get(..length).unwrap_or(&bytes));
-        while !reader.0.is_empty() {
-            if read_block(&mut reader, &mut remembered).is_none() {
-                tracing::error!(code = "store_corrupt", "remembered envelopes are damaged");
-                break;
-            }
+        if read_remembered_file(folder, file, &mut remembered).is_none() {
+            tracing::error!(
+                code = "store_corrupt",
+                file = remembered_name(file.number),
+                "remembered envelopes are missing or damaged"
+            );
+            damaged = damaged.saturating_add(1);
         }
     }
-    Ok(remembered)
+    (remembered, damaged)
+}
+
+fn read_remembered_file(
+    folder: &dyn LogFolder,
+    file: &RememberedFile,
+    remembered: &mut Remembered,
+) -> Option<()> {
+    let bytes = read_file(folder, &remembered_name(file.number)).ok()?;
+    let length = usize::try_from(file.length).ok()?;
+    let mut reader = Reader(bytes.get(..length).unwrap_or(&bytes));
+    while !reader.0.is_empty() {
+        read_block(&mut reader, remembered)?;
+    }
+    (bytes.len() >= length).then_some(())
 }
 
 fn read_block(reader: &mut Reader<'_>, remembered: &mut Remembered) -> Option<()> {

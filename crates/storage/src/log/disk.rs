@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::{LogFile, LogFolder};
+use crate::syncer::{SyncData, Syncer};
 
 /// A folder on the disk.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DiskFolder {
     path: PathBuf,
+    syncer: Arc<dyn Syncer>,
 }
 
 impl DiskFolder {
@@ -20,10 +22,24 @@ impl DiskFolder {
     /// # Errors
     /// The operating system's.
     pub fn new(path: &Path) -> io::Result<Self> {
+        Self::with_syncer(path, Arc::new(SyncData))
+    }
+
+    /// The same with something else between the files and the disk.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn with_syncer(path: &Path, syncer: Arc<dyn Syncer>) -> io::Result<Self> {
         platform::private_folder(path)?;
         Ok(Self {
             path: path.to_owned(),
+            syncer,
         })
+    }
+
+    fn file(&self, file: File) -> Arc<dyn LogFile> {
+        let syncer = Arc::clone(&self.syncer);
+        Arc::new(DiskFile { file, syncer })
     }
 
     fn options() -> fs::OpenOptions {
@@ -38,12 +54,12 @@ impl LogFolder for DiskFolder {
         let file = Self::options()
             .create_new(true)
             .open(self.path.join(name))?;
-        Ok(Arc::new(DiskFile { file }))
+        Ok(self.file(file))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn LogFile>> {
         let file = Self::options().open(self.path.join(name))?;
-        Ok(Arc::new(DiskFile { file }))
+        Ok(self.file(file))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -76,6 +92,7 @@ impl LogFolder for DiskFolder {
 
 struct DiskFile {
     file: File,
+    syncer: Arc<dyn Syncer>,
 }
 
 impl LogFile for DiskFile {
@@ -100,7 +117,7 @@ impl LogFile for DiskFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.syncer.sync(&self.file)
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {

@@ -18,6 +18,8 @@ pub struct Verified {
     pub checkpoints: u64,
     /// Checkpoints that are not.
     pub damaged_checkpoints: u64,
+    /// Files of remembered envelopes that are not whole: a retry of one may be stored again.
+    pub damaged_remembered: u64,
     /// Segments.
     pub segments: u64,
     /// Records that are whole, wanted or not.
@@ -35,7 +37,10 @@ impl Verified {
     /// Whether nothing is damaged.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.damage.is_empty() && self.damaged_checkpoints == 0 && self.unreadable == 0
+        self.damage.is_empty()
+            && self.damaged_checkpoints == 0
+            && self.damaged_remembered == 0
+            && self.unreadable == 0
     }
 }
 
@@ -63,6 +68,7 @@ pub fn verify(folder: &dyn LogFolder) -> Result<Verified, StoreError> {
     let Some(newest) = newest else {
         return Ok(verified);
     };
+    verified.damaged_remembered = newest.damaged_remembered;
     let sealer = Sealer::new(&newest.head.log);
     let mut wanted: Vec<_> = newest
         .index

@@ -18,7 +18,7 @@ use crate::embedded::key_value::{
 };
 use crate::embedded::overlay::{Overlay, Sequence};
 use crate::embedded::server::ServerOptions;
-use crate::embedded::sled::SledKeyValue;
+use crate::embedded::sled::{FileOptions, SledKeyValue};
 use crate::log::disk::DiskFolder;
 use crate::log::file::LogFolder;
 use crate::log::{
@@ -83,9 +83,9 @@ impl LoggedKeyValue {
         folder: &Path,
         options: &ServerOptions,
         is_made: bool,
-        segment_size: Option<u32>,
+        files: &FileOptions,
     ) -> Result<Self, StoreError> {
-        let folder: Arc<dyn LogFolder> = Arc::new(DiskFolder::new(folder)?);
+        let folder = log_folder(folder, files)?;
         if is_made && folder.list()?.is_empty() {
             return Err(StoreError::Corrupt { what: "log" });
         }
@@ -93,7 +93,7 @@ impl LoggedKeyValue {
             Some(value) => position_of(&value)?,
             None => LogPosition(0),
         };
-        let mut options = log_options(options, segment_size);
+        let mut options = log_options(options, files);
         options.tables_from = position;
         let Opened {
             log,
@@ -197,17 +197,22 @@ impl Drop for LoggedKeyValue {
 pub(in crate::embedded) fn open_log(
     folder: &Path,
     options: &ServerOptions,
-    segment_size: Option<u32>,
+    files: &FileOptions,
 ) -> Result<DeliveryLog, StoreError> {
-    let folder: Arc<dyn LogFolder> = Arc::new(DiskFolder::new(folder)?);
-    let options = log_options(options, segment_size);
+    let folder = log_folder(folder, files)?;
+    let options = log_options(options, files);
     Ok(DeliveryLog::open(folder, &options)?.log)
 }
 
-fn log_options(server: &ServerOptions, segment_size: Option<u32>) -> LogOptions {
+fn log_folder(folder: &Path, files: &FileOptions) -> Result<Arc<dyn LogFolder>, StoreError> {
+    let syncer = Arc::clone(&files.log_syncer);
+    Ok(Arc::new(DiskFolder::with_syncer(folder, syncer)?))
+}
+
+fn log_options(server: &ServerOptions, files: &FileOptions) -> LogOptions {
     let mut options = LogOptions::new(log_entropy(&server.new_name_key));
     options.remembered_max = server.limits.remembered_envelope_ids_max;
-    if let Some(size) = segment_size {
+    if let Some(size) = files.segment_size {
         options.segment_size = size;
     }
     options

@@ -10,11 +10,12 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::oneshot;
 use waxwing_proto::limits::{STORE_BATCH_SIZE_MAX, STORE_VALUE_SIZE_MAX};
 
-use super::guards::{self, Syncer, failure};
+use super::guards::{self, failure};
 use super::{bytes, platform};
 use crate::StoreError;
 use crate::embedded::key_value::{Batch, Found, KeyRange, Order, Scan, batch_size};
 use crate::embedded::overlay::{Overlay, Sequence};
+use crate::syncer::Syncer;
 
 type Durable = oneshot::Receiver<Result<(), StoreError>>;
 

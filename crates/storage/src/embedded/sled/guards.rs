@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Opening sled 0.34.7 with its guards, and what makes its file durable.
+//! Opening sled 0.34.7 with its guards.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,37 +8,11 @@ use std::time::Duration;
 
 use super::platform;
 use crate::StoreError;
+use crate::syncer::Syncer;
 
 /// How often an open waits for the threads of the store that was closed just before.
 const LOCK_TRIES: u32 = 200;
 const LOCK_WAIT: Duration = Duration::from_millis(10);
-
-/// Makes a file's contents durable. A seam, so that tests can count the calls and let them fail.
-pub trait Syncer: Send + Sync + 'static {
-    /// Returns when everything that was written to the file is on the device.
-    ///
-    /// # Errors
-    /// The device's. What is durable is unknown then.
-    fn sync(&self, file: &File) -> io::Result<()>;
-
-    /// Returns when a file that was just made is on the device with all that describes it.
-    ///
-    /// # Errors
-    /// The device's.
-    fn sync_new(&self, file: &File) -> io::Result<()> {
-        file.sync_all()
-    }
-}
-
-/// `fdatasync`.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SyncData;
-
-impl Syncer for SyncData {
-    fn sync(&self, file: &File) -> io::Result<()> {
-        file.sync_data()
-    }
-}
 
 /// Opens sled in `path` and a second handle of its file (G1).
 pub(super) fn open(

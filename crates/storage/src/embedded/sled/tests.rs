@@ -36,6 +36,7 @@ impl Place {
             files: FileOptions {
                 cache_bytes: 4 * 1024 * 1024,
                 syncer,
+                log_syncer: Arc::new(SyncData),
                 segment_size: Some(1024 * 1024),
             },
         }
