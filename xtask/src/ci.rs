@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{test, tidy, workspace};
+use crate::{crash, test, tidy, workspace};
 
-/// Format, lints, tidy and all tests, in this order, with the time that each took.
+/// Format, lints, tidy, all tests and the small crash suite, in this order, with the time of each.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask ci               everything, stopping at the first step that fails
@@ -18,7 +18,7 @@ pub(crate) struct Ci {
     keep_going: bool,
 }
 
-const STEPS: [&str; 4] = ["format", "lints", "tidy", "test"];
+const STEPS: [&str; 5] = ["format", "lints", "tidy", "test", "crash"];
 
 struct Finished {
     name: &'static str,
@@ -48,6 +48,7 @@ impl Ci {
                     "warnings",
                 ]))?,
                 "tidy" => tidy::Tidy::default().run()?,
+                "crash" => crash::Crash::small().run()?,
                 _ => {
                     let outcome = test::Test::default().outcome()?;
                     totals = Some(outcome.totals);

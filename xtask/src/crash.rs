@@ -106,6 +106,18 @@ pub(crate) struct Shown {
 }
 
 impl Crash {
+    /// What continuous integration runs.
+    pub(crate) const fn small() -> Self {
+        Self {
+            heavy: false,
+            resume: false,
+            allow_partial: false,
+            kills: None,
+            images: None,
+            seed: 1,
+        }
+    }
+
     pub(crate) fn run(&self) -> Result<bool> {
         let began = clock();
         let stage = Stage::build()?;
