@@ -65,6 +65,12 @@ impl<S: ClientStore> SealedStore<S> {
         Self { store, keys }
     }
 
+    /// Whether the store has lost batches that were durable; see [`ClientStore::is_behind`].
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.store.is_behind()
+    }
+
     /// All rows of some tables: what the engine is opened from.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use waxwing_storage::StoreError;
@@ -88,6 +89,9 @@ impl KeyValue for BareSled {
     }
 }
 
+/// How long the sync after the skipped one waits.
+const SAY_SO: Duration = Duration::from_millis(50);
+
 /// Skips one sync, and only that one.
 pub struct SkipOne {
     /// The number of the sync, from 1.
@@ -106,10 +110,20 @@ impl SkipOne {
     }
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a committer's thread is slowed down on purpose"
+)]
 impl Syncer for SkipOne {
     fn sync(&self, file: &File) -> io::Result<()> {
-        if self.seen.fetch_add(1, Ordering::SeqCst) + 1 == self.which {
+        let number = self.seen.fetch_add(1, Ordering::SeqCst) + 1;
+        if number == self.which {
             return Ok(());
+        }
+        if number == self.which + 1 {
+            // In memory a sync takes no time: whoever was answered too early must have said so
+            // before the next one makes it true.
+            std::thread::sleep(SAY_SO);
         }
         file.sync_data()
     }

@@ -16,7 +16,7 @@ use crate::choice::Choice;
 use crate::examine::catch;
 use crate::recording::{Kind, Place, Recorder};
 use crate::subject::{Broken, ClientSubject, Finding, ServerSubject, Subject};
-use crate::trace::Event;
+use crate::trace::{Event, acknowledged_after_failed_sync};
 use crate::work::{Task, files as files_of};
 
 /// The faults by their names in `crates/preload/src/fault.rs`, and what the error must say.
@@ -159,15 +159,12 @@ impl Faults {
             .env("WAXWING_FAULT_AFTER", after.to_string())
             .output()?;
         let events = place.events()?;
-        let hit = events
-            .iter()
-            .position(|event| matches!(event, Event::Fault(_)));
-        let Some(hit) = hit else {
+        if !events.iter().any(|event| matches!(event, Event::Fault(_))) {
             if output.status.success() {
                 return Ok(());
             }
             bail!("the work failed before its fault began");
-        };
+        }
         report.faults += 1;
         let name = format!("{fault} at change {after}");
         let said = String::from_utf8_lossy(&output.stderr);
@@ -178,13 +175,12 @@ impl Faults {
             report.add(&name, (Broken::Refused, what));
         }
         // What a sync failed for is unknown from then on.
-        let acknowledged = |event: &Event| matches!(event, Event::Mark(line) if !line.contains('?') && line != "open");
-        if fault == "sync-error" && self.kind == Kind::Server {
-            let late = events[hit..].iter().filter(|event| acknowledged(event));
-            if late.count() > 0 {
-                let what = "something was acknowledged after a sync had failed".to_owned();
-                report.add(&name, (Broken::Lost, what));
-            }
+        let is_late = fault == "sync-error"
+            && self.kind == Kind::Server
+            && !acknowledged_after_failed_sync(&events).is_empty();
+        if is_late {
+            let what = "something was acknowledged after a sync had failed".to_owned();
+            report.add(&name, (Broken::Lost, what));
         }
         let subject = Any::after(self.kind, &events)?;
         let mut choice = Choice::new(self.seed, round);

@@ -80,8 +80,38 @@ pub enum Event {
     Mark(String),
     /// Something that the model does not know.
     Unsupported(String),
-    /// An injected fault began.
+    /// An injected fault began, at this call; at a sync the file's inode follows.
     Fault(String),
+}
+
+/// What one worker was told, after a sync had failed, of steps that it began after that: nothing may
+/// be. The step before may have been answered already and not have been said. Where sled's file failed
+/// the answers come from the log and hold, until the store has heard of it.
+#[must_use]
+pub fn acknowledged_after_failed_sync(events: &[Event]) -> Vec<&str> {
+    let fault = events
+        .iter()
+        .position(|event| matches!(event, Event::Fault(_)));
+    let (before, after) = events.split_at(fault.unwrap_or(events.len()));
+    let failed = after.first().and_then(|event| match event {
+        Event::Fault(what) => what.strip_prefix("sync ")?.parse::<u64>().ok(),
+        _ => None,
+    });
+    let is_sleds = before.iter().any(|event| {
+        matches!(event, Event::Open { inode, path, .. }
+            if Some(*inode) == failed && path.contains("/sled/"))
+    });
+    if is_sleds {
+        return Vec::new();
+    }
+    let lines = after.iter().filter_map(|event| match event {
+        Event::Mark(line) => Some(line.as_str()),
+        _ => None,
+    });
+    lines
+        .skip_while(|line| !line.contains('?'))
+        .filter(|line| !line.contains('?'))
+        .collect()
 }
 
 /// Reads the record of one process, as `crates/preload/src/recorder.rs` writes it.
@@ -201,5 +231,30 @@ mod tests {
         assert!(read(Bytes::copy_from_slice(&whole[..5])).is_err());
         assert!(read(Bytes::from(record(99, &[]))).is_err());
         assert!(read(Bytes::from(record(3, &[&[1]]))).is_err());
+    }
+
+    #[test]
+    fn an_answer_to_what_began_after_a_failed_sync_is_found() {
+        let open = |inode, path: &str| Event::Open {
+            created: true,
+            is_folder: false,
+            truncated: false,
+            inode,
+            path: path.to_owned(),
+        };
+        let mark = |line: &str| Event::Mark(line.to_owned());
+        let mut events = vec![
+            open(7, "/s/log/1.segment"),
+            open(8, "/s/sled/db"),
+            mark("put? 1"),
+            Event::Fault("sync 7".to_owned()),
+            mark("put 1"),
+            mark("put? 2"),
+        ];
+        assert_eq!(acknowledged_after_failed_sync(&events), [""; 0]);
+        events.push(mark("put 2"));
+        assert_eq!(acknowledged_after_failed_sync(&events), ["put 2"]);
+        events[3] = Event::Fault("sync 8".to_owned());
+        assert_eq!(acknowledged_after_failed_sync(&events), [""; 0]);
     }
 }

@@ -327,9 +327,9 @@ impl Engine {
         self.pump_all(turn);
     }
 
-    /// The store of this device is older than what the server saw of it: it must not go on, since it
-    /// would use keys twice.
-    fn store_is_restored(&mut self) {
+    /// The store of this device is older than what the server saw of it, or than what it held once: it
+    /// must not go on, since it would use keys twice.
+    pub(crate) fn store_is_restored(&mut self) {
         // IDN-34.
         if let Some(account) = &mut self.account {
             account.phase = Phase::Restored;

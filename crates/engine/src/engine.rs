@@ -154,6 +154,7 @@ impl Engine {
         self.start(&mut turn);
         match event {
             Event::Committed(_) => {}
+            Event::StoreIsBehind => self.store_is_restored(),
             Event::Loaded { query, rows } => {
                 if let Some(query) = self.queries.remove(&query) {
                     self.loaded(&mut turn, query, rows);

@@ -12,6 +12,9 @@ use crate::row::{BatchId, Row};
 pub enum Event {
     /// A batch is durable.
     Committed(BatchId),
+    /// The rows that the engine was opened with are older than what was durable once. It reads, and
+    /// sends nothing any more.
+    StoreIsBehind,
     /// Rows that were asked for.
     Loaded {
         /// The read.

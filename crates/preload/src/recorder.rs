@@ -165,7 +165,7 @@ impl Recorder {
     /// What becomes of a sync. Where nothing is to be written, nothing can be lost.
     pub(crate) fn judge_sync(&mut self, inode: u64, handle: c_int) -> Outcome {
         if self.dirty.contains(&inode) || self.fault.as_ref().is_some_and(Fault::has_begun) {
-            self.judge(Change::Sync { inode, handle }, "sync")
+            self.judge(Change::Sync { inode, handle }, &format!("sync {inode}"))
         } else {
             Outcome::Done
         }

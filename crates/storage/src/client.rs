@@ -49,6 +49,12 @@ pub enum RowWrite {
 
 /// The rows that an engine decides on and writes.
 pub trait ClientStore: Send + Sync + 'static {
+    /// Whether the store knows that it has lost batches that were durable: its disk is damaged. What
+    /// is left can be read; whoever goes on from it could use keys twice.
+    fn is_behind(&self) -> bool {
+        false
+    }
+
     /// The values at `keys`, in the same order, the effects of every batch given to
     /// [`ClientStore::apply`] included, durable or not.
     ///

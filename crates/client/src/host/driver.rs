@@ -153,6 +153,10 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
     }
 
     async fn turns(&mut self) -> Result<(), HostError> {
+        if self.store.is_behind() {
+            self.engine
+                .handle(now(&*self.clock), &mut self.rng, Event::StoreIsBehind);
+        }
         let mut settle_until_ms = None;
         loop {
             self.pump()?;

@@ -287,8 +287,8 @@ fn parts(fault: &Fault, it: &str) -> (String, String) {
             "The account's own key is the one you know. Ask your contact whether that is right.",
         ),
         Code::RestoredStore => (
-            own("this device's store is older than what the server has seen of it"),
-            "It was copied or restored. Sending from it could harm earlier messages: link it anew.",
+            own("this device's store is older than it was"),
+            "It was copied or restored, or its disk lost a part. What is left can be read; sending from it could harm earlier messages: link it anew.",
         ),
         Code::Unreachable => (
             own("the server cannot be reached"),

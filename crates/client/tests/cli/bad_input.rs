@@ -262,6 +262,41 @@ fn a_damaged_store_is_refused_and_doctor_says_so() {
     assert!(report.stdout().contains("problem"), "{}", report.stdout());
 }
 
+/// sled takes what it cannot read for the end of its file, and opens without the rest.
+#[test]
+fn a_store_that_lost_its_end_can_be_read_and_sends_nothing() {
+    let mut server = Server::start();
+    let (alice, bob) = Person::pair(&server);
+    alice.run(&["send", "bob", "one", "--wait"]).ok();
+    let db = alice
+        .home
+        .path()
+        .join("data/profiles/default/store/sled/db");
+    let older = std::fs::read(&db).unwrap();
+    for text in ["two", "three"] {
+        alice.run(&["send", "bob", text, "--wait"]).ok();
+    }
+    bob.run(&["receive"]).ok();
+    // Without the server, whose count of this device's sendings would say the same.
+    server.kill();
+    std::fs::write(&db, older).unwrap();
+    let error = alice
+        .run(&["send", "bob", "four", "--json"])
+        .fails("restored_store", 4);
+    assert_eq!(error["hint"][1], "doctor");
+    assert!(alice.history("bob").contains(&"one".to_owned()));
+    let status = alice.run(&["status", "--json"]).ok();
+    assert!(
+        status.contains(r#""link_error":"restored_store""#),
+        "{status}"
+    );
+    // And still after the server is back.
+    server.restart();
+    alice
+        .run(&["send", "bob", "four", "--json"])
+        .fails("restored_store", 4);
+}
+
 /// A file-size limit stands for a full disk.
 #[test]
 fn a_full_disk_refuses_and_keeps_what_was_accepted() {

@@ -49,6 +49,9 @@ impl ClientSubject {
         choice: &mut Choice,
     ) -> Result<(), Finding> {
         let unreadable = |error| (Broken::Refused, format!("cannot be read: {error}"));
+        if store.is_behind() {
+            return broken(Broken::Refused, "the store knows that it has lost commits");
+        }
         let tables = [Table::Sessions, Table::Messages];
         let rows = store.snapshot(&tables).map_err(unreadable)?;
         let mut rows: BTreeMap<_, _> = rows.into_iter().map(|row| (row.key.clone(), row)).collect();

@@ -80,6 +80,10 @@ impl<K: KeyValue> EmbeddedClientStore<K> {
 }
 
 impl<K: KeyValue> ClientStore for EmbeddedClientStore<K> {
+    fn is_behind(&self) -> bool {
+        self.key_value.is_behind()
+    }
+
     fn get(&self, keys: &[RowKey]) -> Result<Vec<Option<Bytes>>, StoreError> {
         let _turn = self.turn()?;
         let mut step = Step::new(&self.key_value);

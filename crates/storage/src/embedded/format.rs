@@ -12,6 +12,10 @@ pub(crate) const FORMAT_KEY: &[u8] = &[0x00];
 /// Where the position of the delivery log is, in the same tree as the rows.
 pub(crate) const POSITION_KEY: &[u8] = &[0x03];
 
+/// Where the number of commits is, in a client's store.
+#[cfg(feature = "sled")]
+pub(crate) const COUNT_KEY: &[u8] = &[0x04];
+
 const FORMAT_ROW_LENGTH: usize = 8;
 
 /// Whose rows a store holds.

@@ -160,6 +160,11 @@ pub trait KeyValue: Send + Sync + 'static {
         batch: Batch,
     ) -> impl Future<Output = Result<(), StoreError>> + Send + use<Self>;
 
+    /// Whether the store knows that it has lost batches that were durable.
+    fn is_behind(&self) -> bool {
+        false
+    }
+
     /// Whether another step may be taken now.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod committer;
 mod folder;
 mod guards;
 mod platform;
+mod witness;
 
 use core::future::Future;
 use std::path::Path;
@@ -22,8 +23,9 @@ use bytes::Bytes;
 
 use self::committer::Shared;
 use self::folder::Folder;
+use self::witness::Witness;
 use super::client::{self, EmbeddedClientStore};
-use super::format::{Format, Found as FormatFound};
+use super::format::{COUNT_KEY, Format, Found as FormatFound};
 use super::key_value::{Batch, Found, KeyRange, KeyValue, Order, Scan};
 use super::logged::{self, LoggedKeyValue, Verification};
 use super::server::{self, EmbeddedStore, ServerOptions};
@@ -74,7 +76,7 @@ pub async fn open_server(
     folder.finish_migration()?;
     let is_made = folder.has_mark() && folder.log().exists();
     let format = server::format();
-    let mut store = open_tables(&folder, &files)?;
+    let mut store = open_tables(&folder, &files, None)?;
     match format.find(&store)? {
         // sled takes a file that it cannot read for an empty one; the mark says that it is not.
         FormatFound::Empty if folder.has_mark() => {
@@ -129,7 +131,8 @@ pub fn verify_server(folder: &Path, files: FileOptions) -> Result<Verification, 
     })
 }
 
-/// Opens the client's store in `folder`, as [`open_server`] does the server's.
+/// Opens the client's store in `folder`, as [`open_server`] does the server's. Where sled has lost
+/// commits, [`ClientStore::is_behind`](crate::client::ClientStore::is_behind) says so.
 ///
 /// # Errors
 /// As [`open_server`].
@@ -146,14 +149,18 @@ pub fn exists(folder: &Path) -> bool {
     folder::is_marked(folder)
 }
 
-/// Opens the tables of a store whose folder is locked.
-fn open_tables(folder: &Folder, files: &FileOptions) -> Result<SledKeyValue, StoreError> {
-    match SledKeyValue::open(&folder.current(), files) {
+/// Opens the tables of a store whose folder is locked, with a witness in `witnessed` if there is to be one.
+fn open_tables(
+    folder: &Folder,
+    files: &FileOptions,
+    witnessed: Option<&Path>,
+) -> Result<SledKeyValue, StoreError> {
+    match SledKeyValue::open_with(&folder.current(), files, witnessed) {
         // sled tears its own first files when the power is cut while it makes them (G2). Without
         // the mark nothing was ever acknowledged, so a new store takes their place.
         Err(StoreError::Corrupt { .. }) if !folder.has_mark() => {
             folder.set_unfinished_aside()?;
-            SledKeyValue::open(&folder.current(), files)
+            SledKeyValue::open_with(&folder.current(), files, witnessed)
         }
         opened => opened,
     }
@@ -167,7 +174,7 @@ async fn open(
     let path = folder.to_owned();
     let folder = Folder::lock(folder)?;
     folder.finish_migration()?;
-    let mut store = open_tables(&folder, &files)?;
+    let mut store = open_tables(&folder, &files, Some(&path))?;
     match format.find(&store)? {
         // sled takes a file that it cannot read for an empty one; the mark says that it is not.
         FormatFound::Empty if folder.has_mark() => {
@@ -182,7 +189,7 @@ async fn open(
             format.migrate(&copy, from).await?;
             drop(copy);
             folder.end_migration(from)?;
-            store = SledKeyValue::open(&folder.current(), &files)?;
+            store = SledKeyValue::open_with(&folder.current(), &files, Some(&path))?;
         }
     }
     folder::mark(&path)?;
@@ -192,6 +199,7 @@ async fn open(
 
 /// sled, guarded.
 pub struct SledKeyValue {
+    is_behind: bool,
     shared: Arc<Shared>,
     committer: Option<JoinHandle<()>>,
     /// Holds the lock of the folder; dropped after sled.
@@ -200,15 +208,38 @@ pub struct SledKeyValue {
 
 impl SledKeyValue {
     pub(super) fn open(path: &Path, files: &FileOptions) -> Result<Self, StoreError> {
+        Self::open_with(path, files, None)
+    }
+
+    fn open_with(
+        path: &Path,
+        files: &FileOptions,
+        witnessed: Option<&Path>,
+    ) -> Result<Self, StoreError> {
         let (tree, file) = guards::open(path, files.cache_bytes, files.syncer.as_ref())?;
+        let witness = match witnessed {
+            Some(folder) => {
+                let count = tree
+                    .get(COUNT_KEY)
+                    .map_err(|error| guards::failure(&error))?;
+                Some(Witness::open(folder, count.as_deref())?)
+            }
+            None => None,
+        };
+        let is_behind = witness.as_ref().is_some_and(Witness::is_behind);
+        if is_behind {
+            tracing::error!(code = "store_corrupt", "sled has lost commits");
+        }
         let shared = Arc::new(Shared::new(tree));
         let committer = committer::start(
             Arc::clone(&shared),
             file,
             Arc::clone(&files.syncer),
             path.to_owned(),
+            witness,
         )?;
         Ok(Self {
+            is_behind,
             shared,
             committer: Some(committer),
             folder: None,
@@ -241,6 +272,10 @@ impl Drop for SledKeyValue {
 }
 
 impl KeyValue for SledKeyValue {
+    fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
     fn get(&self, key: &[u8]) -> Result<Found, StoreError> {
         self.shared.get(key)
     }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
@@ -11,8 +11,10 @@ use tokio::sync::oneshot;
 use waxwing_proto::limits::{STORE_BATCH_SIZE_MAX, STORE_VALUE_SIZE_MAX};
 
 use super::guards::{self, failure};
+use super::witness::Witness;
 use super::{bytes, platform};
 use crate::StoreError;
+use crate::embedded::format::COUNT_KEY;
 use crate::embedded::key_value::{Batch, Found, KeyRange, Order, Scan, batch_size};
 use crate::embedded::overlay::{Overlay, Sequence};
 use crate::syncer::Syncer;
@@ -212,15 +214,17 @@ pub(super) fn start(
     file: File,
     syncer: Arc<dyn Syncer>,
     path: PathBuf,
+    mut witness: Option<Witness>,
 ) -> Result<JoinHandle<()>, StoreError> {
     let thread = thread::Builder::new().name("store-committer".to_owned());
     let run = move || {
         let shared = Ending(shared);
         let shared = &shared.0;
         while let Some(requests) = shared.take() {
-            let result = shared
-                .tree()
-                .and_then(|tree| commit(&tree, &requests, &file, syncer.as_ref(), &path));
+            let result = shared.tree().and_then(|tree| {
+                let files = (&file, syncer.as_ref(), path.as_path());
+                commit(&tree, &requests, files, witness.as_mut())
+            });
             if let Err(error) = result {
                 tracing::error!(code = error.code(), "the store stopped: {error}");
             }
@@ -237,9 +241,8 @@ pub(super) fn start(
 fn commit(
     tree: &sled::Db,
     requests: &VecDeque<Request>,
-    file: &File,
-    syncer: &dyn Syncer,
-    path: &std::path::Path,
+    (file, syncer, path): (&File, &dyn Syncer, &Path),
+    mut witness: Option<&mut Witness>,
 ) -> Result<(), StoreError> {
     let mut merged = sled::Batch::default();
     let mut size = 0_usize;
@@ -263,11 +266,17 @@ fn commit(
     if is_empty {
         return Ok(());
     }
+    if let Some(witness) = witness.as_mut() {
+        merged.insert(COUNT_KEY, &witness.next());
+    }
     tree.apply_batch(merged).map_err(|error| failure(&error))?;
     tree.flush().map_err(|error| failure(&error))?;
     // G5, the second belt: nothing should be there.
     guards::sync_blobs(path, &platform::sync_folder)?;
     // G1: sled's flush does not reach the disk; this does.
     syncer.sync(file)?;
+    if let Some(witness) = witness {
+        witness.note()?;
+    }
     Ok(())
 }

@@ -416,6 +416,48 @@ async fn an_older_store_is_migrated_on_a_copy_and_a_newer_one_refused() {
 }
 
 #[tokio::test]
+async fn a_sled_that_lost_commits_is_found_out_and_can_be_read() {
+    let place = Place::default();
+    let at = |number: u8| RowKey {
+        table: 1,
+        key: Bytes::copy_from_slice(&[number]),
+    };
+    let put = |number: u8| RowWrite::Put {
+        at: at(number),
+        value: Bytes::from(vec![number; 2000]),
+    };
+    let store = ClientPlace::open(&place).await.unwrap();
+    store.apply(vec![put(0)]).await.unwrap();
+    drop(store);
+    let older = fs::read(place.sled().join("db")).unwrap();
+    let store = ClientPlace::open(&place).await.unwrap();
+    assert!(!store.is_behind());
+    for number in 1..=20 {
+        store.apply(vec![put(number)]).await.unwrap();
+    }
+    drop(store);
+    fs::write(place.sled().join("db"), older).unwrap();
+    for file in fs::read_dir(place.sled()).unwrap() {
+        let file = file.unwrap();
+        if file.file_name().to_string_lossy().starts_with("snap") {
+            fs::remove_file(file.path()).unwrap();
+        }
+    }
+    for _ in 0..2 {
+        let store = ClientPlace::open(&place).await.unwrap();
+        assert!(store.is_behind());
+        assert_eq!(
+            store.get(&[at(0), at(20)]).unwrap(),
+            [Some(Bytes::from(vec![0; 2000])), None]
+        );
+        // Writing more does not make it forget.
+        for number in 30..60 {
+            store.apply(vec![put(number)]).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn closing_makes_durable_what_was_queued() {
     let place = Place::default();
     let store = ClientPlace::open(&place).await.unwrap();
