@@ -107,16 +107,8 @@ fn append(runtime: &Runtime, writers: u32, seconds: u32) -> Result<(Pairs, Pairs
     Ok((rate, cpu.into_iter().zip(bare_cpu).collect()))
 }
 
-/// What only our side has: it is compared with a number and not with the other's.
-#[derive(Debug, Clone, Copy)]
-struct Footprint {
-    /// Bytes on the disk for each byte that is stored.
-    space: f64,
-    /// Resident memory, in MB.
-    resident: f64,
-}
-
-fn ours(runtime: &Runtime, load: Load) -> Result<(Sample, Footprint)> {
+/// A sample, and the bytes on the disk for each byte that is stored.
+fn ours(runtime: &Runtime, load: Load) -> Result<(Sample, f64)> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("store");
     let sample = runtime.block_on(async {
@@ -125,11 +117,8 @@ fn ours(runtime: &Runtime, load: Load) -> Result<(Sample, Footprint)> {
         load.on_store(&world).await
     })?;
     let live = f64::from(load.live) * load::BODY as f64;
-    let footprint = Footprint {
-        space: machine::space(&path)? as f64 / live.max(1.0),
-        resident: sample.resident_mb,
-    };
-    Ok((sample, footprint))
+    let space = machine::space(&path)? as f64 / live.max(1.0);
+    Ok((sample, space))
 }
 
 fn theirs(runtime: &Runtime, load: Load) -> Result<Sample> {
@@ -148,13 +137,13 @@ fn steady(runtime: &Runtime, settings: Settings) -> Result<Vec<Figure>> {
     };
     let (mut written, mut bare_written) = (Vec::new(), Vec::new());
     let mut drift = Vec::new();
-    let mut footprint = None;
+    let mut space = None;
     let rate = alternate(
         || {
             let (sample, found) = ours(runtime, load)?;
             written.push(sample.written_each);
             drift.push((sample.last_third, sample.second_third));
-            footprint = Some(found);
+            space = Some(found);
             Ok(sample.rate())
         },
         || {
@@ -163,9 +152,8 @@ fn steady(runtime: &Runtime, settings: Settings) -> Result<Vec<Figure>> {
             Ok(sample.rate())
         },
     )?;
-    let footprint = footprint.context("nothing was measured")?;
+    let space = space.context("nothing was measured")?;
     let written = written.into_iter().zip(bare_written).collect();
-    let one = |value| vec![(value, 1.0)];
     Ok(vec![
         Figure::from_pairs("store.steady", "msg/s", AGAINST, rate).with_floor(0.60),
         Figure::from_pairs(
@@ -176,9 +164,8 @@ fn steady(runtime: &Runtime, settings: Settings) -> Result<Vec<Figure>> {
         )
         .with_floor(0.90),
         Figure::from_pairs("store.device_kib_each_kib", "KiB", AGAINST, written),
-        Figure::from_pairs("store.space", "x", "what is stored", one(footprint.space))
+        Figure::from_pairs("store.space", "x", "what is stored", vec![(space, 1.0)])
             .with_bar(space_bar(settings.live)),
-        Figure::from_pairs("store.resident", "MB", "1 MB", one(footprint.resident)).with_bar(200.0),
     ])
 }
 

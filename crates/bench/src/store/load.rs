@@ -57,7 +57,6 @@ pub(super) struct Sample {
     /// Messages a second in the last and in the second third.
     pub(super) last_third: f64,
     pub(super) second_third: f64,
-    pub(super) resident_mb: f64,
 }
 
 impl Sample {
@@ -333,7 +332,6 @@ impl Load {
             written_each: written / (appended * BODY as f64),
             last_third: rates.last().copied().unwrap_or(f64::NAN),
             second_third: rates.get(1).copied().unwrap_or(f64::NAN),
-            resident_mb: machine::resident()? as f64 / 1e6,
         })
     }
 }

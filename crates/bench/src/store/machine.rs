@@ -34,9 +34,9 @@ pub(super) fn written() -> Result<u64> {
     field("/proc/self/io", "write_bytes")
 }
 
-/// Memory of this process that is resident, in bytes.
-pub(super) fn resident() -> Result<u64> {
-    Ok(field("/proc/self/status", "VmRSS")? * 1024)
+/// Memory of a process that is resident, in bytes.
+pub(super) fn resident(process: u32) -> Result<u64> {
+    Ok(field(&format!("/proc/{process}/status"), "VmRSS")? * 1024)
 }
 
 /// Bytes that the files below a folder take on the disk.

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use waxwing_proto::{AccountKey, DeviceId};
 
 use crate::StoreError;
+#[cfg(feature = "sled")]
+use crate::embedded::logged::Routes;
 #[cfg(feature = "log")]
 use crate::log::DeliveryLog;
 use crate::server::Position;
@@ -176,6 +178,12 @@ pub trait KeyValue: Send + Sync + 'static {
     /// The log that keeps the mailboxes; `None` where they are rows as everything else.
     #[cfg(feature = "log")]
     fn delivery_log(&self) -> Option<&DeliveryLog> {
+        None
+    }
+
+    /// Whom delivery ids lead to, kept beside [`KeyValue::delivery_log`].
+    #[cfg(feature = "sled")]
+    fn routes(&self) -> Option<&Routes> {
         None
     }
 

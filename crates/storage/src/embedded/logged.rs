@@ -10,9 +10,11 @@ mod disclosed;
 mod key_value;
 mod mailboxes;
 mod migration;
+mod routes;
 mod verification;
 
 pub use key_value::LoggedKeyValue;
+pub use routes::Routes;
 pub use verification::Verification;
 
 #[cfg(test)]

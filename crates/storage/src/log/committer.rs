@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -74,6 +74,10 @@ pub(crate) struct Committer {
     publishing: Mutex<()>,
     /// Up to which place everything is durable: segment and offset.
     durable: AtomicU64,
+    /// Whether the desk says that it has failed or closes, and how much is queued there: for those who
+    /// only look.
+    stopped: AtomicBool,
+    queued_bytes: AtomicUsize,
     segments: Arc<Segments>,
     log: LogId,
     sealer: Sealer,
@@ -96,6 +100,8 @@ impl Committer {
             tail: Mutex::new(None),
             publishing: Mutex::new(()),
             durable: AtomicU64::new(pack(durable)),
+            stopped: AtomicBool::new(false),
+            queued_bytes: AtomicUsize::new(0),
             segments,
             sealer: Sealer::new(&log),
             log,
@@ -109,13 +115,12 @@ impl Committer {
 
     /// Whether nothing is acknowledged any more.
     pub(crate) fn has_stopped(&self) -> bool {
-        let desk = lock(&self.desk);
-        desk.failed || desk.closing
+        self.stopped.load(Ordering::Acquire)
     }
 
-    /// Bytes that wait to be written.
+    /// About how many bytes wait to be written.
     pub(crate) fn queued_bytes(&self) -> usize {
-        lock(&self.desk).queued_bytes
+        self.queued_bytes.load(Ordering::Relaxed)
     }
 
     /// Queues a group. Groups are queued in the order of their places.
@@ -125,6 +130,8 @@ impl Committer {
             return Err(StoreError::Stopped);
         }
         desk.queued_bytes = desk.queued_bytes.saturating_add(request.size());
+        self.queued_bytes
+            .store(desk.queued_bytes, Ordering::Relaxed);
         desk.queue.push_back(request);
         let is_idle = !desk.syncing && !desk.writing;
         let is_worth_filling = desk.queued_bytes >= FILL && !desk.writing;
@@ -140,6 +147,7 @@ impl Committer {
         // BOX-75.
         let mut desk = lock(&self.desk);
         desk.failed = true;
+        self.stopped.store(true, Ordering::Release);
         // Who waits for these hears that the store has stopped.
         desk.queue.clear();
         desk.written.clear();
@@ -168,6 +176,7 @@ impl Committer {
     /// Lets the threads end after what is queued.
     pub(crate) fn close(&self) {
         lock(&self.desk).closing = true;
+        self.stopped.store(true, Ordering::Release);
         self.changed.notify_all();
     }
 
@@ -228,6 +237,7 @@ impl Committer {
     fn take(&self, desk: &mut Desk) -> Vec<Request> {
         desk.writing = true;
         desk.queued_bytes = 0;
+        self.queued_bytes.store(0, Ordering::Relaxed);
         desk.queue.drain(..).collect()
     }
 

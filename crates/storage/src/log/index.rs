@@ -12,6 +12,7 @@ use waxwing_proto::{AccountKey, DeliveryId, DeviceId, EnvelopeId};
 
 use super::format::{Place, record_length};
 use super::record::{ENVELOPE_FIELDS, MailboxKey, Range};
+use super::turn::Prepared;
 use crate::Day;
 use crate::server::{DeliveryIdKind, Position};
 
@@ -183,7 +184,13 @@ impl Mailbox {
             .map_or_else(Held::default, |share| share.held)
     }
 
-    pub(crate) fn knows(&self, fingerprint: Fingerprint) -> bool {
+    /// Whether it holds or remembers an envelope.
+    #[must_use]
+    pub fn knows(&self, envelope: &Prepared) -> bool {
+        self.has_seen(envelope.fingerprint)
+    }
+
+    pub(crate) fn has_seen(&self, fingerprint: Fingerprint) -> bool {
         self.known.contains(&fingerprint.0)
     }
 

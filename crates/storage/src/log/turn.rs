@@ -90,13 +90,6 @@ impl Turn<'_> {
         self.state.index.mailboxes.get(mailbox)
     }
 
-    /// Whether the mailbox of an envelope holds or remembers it.
-    #[must_use]
-    pub fn knows(&self, prepared: &Prepared) -> bool {
-        self.mailbox(&prepared.mailbox)
-            .is_some_and(|held| held.knows(prepared.fingerprint))
-    }
-
     /// Whether a day is later than the last one that was committed with [`Change::Forget`].
     #[must_use]
     pub fn is_new_day(&self, day: Day) -> bool {

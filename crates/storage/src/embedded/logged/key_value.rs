@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use sha2::{Digest, Sha256};
 use waxwing_proto::limits::{LOG_QUEUE_RETRY_MS, STORE_BATCH_SIZE_MAX, STORE_VALUE_SIZE_MAX};
 
-use super::{decode, encode, position_of, position_value};
+use super::{Routes, decode, encode, position_of, position_value};
 use crate::StoreError;
 use crate::embedded::format::POSITION_KEY;
 use crate::embedded::key_value::{
@@ -69,6 +69,7 @@ impl Shared {
 /// Rows in sled behind the delivery log.
 pub struct LoggedKeyValue {
     shared: Arc<Shared>,
+    routes: Routes,
     writer: Option<JoinHandle<()>>,
     log: Option<Arc<DeliveryLog>>,
     /// Closed last, and with it the lock of the folder.
@@ -129,6 +130,7 @@ impl LoggedKeyValue {
         };
         Ok(Self {
             shared,
+            routes: Routes::default(),
             writer: Some(writer),
             log: Some(log),
             sled: Some(sled),
@@ -163,6 +165,7 @@ impl LoggedKeyValue {
             desk.last = desk.last.saturating_add(1);
             let sequence = desk.last;
             desk.overlay.add(sequence, &batch);
+            self.routes.forget(&batch);
             let size = batch_size(&batch);
             desk.queued_bytes = desk.queued_bytes.saturating_add(size);
             desk.queue.push_back(Waiting {
@@ -350,6 +353,10 @@ impl KeyValue for LoggedKeyValue {
 
     fn delivery_log(&self) -> Option<&DeliveryLog> {
         self.log.as_deref()
+    }
+
+    fn routes(&self) -> Option<&Routes> {
+        Some(&self.routes)
     }
 
     fn apply_with(

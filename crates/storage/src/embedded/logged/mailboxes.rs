@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Mailboxes in the delivery log.
 
-use bytes::Bytes;
-use waxwing_proto::{AccountKey, DeviceId};
+use std::sync::Arc;
 
+use waxwing_proto::{AccountKey, DeliveryId, DeviceId};
+
+use super::routes::{Listed, Moment, Route, Routes};
 use crate::embedded::accounts::account_key;
 use crate::embedded::delivery_ids::kind_from_row;
 use crate::embedded::expiry;
@@ -17,7 +19,7 @@ use crate::embedded::server::EmbeddedStore;
 use crate::embedded::shares::{self, Usage};
 use crate::log::{Arrival, Change, DeliveryLog, Held, Mailbox, MailboxKey, Prepared};
 use crate::server::{
-    Append, AppendRefusal, Appended, DeliveryIdKind, Outcome, Position, StoredEnvelope,
+    AddressedEnvelope, Append, AppendRefusal, Appended, Outcome, Position, StoredEnvelope,
 };
 use crate::{Day, StoreError};
 
@@ -26,38 +28,78 @@ const PAGE_MAILBOXES: usize = 128;
 /// Envelopes that one step deletes.
 const ENVELOPES_PER_STEP: usize = 64;
 
-/// Whom a sending is for.
-struct Target {
-    account: AccountKey,
-    kind: DeliveryIdKind,
-    /// The rows that this was read from: while they are the same, so is this.
-    rows: (Bytes, Bytes),
+/// Where a delivery id leads, by the rows.
+fn read_route<K: KeyValue>(
+    step: &mut Step<'_, K>,
+    id: &DeliveryId,
+) -> Result<Option<Route>, StoreError> {
+    let Some(row) = step.get::<DeliveryIdRow>(&delivery_id_key(id))? else {
+        return Ok(None);
+    };
+    let account: AccountKey = fixed(&row.account, DeliveryIdRow::TABLE.name)?;
+    let listed = step
+        .get::<AccountRow>(&account_key(&account))?
+        .ok_or(StoreError::Corrupt {
+            what: AccountRow::TABLE.name,
+        })?;
+    Ok(Some(Route {
+        account,
+        kind: kind_from_row(row.kind)?,
+        listed: Arc::new(Listed {
+            manifest_version: listed.manifest_version,
+            devices: listed.device_ids()?,
+        }),
+    }))
 }
 
-fn target<K: KeyValue>(step: &mut Step<'_, K>, append: &Append) -> Outcome<Target, AppendRefusal> {
-    let id_row_key = delivery_id_key(&append.delivery_id);
-    let Some(id_bytes) = step.get_bytes(&id_row_key, DeliveryIdRow::TABLE.name)? else {
+/// Where a delivery id leads, whether or not that is durable. The caller holds the turn of the steps.
+fn route<K: KeyValue>(
+    store: &EmbeddedStore<K>,
+    id: &DeliveryId,
+) -> Result<Option<Route>, StoreError> {
+    let routes = store.key_value.routes();
+    if let Some(route) = routes.and_then(|routes| routes.get(id)) {
+        return Ok(Some(route));
+    }
+    let read = routes.map(Routes::moment);
+    let found = read_route(&mut Step::new(&store.key_value), id)?;
+    if let (Some(routes), Some(read), Some(route)) = (routes, read, &found) {
+        routes.put(*id, route, read);
+    }
+    Ok(found)
+}
+
+/// Whom a sending is for, or why it is for nobody.
+fn target<K: KeyValue>(store: &EmbeddedStore<K>, append: &Append) -> Outcome<Route, AppendRefusal> {
+    let cached = store
+        .key_value
+        .routes()
+        .and_then(|routes| routes.get(&append.delivery_id));
+    let found = match cached {
+        Some(route) => Some(route),
+        None => {
+            let _steps = store.turn()?;
+            route(store, &append.delivery_id)?
+        }
+    };
+    let Some(found) = found else {
         return Ok(Err(AppendRefusal::DeliveryIdGone));
     };
-    let id_row = DeliveryIdRow::read(&id_bytes)?;
-    let kind = kind_from_row(id_row.kind)?;
-    let account: AccountKey = fixed(&id_row.account, DeliveryIdRow::TABLE.name)?;
-    let table = AccountRow::TABLE.name;
-    let account_bytes = step
-        .get_bytes(&account_key(&account), table)?
-        .ok_or(StoreError::Corrupt { what: table })?;
-    let row = AccountRow::read(&account_bytes)?;
-    let is_stale = append.manifest_version != row.manifest_version
-        || !append.envelopes.iter().all(|one| row.lists(&one.device));
-    if is_stale {
-        let manifest = step.newest_manifest(&account, &row)?;
-        return Ok(Err(AppendRefusal::StaleDevices { manifest }));
+    let lists = |one: &AddressedEnvelope| found.listed.devices.contains(&one.device);
+    let is_current = append.manifest_version == found.listed.manifest_version
+        && append.envelopes.iter().all(lists);
+    if is_current {
+        return Ok(Ok(found));
     }
-    Ok(Ok(Target {
-        account,
-        kind,
-        rows: (id_bytes, account_bytes),
-    }))
+    store.glance(|step| {
+        let row = step
+            .get::<AccountRow>(&account_key(&found.account))?
+            .ok_or(StoreError::Corrupt {
+                what: AccountRow::TABLE.name,
+            })?;
+        let manifest = step.newest_manifest(&found.account, &row)?;
+        Ok(Err(AppendRefusal::StaleDevices { manifest }))
+    })
 }
 
 /// Waits for everything that was committed: a refusal is answered when what it saw is durable.
@@ -91,7 +133,8 @@ pub(in crate::embedded) async fn append<K: KeyValue>(
     // BOX-9, BOX-10.
     store.key_value.admit()?;
     loop {
-        let found = match store.glance(|step| target(step, &append))? {
+        let seen = store.key_value.routes().map(Routes::moment);
+        let found = match target(store, &append)? {
             Ok(found) => found,
             Err(refusal) => {
                 settle(log).await?;
@@ -117,8 +160,8 @@ pub(in crate::embedded) async fn append<K: KeyValue>(
                 log.prepare(mailbox, &arrival)
             })
             .collect();
-        let Some(decided) = decide(store, log, &append, &found, prepared)? else {
-            // The account was changed meanwhile.
+        let Some(decided) = decide(store, log, &append, (&found, seen), prepared)? else {
+            // Its rows were changed meanwhile.
             continue;
         };
         let (devices, committed) = match decided {
@@ -147,28 +190,24 @@ fn decide<K: KeyValue>(
     store: &EmbeddedStore<K>,
     log: &DeliveryLog,
     append: &Append,
-    found: &Target,
+    (found, seen): (&Route, Option<Moment>),
     prepared: Vec<Prepared>,
 ) -> Result<Option<Decided>, StoreError> {
     let _steps = store.turn()?;
-    let mut step = Step::new(&store.key_value);
-    let same = |bytes: Option<Bytes>, before: &Bytes| bytes.as_ref() == Some(before);
-    let id_bytes = step.get_bytes(
-        &delivery_id_key(&append.delivery_id),
-        DeliveryIdRow::TABLE.name,
-    )?;
-    let account_bytes = step.get_bytes(&account_key(&found.account), AccountRow::TABLE.name)?;
-    if !same(id_bytes, &found.rows.0) || !same(account_bytes, &found.rows.1) {
+    let now = store.key_value.routes().map(Routes::moment);
+    let is_same = now.is_some() && now == seen;
+    if !is_same && route(store, &append.delivery_id)?.as_ref() != Some(found) {
         return Ok(None);
     }
     let turn = log.turn()?;
     let mut devices = Vec::new();
     let mut group = Vec::new();
     for (prepared, addressed) in prepared.into_iter().zip(&append.envelopes) {
-        if turn.knows(&prepared) {
+        let mailbox = turn.mailbox(prepared.mailbox());
+        if mailbox.is_some_and(|mailbox| mailbox.knows(&prepared)) {
             continue;
         }
-        let usage = usage(turn.mailbox(prepared.mailbox()), append);
+        let usage = usage(mailbox, append);
         let size = mailboxes::size_of(&addressed.envelope);
         if !shares::has_room(&usage, &store.limits, found.kind, size) {
             return Ok(Some(Err(AppendRefusal::MailboxFull)));

@@ -73,7 +73,7 @@ fn the_newest_are_remembered_and_a_day_later_forgotten() {
     index.acknowledge(&mailbox(), 1..=6);
     let knows = |index: &Index, position| {
         let held = &index.mailboxes[&mailbox()];
-        held.knows(Fingerprint(entry(position).fingerprint))
+        held.has_seen(Fingerprint(entry(position).fingerprint))
     };
     assert!(!knows(&index, 2) && knows(&index, 3) && knows(&index, 10));
     let held = index.mailboxes.get_mut(&mailbox()).unwrap();
