@@ -113,6 +113,7 @@ codes! {
     SuspiciousRemoval = "suspicious_removal" => Untrusted,
     ClonedDevice = "cloned_device" => Untrusted,
     AccountRecovered = "account_recovered" => Untrusted,
+    SessionsInVain = "sessions_in_vain" => Untrusted,
     RestoredStore = "restored_store" => Untrusted,
     Unreachable = "unreachable" => Network,
     TimedOut = "timeout" => Network,
@@ -245,6 +246,7 @@ impl From<AlarmKind> for Code {
             AlarmKind::Recovered => Self::AccountRecovered,
             AlarmKind::RemovedFromAccount => Self::DeviceRemoved,
             AlarmKind::RestoredStore => Self::RestoredStore,
+            AlarmKind::SessionsInVain => Self::SessionsInVain,
             // An alarm that this version cannot name still blocks: the general word for it.
             _ => Self::KeyChanged,
         }

@@ -7,7 +7,7 @@ use crate::notice::AlarmKind;
 use crate::trust::{self, Settlement};
 
 /// Every kind, the one that is shown first first.
-const BY_WEIGHT: [AlarmKind; 8] = [
+const BY_WEIGHT: [AlarmKind; 9] = [
     AlarmKind::RestoredStore,
     AlarmKind::RemovedFromAccount,
     AlarmKind::KeyChanged,
@@ -15,6 +15,7 @@ const BY_WEIGHT: [AlarmKind; 8] = [
     AlarmKind::SuspiciousRemoval,
     AlarmKind::Rollback,
     AlarmKind::ClonedDevice,
+    AlarmKind::SessionsInVain,
     AlarmKind::Recovered,
 ];
 
@@ -37,13 +38,15 @@ impl Alarms {
         self.0 != before
     }
 
-    /// Takes away what is settled by it.
-    pub(crate) fn settle(&mut self, by: Settlement) {
+    /// Takes away what is settled by it. Whether anything was.
+    pub(crate) fn settle(&mut self, by: Settlement) -> bool {
+        let before = self.0;
         for kind in BY_WEIGHT {
             if trust::settles(by, kind) {
                 self.0 &= !Self::bit(kind);
             }
         }
+        self.0 != before
     }
 
     /// Whether this one stands.

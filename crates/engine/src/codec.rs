@@ -73,6 +73,7 @@ pub(crate) const fn alarm_number(alarm: AlarmKind) -> u32 {
         AlarmKind::Recovered => 6,
         AlarmKind::RemovedFromAccount => 7,
         AlarmKind::RestoredStore => 8,
+        AlarmKind::SessionsInVain => 9,
     }
 }
 
@@ -87,6 +88,7 @@ pub(crate) const fn alarm_from_number(number: u32) -> Option<AlarmKind> {
         6 => Some(AlarmKind::Recovered),
         7 => Some(AlarmKind::RemovedFromAccount),
         8 => Some(AlarmKind::RestoredStore),
+        9 => Some(AlarmKind::SessionsInVain),
         _ => None,
     }
 }

@@ -13,6 +13,7 @@ use crate::engine::{Engine, Turn};
 use crate::event::RequestFailure;
 use crate::notice::{AlarmKind, Notice};
 use crate::pending::Pending;
+use crate::trust::Settlement;
 
 /// What a link, or a server that was asked for a name, says about an account.
 struct Introduction {
@@ -230,9 +231,13 @@ impl Engine {
             .then(|| contact.address.split_once('@'))
             .flatten()
             .map(|(name, _)| name.to_owned());
+        let begins_anew = !contact.request_pending && contact.alarms.settle(Settlement::BegunAnew);
         contact.request_pending = false;
         contact.request_contents = 0;
         contact.blocked = false;
+        if begins_anew {
+            self.begin_anew(account);
+        }
         // The user has seen how it calls itself and takes it as that, where nobody else is called so.
         if let Some(name) = claimed {
             let label = self.free_label(&name, account);
@@ -246,6 +251,16 @@ impl Engine {
         self.notify(Notice::ContactChanged(*account));
         self.answer(command, Ok(Answer::Done));
         self.pump(turn, *account);
+    }
+
+    /// The user takes a contact's devices as they are now, whatever they were before: the next session
+    /// with them continues nothing.
+    fn begin_anew(&mut self, account: &AccountKey) {
+        // SES-68.
+        for peer in self.sessions.devices_of(account) {
+            self.sessions.forget_device(&mut self.journal, &peer);
+        }
+        self.weigh_renewals(account);
     }
 
     /// Receipts that waited for an acceptance are due now.

@@ -285,11 +285,13 @@ impl Engine {
         {
             self.raise(&own, AlarmKind::ClonedDevice);
         }
+        let (account, _) = opened.peer();
         match self
             .sessions
             .apply(&mut self.journal, opened, seconds(turn))
         {
             Ok(used) => {
+                self.weigh_renewals(&account);
                 if let Some(id) = used {
                     self.forget_prekey(id);
                 }

@@ -124,6 +124,7 @@ impl Engine {
                 self.sessions.forget_device(&mut self.journal, &peer);
             }
         }
+        self.weigh_renewals(account);
         if self.own_key() == Some(*account) {
             let newest = self.own_manifest().map_or(0, DeviceManifest::version);
             let anchor = shown.anchor().version;
@@ -195,6 +196,27 @@ impl Engine {
             blocks_sending: trust::blocks_sending(kind),
         }));
         self.timers.set_sooner(Timer::Successors, 0);
+    }
+
+    /// Raises or settles the alarm about sessions that cannot be renewed.
+    pub(crate) fn weigh_renewals(&mut self, account: &AccountKey) {
+        // SES-67.
+        if self.sessions.renews_in_vain(account) {
+            self.raise(account, AlarmKind::SessionsInVain);
+            return;
+        }
+        let by = Settlement::Renewed;
+        if self.own_key() == Some(*account) {
+            let own = self.account.as_mut();
+            if own.is_some_and(|own| own.alarms.settle(by)) {
+                self.save_account();
+            }
+        } else if let Some(contact) = self.contacts.get_mut(account)
+            && contact.alarms.settle(by)
+        {
+            self.save_contact(account);
+            self.notify(Notice::ContactChanged(*account));
+        }
     }
 
     /// An alarm about the own account or this device.

@@ -136,8 +136,11 @@ pub enum AlarmKind {
     Recovered,
     /// This device was removed from its account.
     RemovedFromAccount,
-    /// This device's store is older than what the server has seen of it.
+    /// This device's store is older than what the server has seen of it, or than it was.
     RestoredStore,
+    /// New sessions with a device come to nothing, although it answers in the old one: somebody holds
+    /// them back, and nothing heals from what was stolen before.
+    SessionsInVain,
 }
 
 /// How far a linking is.

@@ -50,6 +50,7 @@ impl Engine {
         let _refused = self
             .sessions
             .begin(&mut self.journal, turn, &local, account, &bundle);
+        self.weigh_renewals(account);
         None
     }
 }

@@ -200,7 +200,19 @@ impl Sessions {
         );
         let now = seconds(turn);
         let session = waxwing_ratchet::initiate_next(own, bundle, &next, now, turn.rng)?;
-        self.place(journal, peer, session, now).map(drop)
+        let follows = self
+            .peers
+            .get(&peer)
+            .filter(|known| known.active().is_some());
+        let in_vain = follows.map(|known| known.clock.renews());
+        let id = self.place(journal, peer, session, now)?;
+        if let (Some(in_vain), Some(known)) = (in_vain, self.peers.get_mut(&peer))
+            && known.set.active() == Some(id)
+        {
+            known.clock.renewed(in_vain);
+            journal.put(keys::session_clock(&peer.0, &peer.1), known.clock.to_row());
+        }
+        Ok(())
     }
 
     /// Puts a session in its place beside the others with the device, and stages all rows of it.

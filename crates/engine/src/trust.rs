@@ -131,7 +131,7 @@ pub(crate) const fn blocks_sending(alarm: AlarmKind) -> bool {
         | AlarmKind::SuspiciousRemoval
         | AlarmKind::RemovedFromAccount
         | AlarmKind::RestoredStore => true,
-        AlarmKind::ClonedDevice | AlarmKind::Recovered => false,
+        AlarmKind::ClonedDevice | AlarmKind::SessionsInVain | AlarmKind::Recovered => false,
     }
 }
 
@@ -146,12 +146,23 @@ pub(crate) enum Settlement {
     AccountSigned,
     /// The user looked at the own account's devices and found them right.
     OwnDevices,
+    /// Sessions are renewed again.
+    Renewed,
+    /// The user accepted the contact once more, and all sessions with its devices were destroyed.
+    BegunAnew,
 }
 
 /// Whether an alarm ends by it. Account keys say nothing about devices: whoever stole a device, or
 /// serves old or forked lists of devices, has the same account key in front.
 pub(crate) const fn settles(by: Settlement, alarm: AlarmKind) -> bool {
-    // IDN-64, IDN-65, IDN-66.
+    // IDN-64, IDN-65, IDN-66, SES-67, SES-68.
+    match by {
+        Settlement::Renewed => return matches!(alarm, AlarmKind::SessionsInVain),
+        Settlement::BegunAnew => {
+            return matches!(alarm, AlarmKind::ClonedDevice | AlarmKind::SessionsInVain);
+        }
+        _ => {}
+    }
     match alarm {
         AlarmKind::Equivocation | AlarmKind::Rollback | AlarmKind::SuspiciousRemoval => {
             !matches!(by, Settlement::AccountKeys)
@@ -159,6 +170,8 @@ pub(crate) const fn settles(by: Settlement, alarm: AlarmKind) -> bool {
         AlarmKind::KeyChanged | AlarmKind::ClonedDevice | AlarmKind::Recovered => {
             !matches!(by, Settlement::AccountSigned)
         }
+        // No comparison says anything about what a server holds back.
+        AlarmKind::SessionsInVain => false,
         // This device is of no more use; there is nothing to settle.
         AlarmKind::RemovedFromAccount | AlarmKind::RestoredStore => false,
     }

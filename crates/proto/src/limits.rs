@@ -211,6 +211,8 @@ pub const HORIZON_MESSAGES: u32 = 200;
 /// After how many hours an unanswered session is followed by another attempt, where the device was
 /// heard in another session meanwhile.
 pub const RETRY_HOURS: u32 = 24;
+/// New sessions in a row that come to nothing although the device answers, before the user is told.
+pub const RENEWALS_IN_VAIN_MAX: u8 = 2;
 /// How long a superseded session still receives, in hours.
 pub const SUPERSEDED_SESSION_HOURS: u32 = 48;
 /// The serialised hot state of one session, in bytes.

@@ -280,11 +280,15 @@ fn parts(fault: &Fault, it: &str) -> (String, String) {
         ),
         Code::ClonedDevice => (
             format!("a device of {it} seems to exist twice"),
-            "It was copied, or restored from an old state. Ask your contact about it.",
+            "It was copied, or restored from an old state, or has lost what it knew of you. Ask your contact which; only after the last is it right to begin anew.",
         ),
         Code::AccountRecovered => (
             format!("{it} was recovered from its words: all its devices are new"),
             "The account's own key is the one you know. Ask your contact whether that is right.",
+        ),
+        Code::SessionsInVain => (
+            format!("a device of {it} answers, but new sessions with it come to nothing"),
+            "Somebody may hold them back. Messages are still sealed, but a key that was stolen earlier stays of use. Tell your contact over another way.",
         ),
         Code::RestoredStore => (
             own("this device's store is older than it was"),

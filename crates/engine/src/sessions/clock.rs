@@ -11,7 +11,9 @@ use zeroize::Zeroizing;
 use crate::error::EngineError;
 use crate::row::{Row, Table};
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// The rows of before, which end with the envelopes.
+const FORMAT_1: u8 = 1;
 const DAY_MS: u64 = 86_400_000;
 const HOUR_MS: u64 = 3_600_000;
 
@@ -47,6 +49,10 @@ pub(crate) struct Clock {
     mixed: u32,
     /// Envelopes of the active session since then, both ways.
     messages: u32,
+    /// Whether this device opened the active session to follow another.
+    is_renewal: bool,
+    /// How many such sessions in a row came to nothing, although the device was heard.
+    in_vain: u8,
 }
 
 impl Clock {
@@ -58,9 +64,33 @@ impl Clock {
                 begun_ms: now_ms,
                 mixed_ms: now_ms,
                 control_ms: self.control_ms,
+                in_vain: self.in_vain,
                 ..Self::default()
             };
         }
+    }
+
+    /// This device is about to open a session that follows the active one. Answers what
+    /// [`Clock::renewed`] is to be told once it is there.
+    pub(super) fn renews(&self) -> u8 {
+        // SES-67.
+        let was_heard = self.heard_ms != 0 || self.heard_elsewhere_ms != 0;
+        if self.is_renewal && was_heard && self.mixed == 0 {
+            self.in_vain.saturating_add(1)
+        } else {
+            self.in_vain
+        }
+    }
+
+    /// The session that follows is there and active.
+    pub(super) fn renewed(&mut self, in_vain: u8) {
+        self.is_renewal = true;
+        self.in_vain = in_vain;
+    }
+
+    /// Whether sessions that this device opened to follow others came to nothing, several in a row.
+    pub(crate) const fn renews_in_vain(&self) -> bool {
+        self.in_vain >= limits::RENEWALS_IN_VAIN_MAX
     }
 
     /// Something was sent in the active session.
@@ -99,6 +129,7 @@ impl Clock {
             self.mixed = mixed;
             self.mixed_ms = now_ms;
             self.messages = 0;
+            self.in_vain = 0;
         }
     }
 
@@ -154,7 +185,9 @@ impl Clock {
         ] {
             writer = writer.u64(time);
         }
-        Zeroizing::new(writer.u32(self.mixed).u32(self.messages).into_bytes())
+        writer = writer.u32(self.mixed).u32(self.messages);
+        let row = writer.u8(u8::from(self.is_renewal)).u8(self.in_vain);
+        Zeroizing::new(row.into_bytes())
     }
 
     /// Reads a stored row.
@@ -164,12 +197,13 @@ impl Clock {
 }
 
 fn read(mut reader: Reader<'_>) -> Result<Clock, LayoutError> {
-    if reader.u8()? != FORMAT {
+    let format = reader.u8()?;
+    if format != FORMAT && format != FORMAT_1 {
         return Err(LayoutError::Value);
     }
     let has_session = reader.u8()? != 0;
     let session: [u8; 32] = reader.array()?;
-    let clock = Clock {
+    let mut clock = Clock {
         session: has_session.then(|| SessionId::new(session)),
         begun_ms: reader.u64()?,
         unanswered_ms: reader.u64()?,
@@ -180,7 +214,13 @@ fn read(mut reader: Reader<'_>) -> Result<Clock, LayoutError> {
         mixed_ms: reader.u64()?,
         mixed: reader.u32()?,
         messages: reader.u32()?,
+        is_renewal: false,
+        in_vain: 0,
     };
+    if format == FORMAT {
+        clock.is_renewal = reader.u8()? != 0;
+        clock.in_vain = reader.u8()?;
+    }
     reader.finish()?;
     Ok(clock)
 }
@@ -202,6 +242,8 @@ mod tests {
             mixed_ms: 7,
             mixed: 8,
             messages: 9,
+            is_renewal: true,
+            in_vain: 1,
         };
         let row = |value: &[u8]| Row {
             key: crate::keys::progress(),
@@ -212,6 +254,41 @@ mod tests {
         for length in 0..bytes.len() {
             assert!(Clock::from_row(&row(&bytes[..length])).is_err());
         }
+        let mut before = bytes[..bytes.len() - 2].to_vec();
+        before[0] = FORMAT_1;
+        let read = Clock::from_row(&row(&before)).unwrap();
+        assert_eq!(
+            (read.messages, read.is_renewal, read.in_vain),
+            (9, false, 0)
+        );
+    }
+
+    /// [SES-67]: what nobody was heard during, what an epoch came of and what the other opened does
+    /// not count.
+    #[test]
+    fn two_renewals_in_a_row_without_effect_are_counted() {
+        let renewed = |in_vain| Clock {
+            is_renewal: true,
+            in_vain,
+            heard_elsewhere_ms: 1,
+            ..Clock::default()
+        };
+        assert_eq!(renewed(0).renews(), 1);
+        assert_eq!(renewed(1).renews(), 2);
+        let mut clock = renewed(1);
+        clock.heard_elsewhere_ms = 0;
+        assert_eq!(clock.renews(), 1);
+        clock = renewed(1);
+        clock.is_renewal = false;
+        assert_eq!(clock.renews(), 1);
+        clock = renewed(0);
+        clock.mixed = 1;
+        assert_eq!(clock.renews(), 0);
+        clock.follow(Some(SessionId::new([1; 32])), 5);
+        clock.renewed(2);
+        assert!(clock.renews_in_vain() && clock.is_renewal);
+        clock.follow(Some(SessionId::new([2; 32])), 6);
+        assert!(clock.renews_in_vain() && !clock.is_renewal);
     }
 
     #[test]

@@ -17,6 +17,14 @@ impl Sessions {
             .unwrap_or(Renewal::NotDue)
     }
 
+    /// Whether the sessions with a device of an account cannot be renewed.
+    pub(crate) fn renews_in_vain(&self, account: &AccountKey) -> bool {
+        let devices = self.peers.iter().filter(|((owner, _), _)| owner == account);
+        devices
+            .into_iter()
+            .any(|(_, known)| known.clock.renews_in_vain())
+    }
+
     /// The times of a device.
     pub(crate) fn clock(&self, account: &AccountKey, device: &DeviceId) -> Option<&Clock> {
         self.peers.get(&(*account, *device)).map(|peer| &peer.clock)

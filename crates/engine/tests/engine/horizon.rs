@@ -2,7 +2,7 @@
 //! Silence: what was lost behind the server is sent again, and sessions in which nobody answers are
 //! followed by new ones.
 
-use waxwing_engine::notice::MessageState;
+use waxwing_engine::notice::{AlarmKind, MessageState};
 use waxwing_engine::{Answer, Command, Notice, Table};
 use waxwing_proto::DeviceId;
 
@@ -126,6 +126,51 @@ fn a_dead_session_is_followed_by_another_attempt() {
     assert_no_alarm(&mut world);
 }
 
+/// [SES-67]: a server lets everything through but what would renew the sessions. It is found out, and the
+/// alarm ends by itself when a session takes hold.
+#[test]
+fn sessions_that_are_held_back_are_an_alarm_until_one_takes_hold() {
+    let mut world = settled(56);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    let device = device_of(&world, "bob");
+    let in_vain = |world: &mut World| {
+        let contact = Command::FindContact {
+            query: "bob".to_owned(),
+        };
+        let Ok(Answer::Contact(contact)) = world.ask("alice", contact) else {
+            panic!("bob");
+        };
+        contact.alarm == Some(AlarmKind::SessionsInVain)
+    };
+    world.relay.loses.insert(device);
+    world.send("alice", bob, "lost").unwrap();
+    // After seven days without an answer a new session, of which nothing arrives either.
+    world.sleep(7 * DAY + 3 * HOUR);
+    let mut days = 0;
+    while !in_vain(&mut world) {
+        days += 1;
+        assert!(days < 5, "two attempts a day apart");
+        // In the old session everything goes well.
+        world.send("bob", alice, "still there?").unwrap();
+        world.sleep(DAY + 3 * HOUR);
+    }
+    assert!(days >= 2, "one attempt is no sign: {days}");
+    let told = |notice: &Notice| matches!(notice, Notice::Alarm(alarm) if alarm.kind == AlarmKind::SessionsInVain && !alarm.blocks_sending);
+    assert_eq!(world.notices("alice").iter().filter(|n| told(n)).count(), 1);
+    // It outlives a restart, and a comparison of keys says nothing about it.
+    world.crash("alice");
+    world.sleep(60_000);
+    assert!(in_vain(&mut world));
+    world.relay.loses.clear();
+    for number in 0..40 {
+        world.send("bob", alice, &format!("b{number}")).unwrap();
+        world.send("alice", bob, &format!("a{number}")).unwrap();
+        world.sleep(HOUR);
+    }
+    assert!(!in_vain(&mut world));
+    assert!(world.texts("bob", alice).contains(&"lost".to_owned()));
+}
+
 /// Both have waited for seven days and open sessions to each other at the same time.
 #[test]
 fn both_reach_the_horizon_at_once() {
@@ -236,6 +281,78 @@ fn control_contents_do_not_play_ping_pong() {
     world.sleep(30 * DAY);
     assert_eq!(world.relay.accepted, quiet);
     assert_no_alarm(&mut world);
+}
+
+/// [SES-68]: a contact that has lost everything about this account is an alarm, until the user takes its
+/// devices as they are.
+#[test]
+fn accepting_a_contact_that_forgot_everything_begins_anew() {
+    // Of a seed with which the new handshake is not taken for a late loser ([SES-57]).
+    let mut world = settled(65);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    world.client("bob").rows.retain(|key, _| {
+        let about_alice = key.scope.starts_with(alice.as_bytes());
+        let kept = !matches!(
+            key.table,
+            Table::Contacts | Table::Manifests | Table::Sessions | Table::Messages
+        );
+        kept || !about_alice
+    });
+    world.crash("bob");
+    world.befriend("bob", "alice");
+    world.send("bob", alice, "do I know you?").unwrap();
+    world.sleep(60_000);
+    let alarm = |world: &mut World| {
+        let contact = Command::FindContact {
+            query: "bob".to_owned(),
+        };
+        let Ok(Answer::Contact(contact)) = world.ask("alice", contact) else {
+            panic!("bob");
+        };
+        contact.alarm
+    };
+    assert_eq!(alarm(&mut world), Some(AlarmKind::ClonedDevice));
+    let before = world.texts("alice", bob);
+    assert!(!before.contains(&"do I know you?".to_owned()));
+    world
+        .ask("alice", Command::AcceptContact { contact: bob })
+        .unwrap();
+    assert_eq!(alarm(&mut world), None);
+    world.send("bob", alice, "hello?").unwrap();
+    world.sleep(60_000);
+    assert_eq!(world.texts("alice", bob).last().unwrap(), "hello?");
+    world.send("alice", bob, "hello again").unwrap();
+    world.sleep(60_000);
+    assert_eq!(world.texts("bob", alice).last().unwrap(), "hello again");
+    // What was refused comes too, as everything that lacks a receipt.
+    world.sleep(3 * DAY);
+    assert!(
+        world
+            .texts("alice", bob)
+            .contains(&"do I know you?".to_owned())
+    );
+    assert_eq!(alarm(&mut world), None);
+}
+
+/// Accepting says nothing where no alarm stands: the sessions stay.
+#[test]
+fn accepting_again_without_an_alarm_changes_no_session() {
+    let mut world = settled(60);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    let sessions = |world: &mut World| {
+        let rows = &world.client("alice").rows;
+        let rows = rows.iter().filter(|(key, _)| key.table == Table::Sessions);
+        rows.map(|(key, row)| (key.clone(), row.clone()))
+            .collect::<Vec<_>>()
+    };
+    let before = sessions(&mut world);
+    world
+        .ask("alice", Command::AcceptContact { contact: bob })
+        .unwrap();
+    assert_eq!(sessions(&mut world), before);
+    world.send("bob", alice, "as before").unwrap();
+    world.sleep(1000);
+    assert_eq!(world.texts("alice", bob).last().unwrap(), "as before");
 }
 
 /// [SES-60]: whoever was forgotten together with everything about it, and goes on as before, is met as

@@ -19,6 +19,7 @@ pub(super) fn of(fault: &Fault) -> Vec<(&'static str, Vec<String>)> {
         | Code::Rollback
         | Code::SuspiciousRemoval
         | Code::ClonedDevice
+        | Code::SessionsInVain
         | Code::AccountRecovered
             if fault.own =>
         {
@@ -45,11 +46,14 @@ pub(super) fn of(fault: &Fault) -> Vec<(&'static str, Vec<String>)> {
             about("accept", &["contacts", "accept"]),
             about("refuse", &["contacts", "block"]),
         ],
+        Code::ClonedDevice => vec![
+            about("compare keys", &["verify"]),
+            about("begin anew", &["contacts", "accept"]),
+        ],
         Code::KeyChanged
         | Code::Equivocation
         | Code::Rollback
         | Code::SuspiciousRemoval
-        | Code::ClonedDevice
         | Code::AccountRecovered
         | Code::EvidenceMismatch
         | Code::EvidenceIncomplete
@@ -84,6 +88,7 @@ pub(super) fn of(fault: &Fault) -> Vec<(&'static str, Vec<String>)> {
         Code::AlreadyRegistered
         | Code::NotStoredInTime
         | Code::NotAnswered
+        | Code::SessionsInVain
         | Code::TimedOut
         | Code::DeviceRemoved
         | Code::AccountClosed

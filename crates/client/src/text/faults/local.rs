@@ -103,6 +103,9 @@ pub(super) fn own_devices(code: Code) -> Option<(String, String)> {
         Code::Rollback => "your server showed an old device list of your account",
         Code::SuspiciousRemoval => "a device of your account removed one that is older than itself",
         Code::ClonedDevice => "a device of your account seems to exist twice",
+        Code::SessionsInVain => {
+            "a device of yours answers, but new sessions with it come to nothing"
+        }
         Code::AccountRecovered => "your account was recovered from its words: its devices are new",
         _ => return None,
     };
