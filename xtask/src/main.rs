@@ -10,6 +10,7 @@
 
 mod bench;
 mod ci;
+mod constant_time;
 mod crash;
 mod demo;
 mod fuzz;
@@ -40,6 +41,7 @@ enum Command {
     Demo(demo::Demo),
     Kills(kills::Kills),
     Sim(sim::Sim),
+    ConstantTime(constant_time::ConstantTime),
     Model(model::Model),
     Wiretap(wiretap::Wiretap),
     Bench(bench::Bench),
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Kills(command) => command.run(),
         Command::Sim(command) => command.run(),
+        Command::ConstantTime(command) => command.run(),
         Command::Model(command) => command.run(),
         Command::Wiretap(command) => command.run(),
         Command::Bench(command) => command.run(),
