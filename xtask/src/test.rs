@@ -61,6 +61,9 @@ impl Test {
         if nextest && self.filter.is_none() {
             holds &= watch(&mut self.doc_run(), &mut totals)?;
         }
+        if self.filter.is_none() && self.package.is_empty() {
+            holds &= watch(&mut self.fast_run(nextest), &mut totals)?;
+        }
         holds &= totals.failed == 0;
         Ok(Outcome { totals, holds })
     }
@@ -97,6 +100,19 @@ impl Test {
         if let Some(filter) = &self.filter {
             command.arg("--").arg(filter);
         }
+        command
+    }
+
+    /// The crates that compute with the other backend, once more.
+    fn fast_run(&self, nextest: bool) -> Command {
+        let fast = Self {
+            package: ["waxwing-crypto", "waxwing-ratchet"]
+                .map(str::to_owned)
+                .into(),
+            filter: None,
+        };
+        let mut command = fast.main_run(nextest);
+        command.args(["--features", "waxwing-crypto/fast"]);
         command
     }
 

@@ -79,6 +79,10 @@ pub trait Backend: Send + Sync {
     /// compute with.
     fn kem_key(&self, set: ParameterSet, seed: &Secret<64>) -> Box<dyn KemKey>;
 
+    /// Whether [`Backend::kem_encapsulate`] takes its `randomness`. Then everything that is made with this
+    /// backend follows from the randomness given, and can be compared byte for byte.
+    fn takes_randomness(&self) -> bool;
+
     /// Encapsulates to a key that has passed [`check_encapsulation_key`]: `ML-KEM.Encaps_internal`
     /// with `randomness`, or `ML-KEM.Encaps` with the backend's own where it takes none.
     ///
@@ -152,6 +156,10 @@ impl DhKey for PureDhKey {
 }
 
 impl Backend for PureRust {
+    fn takes_randomness(&self) -> bool {
+        true
+    }
+
     fn x25519_key(&self, secret: &Secret<32>) -> Box<dyn DhKey> {
         Box::new(PureDhKey(StaticSecret::from(*secret.expose())))
     }

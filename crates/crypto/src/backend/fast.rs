@@ -65,6 +65,10 @@ const fn algorithm(set: ParameterSet) -> &'static Algorithm<AlgorithmId> {
 }
 
 impl Backend for Fast {
+    fn takes_randomness(&self) -> bool {
+        false
+    }
+
     fn x25519_key(&self, secret: &Secret<32>) -> Box<dyn DhKey> {
         match PrivateKey::from_private_key(&X25519, secret.expose()) {
             Ok(key) => Box::new(FastDhKey(key)),

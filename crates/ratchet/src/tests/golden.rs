@@ -12,6 +12,10 @@ fn hex(bytes: &[u8]) -> String {
 
 #[test]
 fn envelopes_and_rows_are_what_they_always_were() {
+    // Byte for byte only where the backend follows from the randomness given.
+    if !waxwing_crypto::backend::active().takes_randomness() {
+        return;
+    }
     let (mut a, mut b) = strangers();
     let lost = a.send(&mut b, b"lost");
     let first = a.send(&mut b, b"first");
