@@ -16,6 +16,7 @@ mod demo;
 mod fuzz;
 mod kills;
 mod model;
+mod mutants;
 mod sim;
 mod stage;
 mod test;
@@ -43,6 +44,7 @@ enum Command {
     Sim(sim::Sim),
     ConstantTime(constant_time::ConstantTime),
     Model(model::Model),
+    Mutants(mutants::Mutants),
     Wiretap(wiretap::Wiretap),
     Bench(bench::Bench),
     Fuzz(fuzz::Fuzz),
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Command::Sim(command) => command.run(),
         Command::ConstantTime(command) => command.run(),
         Command::Model(command) => command.run(),
+        Command::Mutants(command) => command.run(),
         Command::Wiretap(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Fuzz(command) => command.run(),

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! `cargo xtask mutants`: would the tests notice if the protocol's code were wrong?
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::workspace;
+
+/// Break the three crates of the protocol, one small change at a time, and see whether a test fails.
+///
+/// Works in shards and keeps what each showed, by the contents of the crate: a later run goes on where
+/// this one ended, until the crate changes. Every mutant that no test notices has to be named in
+/// `docs/mutants.md` with the reason. Exits with an error where shards are left, where fewer than
+/// nine of ten were noticed, or where one that was not is not explained.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask mutants --minutes 60           an hour's worth, going on where the last run ended
+  cargo xtask mutants -p waxwing-crypto      all that are left of one crate
+  cargo xtask mutants --minutes 0            what is known so far")]
+pub(crate) struct Mutants {
+    /// Only this crate
+    #[arg(short, long, value_name = "PACKAGE")]
+    package: Option<String>,
+    /// No further shard is begun after so many minutes
+    #[arg(long, value_name = "N")]
+    minutes: Option<u64>,
+}
+
+const PACKAGES: [&str; 3] = ["waxwing-identity", "waxwing-crypto", "waxwing-ratchet"];
+/// Shards of each crate: of some tens of mutants.
+const SHARDS: u32 = 32;
+/// Of a hundred mutants, how many have to be noticed.
+const NOTICED_MIN: usize = 90;
+/// The page that explains those that are not.
+const EXPLAINED: &str = "docs/mutants.md";
+
+/// What is known of one crate's mutants.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Known {
+    shards: Vec<u32>,
+    /// What became of each mutant, by its name.
+    mutants: BTreeMap<String, Fate>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Fate {
+    /// A test failed, or the tests did not end.
+    Noticed,
+    /// All tests passed.
+    Missed,
+    /// It does not compile.
+    Unviable,
+}
+
+impl Mutants {
+    pub(crate) fn run(&self) -> Result<bool> {
+        if !workspace::has_subcommand("mutants") {
+            bail!(
+                "cargo-mutants is not there, and it is what makes the mutants; type `cargo install cargo-mutants --locked`"
+            );
+        }
+        let began = clock();
+        let budget = self
+            .minutes
+            .map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
+        let explained = fs::read_to_string(workspace::root().join(EXPLAINED)).unwrap_or_default();
+        let mut holds = true;
+        let wanted = |package: &&str| self.package.as_deref().is_none_or(|one| one == *package);
+        let packages: Vec<&str> = PACKAGES.into_iter().filter(wanted).collect();
+        if packages.is_empty() {
+            bail!("mutants are made of {}", PACKAGES.join(", "));
+        }
+        for package in packages {
+            let file = results(package)?;
+            let mut known = load(&file)?;
+            for shard in 0..SHARDS {
+                if known.shards.contains(&shard) {
+                    continue;
+                }
+                if budget.is_some_and(|budget| began.elapsed() >= budget) {
+                    break;
+                }
+                known.mutants.extend(run_shard(package, shard)?);
+                known.shards.push(shard);
+                fs::write(&file, serde_json::to_vec_pretty(&known)?)?;
+            }
+            holds &= report(package, &known, &explained);
+        }
+        Ok(holds)
+    }
+}
+
+/// Where the results of a crate as it is now are kept.
+fn results(package: &str) -> Result<PathBuf> {
+    let folder = workspace::target_folder()?.join("mutants");
+    fs::create_dir_all(&folder)?;
+    let source = workspace::root().join("crates").join(short(package));
+    // What git calls the files with this content: tracked or not, the same content has the same name.
+    let output = Command::new("git")
+        .current_dir(&source)
+        .args([
+            "ls-files",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            ".",
+        ])
+        .output()
+        .context("cannot start git")?;
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut files: Vec<&str> = listed.lines().collect();
+    files.sort_unstable();
+    let mut hash = crc32fast::Hasher::new();
+    for file in files {
+        hash.update(file.as_bytes());
+        hash.update(&fs::read(source.join(file))?);
+    }
+    let name = format!("{}-{:08x}.json", short(package), hash.finalize());
+    Ok(folder.join(name))
+}
+
+fn short(package: &str) -> &str {
+    package.strip_prefix("waxwing-").unwrap_or(package)
+}
+
+fn load(file: &Path) -> Result<Known> {
+    match fs::read(file) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .with_context(|| format!("{} is not what this command writes", file.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Known::default()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn run_shard(package: &str, shard: u32) -> Result<BTreeMap<String, Fate>> {
+    let scratch = tempfile::tempdir()?;
+    let mut command = workspace::cargo();
+    command
+        .args([
+            "mutants",
+            "--package",
+            package,
+            "--no-shuffle",
+            "--colors=never",
+        ])
+        .args(["--shard", &format!("{shard}/{SHARDS}")])
+        // That the tests pass as things are is for `cargo xtask test` to say.
+        .args(["--baseline=skip", "--timeout", "120", "--output"])
+        .arg(scratch.path())
+        // The copies that it makes share what they depend on.
+        .env(
+            "CARGO_TARGET_DIR",
+            workspace::target_folder()?.join("mutants/build"),
+        );
+    let output = command.output().context("cannot start cargo-mutants")?;
+    let outcomes = scratch.path().join("mutants.out/outcomes.json");
+    let Ok(bytes) = fs::read(outcomes) else {
+        // A shard of none.
+        if output.status.success() {
+            return Ok(BTreeMap::new());
+        }
+        bail!(
+            "cargo-mutants ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    };
+    let outcomes: Value = serde_json::from_slice(&bytes)?;
+    let fates = fates(&outcomes)?;
+    println!(
+        "{package} shard {shard} of {SHARDS}: {} mutants",
+        fates.len()
+    );
+    Ok(fates)
+}
+
+/// Reads what cargo-mutants wrote.
+fn fates(outcomes: &Value) -> Result<BTreeMap<String, Fate>> {
+    let list = outcomes
+        .get("outcomes")
+        .and_then(Value::as_array)
+        .context("no outcomes")?;
+    let mut fates = BTreeMap::new();
+    for outcome in list {
+        let Some(mutant) = outcome.pointer("/scenario/Mutant") else {
+            continue;
+        };
+        let name = mutant
+            .get("name")
+            .and_then(Value::as_str)
+            .context("a mutant without a name")?;
+        let summary = outcome.get("summary").and_then(Value::as_str);
+        let fate = match summary {
+            Some("CaughtMutant" | "Timeout") => Fate::Noticed,
+            Some("MissedMutant") => Fate::Missed,
+            Some("Unviable") => Fate::Unviable,
+            other => bail!("`{name}` came to {other:?}"),
+        };
+        fates.insert(name.to_owned(), fate);
+    }
+    Ok(fates)
+}
+
+/// A mutant without the place in its file, which moves.
+fn without_place(name: &str) -> String {
+    let mut parts = name.splitn(2, ": ");
+    let (place, change) = (parts.next().unwrap_or(name), parts.next().unwrap_or(""));
+    let file = place.split(':').next().unwrap_or(place);
+    format!("{file}: {change}")
+}
+
+fn report(package: &str, known: &Known, explained: &str) -> bool {
+    let count = |fate| known.mutants.values().filter(|one| **one == fate).count();
+    let (noticed, missed) = (count(Fate::Noticed), count(Fate::Missed));
+    let all = noticed.saturating_add(missed);
+    let left = usize::try_from(SHARDS)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(known.shards.len());
+    let unexplained: Vec<String> = known
+        .mutants
+        .iter()
+        .filter(|(_, fate)| **fate == Fate::Missed)
+        .map(|(name, _)| without_place(name))
+        .filter(|name| !explained.contains(name.as_str()))
+        .collect();
+    let enough = noticed.saturating_mul(100) >= all.saturating_mul(NOTICED_MIN);
+    println!(
+        "{package}: {noticed} of {all} noticed, {} do not compile, {} not explained, {left} of {SHARDS} shards left",
+        count(Fate::Unviable),
+        unexplained.len(),
+    );
+    for name in &unexplained {
+        println!("  not noticed: {name}");
+    }
+    enough && left == 0 && unexplained.is_empty()
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a budget of time that a person gave"
+)]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cargo_mutants_writes_is_read() {
+        let mutant = |name: &str, summary: &str| {
+            serde_json::json!({
+                "scenario": {"Mutant": {"name": name}},
+                "summary": summary,
+            })
+        };
+        let outcomes = serde_json::json!({"outcomes": [
+            {"scenario": "Baseline", "summary": "Success"},
+            mutant("crates/a/src/b.rs:7:9: replace f -> bool with true", "MissedMutant"),
+            mutant("crates/a/src/b.rs:8:9: replace == with !=", "CaughtMutant"),
+            mutant("crates/a/src/b.rs:9:9: replace + with *", "Timeout"),
+            mutant("crates/a/src/b.rs:10:9: replace g with ()", "Unviable"),
+        ]});
+        let found = fates(&outcomes).unwrap();
+        let all: Vec<Fate> = found.values().copied().collect();
+        assert_eq!(found.len(), 4);
+        assert_eq!(all.iter().filter(|fate| **fate == Fate::Noticed).count(), 2);
+        let mut known = Known {
+            shards: (0..SHARDS).collect(),
+            mutants: found,
+        };
+        assert!(
+            !report("a", &known, ""),
+            "two of three, and one not explained"
+        );
+        for number in 0..9 {
+            known.mutants.insert(format!("x{number}"), Fate::Noticed);
+        }
+        assert!(!report("a", &known, ""));
+        let page = "`crates/a/src/b.rs: replace f -> bool with true`: equal";
+        assert!(report("a", &known, page));
+        known.shards.pop();
+        assert!(!report("a", &known, page));
+        let odd = serde_json::json!({"outcomes": [mutant("x", "Strange")]});
+        assert!(fates(&odd).is_err());
+    }
+}
