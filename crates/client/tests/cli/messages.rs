@@ -45,7 +45,9 @@ fn a_stranger_is_told_why_the_thirty_third_message_stays() {
     );
     alice.knows(&bob, "bob");
     for number in 0..32 {
-        alice.run(&["send", "bob", &number.to_string()]).ok();
+        alice
+            .run(&["send", "bob", &number.to_string(), "--wait"])
+            .ok();
     }
     let error = alice
         .run(&[
