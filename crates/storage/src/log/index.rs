@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the log holds, in memory: for each mailbox where its envelopes are, and what it remembers.
 //!
-//! An envelope costs one [`Entry`] of 32 bytes and one place in a table of fingerprints: up to 74 bytes
-//! when both tables have just grown, less otherwise.
+//! An envelope costs one [`Entry`] of 32 bytes and one place of 9 in a table of fingerprints. The entries
+//! grow by an eighth and the table doubles; both give back what they do not use, so that a mailbox
+//! of 64 envelopes or more never takes more than 64 bytes for each.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -59,6 +60,9 @@ impl Hasher for Plain {
         self.0 = number;
     }
 }
+
+/// How many entries a mailbox has room for at first, and gets at least when it grows.
+const ENTRIES_FIRST: usize = 4;
 
 type Known = HashSet<u64, BuildHasherDefault<Plain>>;
 
@@ -224,6 +228,11 @@ impl Mailbox {
         self.last_position = self.last_position.max(entry.position);
         self.known.insert(entry.fingerprint);
         self.count(entry.share, |held| held.add(body));
+        if self.entries.len() == self.entries.capacity() {
+            // Doubling would leave half of it unused.
+            let more = self.entries.len().div_ceil(8).max(ENTRIES_FIRST);
+            self.entries.reserve_exact(more);
+        }
         self.entries.push_back(entry);
     }
 
@@ -278,15 +287,18 @@ impl Mailbox {
         self.shrink();
     }
 
-    /// Gives memory back when most of it is unused.
+    /// Gives memory back: of the entries when a fifth is unused, of the table, which knows powers of
+    /// two only, when five ninths are. What is left grows by an eighth before it grows again.
     fn shrink(&mut self) {
         let used = self.entries.len().max(16);
-        if self.entries.capacity() > used.saturating_mul(4) {
-            self.entries.shrink_to(used.saturating_mul(2));
+        let eighth = used.div_ceil(8);
+        if self.entries.capacity() > used.saturating_add(eighth.saturating_mul(2)) {
+            self.entries.shrink_to(used.saturating_add(eighth));
         }
         let used = self.known.len().max(16);
-        if self.known.capacity() > used.saturating_mul(4) {
-            self.known.shrink_to(used.saturating_mul(2));
+        let quarter = used.div_ceil(4);
+        if self.known.capacity() > quarter.saturating_mul(9) {
+            self.known.shrink_to(used);
         }
     }
 
