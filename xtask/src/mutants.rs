@@ -149,6 +149,8 @@ fn run_shard(package: &str, shard: u32) -> Result<BTreeMap<String, Fate>> {
             "mutants",
             "--package",
             package,
+            // What is not compiled cannot be noticed.
+            "--all-features",
             "--no-shuffle",
             "--colors=never",
         ])

@@ -165,10 +165,12 @@ impl Backend for PureRust {
     }
 
     fn kem_key(&self, set: ParameterSet, seed: &Secret<64>) -> Box<dyn KemKey> {
-        match set {
-            ParameterSet::MlKem768 => Box::new(ml_kem_768::expand(seed)),
-            ParameterSet::MlKem1024 => Box::new(ml_kem_1024::expand(seed)),
-        }
+        let key = match set {
+            ParameterSet::MlKem768 => ml_kem_768::boxed(seed),
+            ParameterSet::MlKem1024 => ml_kem_1024::boxed(seed),
+        };
+        scrub_stack();
+        key
     }
 
     fn kem_encapsulate(
@@ -177,11 +179,23 @@ impl Backend for PureRust {
         encapsulation_key: &[u8],
         randomness: &Secret<32>,
     ) -> Result<(Vec<u8>, Secret<32>), CryptoError> {
-        match set {
+        let made = match set {
             ParameterSet::MlKem768 => ml_kem_768::encapsulate(encapsulation_key, randomness),
             ParameterSet::MlKem1024 => ml_kem_1024::encapsulate(encapsulation_key, randomness),
-        }
+        };
+        scrub_stack();
+        made
     }
+}
+
+/// More than what any call into `ml-kem` takes of the stack.
+const SCRUBBED: usize = 64 * 1024;
+
+/// Overwrites the stack below the caller: `ml-kem` takes seeds and gives keys by value, and what is moved
+/// stays where it was. Once at full speed, and a test searches the memory.
+#[inline(never)]
+fn scrub_stack() {
+    core::hint::black_box(&mut [0_u8; SCRUBBED]);
 }
 
 macro_rules! parameter_set {
@@ -191,7 +205,13 @@ macro_rules! parameter_set {
 
             use super::{CryptoError, Decapsulate, KemKey, KeyExport, Secret, Zeroize};
 
-            pub(super) fn expand(seed: &Secret<64>) -> DecapsulationKey {
+            /// Not a part of its caller, which cannot overwrite its own stack.
+            #[inline(never)]
+            pub(super) fn boxed(seed: &Secret<64>) -> Box<dyn KemKey> {
+                Box::new(expand(seed))
+            }
+
+            fn expand(seed: &Secret<64>) -> DecapsulationKey {
                 let mut copy = ml_kem::Seed::from(*seed.expose());
                 let key = DecapsulationKey::from_seed(copy);
                 copy.as_mut_slice().zeroize();
@@ -204,6 +224,7 @@ macro_rules! parameter_set {
                 deprecated,
                 reason = "another implementation takes a key in this form only"
             )]
+            #[inline(never)]
             pub(super) fn expanded(seed: &Secret<64>) -> (Vec<u8>, Vec<u8>) {
                 use ml_kem::ExpandedKeyEncoding as _;
 
@@ -220,14 +241,24 @@ macro_rules! parameter_set {
                 }
 
                 fn decapsulate(&self, ciphertext: &[u8]) -> Result<Secret<32>, CryptoError> {
-                    let ciphertext = ciphertext
-                        .try_into()
-                        .map_err(|_| CryptoError::Malformed("a KEM ciphertext"))?;
-                    let mut shared = Decapsulate::decapsulate(self, ciphertext);
-                    let secret = Secret::fill_with(|out| out.copy_from_slice(&shared));
-                    shared.as_mut_slice().zeroize();
-                    Ok(secret)
+                    let secret = decapsulated(self, ciphertext);
+                    super::scrub_stack();
+                    secret
                 }
+            }
+
+            #[inline(never)]
+            fn decapsulated(
+                key: &DecapsulationKey,
+                ciphertext: &[u8],
+            ) -> Result<Secret<32>, CryptoError> {
+                let ciphertext = ciphertext
+                    .try_into()
+                    .map_err(|_| CryptoError::Malformed("a KEM ciphertext"))?;
+                let mut shared = Decapsulate::decapsulate(key, ciphertext);
+                let secret = Secret::fill_with(|out| out.copy_from_slice(&shared));
+                shared.as_mut_slice().zeroize();
+                Ok(secret)
             }
 
             fn parse(bytes: &[u8]) -> Result<EncapsulationKey, CryptoError> {
@@ -235,6 +266,7 @@ macro_rules! parameter_set {
                 EncapsulationKey::new(encoded).map_err(|_| CryptoError::BadKemKey)
             }
 
+            #[inline(never)]
             pub(super) fn encapsulate(
                 bytes: &[u8],
                 randomness: &Secret<32>,
@@ -331,6 +363,26 @@ mod tests {
                 check_encapsulation_key(set, &ek),
                 Err(CryptoError::BadKemKey)
             );
+        }
+    }
+
+    #[test]
+    fn what_takes_randomness_follows_from_it() {
+        let set = ParameterSet::MlKem768;
+        let backends: Vec<(&dyn Backend, bool)> = vec![
+            (&PureRust, true),
+            #[cfg(feature = "fast")]
+            (&Fast, false),
+        ];
+        for (backend, takes) in backends {
+            assert_eq!(backend.takes_randomness(), takes);
+            let key = backend.kem_key(set, &Secret::copy_of(&[1; 64]));
+            let randomness = Secret::copy_of(&[2; 32]);
+            let [first, again] = [0, 1].map(|_| {
+                let made = backend.kem_encapsulate(set, &key.encapsulation_key(), &randomness);
+                made.unwrap().0
+            });
+            assert_eq!(first == again, takes);
         }
     }
 }

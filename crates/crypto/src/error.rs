@@ -85,3 +85,41 @@ pub enum WordsError {
     #[error("every word is known, but they do not belong together")]
     Checksum,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They are stable: whoever changes one breaks scripts.
+    #[test]
+    fn codes_are_what_they_always_were() {
+        let codes = [
+            CryptoError::NonContributory,
+            CryptoError::BadKemKey,
+            CryptoError::AuthFailed,
+            CryptoError::Malformed("x"),
+            CryptoError::TooLong,
+            CryptoError::Words(WordsError::Checksum),
+            CryptoError::WrongPassphrase,
+            CryptoError::PassphraseNeeded,
+            CryptoError::Corrupt,
+            CryptoError::UnsupportedFormat(9),
+            CryptoError::OutOfMemory,
+        ]
+        .map(|error| error.code());
+        let expected = [
+            "non_contributory",
+            "bad_kem_key",
+            "auth_failed",
+            "malformed",
+            "too_long",
+            "recovery_words_invalid",
+            "wrong_passphrase",
+            "passphrase_needed",
+            "store_corrupt",
+            "unsupported_format",
+            "out_of_memory",
+        ];
+        assert_eq!(codes, expected);
+    }
+}

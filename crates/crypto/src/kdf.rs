@@ -213,4 +213,10 @@ mod tests {
         let long: [u8; 16] = name(&key, labels::CONTINUITY_ID, b"");
         assert_ne!(short.as_slice(), &long[..8]);
     }
+
+    /// RFC 5869, section 2.3.
+    #[test]
+    fn the_longest_output_is_255_blocks() {
+        assert_eq!(OUTPUT_LENGTH_MAX, 8160);
+    }
 }

@@ -46,7 +46,7 @@ impl RecoveryWords {
                 bip39::Error::UnknownWord(at) => WordsError::UnknownWord {
                     position: at.saturating_add(1),
                 },
-                bip39::Error::BadWordCount(found) => WordsError::Count { found },
+                // The count is right, as was seen above.
                 _ => WordsError::Checksum,
             })
     }

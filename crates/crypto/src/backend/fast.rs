@@ -81,6 +81,7 @@ impl Backend for Fast {
             ParameterSet::MlKem768 => super::ml_kem_768::expanded(seed),
             ParameterSet::MlKem1024 => super::ml_kem_1024::expanded(seed),
         };
+        super::scrub_stack();
         let key = DecapsulationKey::new(algorithm(set), &expanded);
         expanded.zeroize();
         match key {

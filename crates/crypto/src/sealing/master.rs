@@ -258,4 +258,22 @@ mod tests {
             (65536, 3, 1)
         );
     }
+
+    #[test]
+    fn a_header_may_ask_for_a_gibibyte_and_no_more() {
+        let most = PassphraseCost {
+            memory_kib: 1_048_576,
+            passes: 16,
+            lanes: 8,
+        };
+        assert!(most.is_bounded() && PassphraseCost::STANDARD.is_bounded());
+        for (memory_kib, passes, lanes) in [(1, 0, 0), (0, 1, 0), (0, 0, 1)] {
+            let more = PassphraseCost {
+                memory_kib: most.memory_kib + memory_kib,
+                passes: most.passes + passes,
+                lanes: most.lanes + lanes,
+            };
+            assert!(!more.is_bounded());
+        }
+    }
 }
