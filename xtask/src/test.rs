@@ -103,12 +103,11 @@ impl Test {
         command
     }
 
-    /// The crates that compute with the other backend, once more.
+    /// The crate of the other backend, once more with it. What is built on it is left out: a backend that
+    /// draws for itself makes tests of the order of handshakes depend on chance.
     fn fast_run(&self, nextest: bool) -> Command {
         let fast = Self {
-            package: ["waxwing-crypto", "waxwing-ratchet"]
-                .map(str::to_owned)
-                .into(),
+            package: vec!["waxwing-crypto".to_owned()],
             filter: None,
         };
         let mut command = fast.main_run(nextest);

@@ -4,7 +4,7 @@
 
 use waxwing_engine::notice::{AlarmKind, MessageState};
 use waxwing_engine::{Answer, Command, Notice, Table};
-use waxwing_proto::DeviceId;
+use waxwing_proto::{AccountKey, DeviceId};
 
 use crate::conversation::acquainted;
 use crate::world::World;
@@ -283,6 +283,19 @@ fn control_contents_do_not_play_ping_pong() {
     assert_no_alarm(&mut world);
 }
 
+/// Everything that bob's device keeps about an account goes.
+fn bob_forgets(world: &mut World, account: AccountKey) {
+    world.client("bob").rows.retain(|key, _| {
+        let about_it = key.scope.starts_with(account.as_bytes());
+        let kept = !matches!(
+            key.table,
+            Table::Contacts | Table::Manifests | Table::Sessions | Table::Messages
+        );
+        kept || !about_it
+    });
+    world.crash("bob");
+}
+
 /// [SES-68]: a contact that has lost everything about this account is an alarm, until the user takes its
 /// devices as they are.
 #[test]
@@ -290,15 +303,7 @@ fn accepting_a_contact_that_forgot_everything_begins_anew() {
     // Of a seed with which the new handshake is not taken for a late loser ([SES-57]).
     let mut world = settled(65);
     let (alice, bob) = (world.account("alice"), world.account("bob"));
-    world.client("bob").rows.retain(|key, _| {
-        let about_alice = key.scope.starts_with(alice.as_bytes());
-        let kept = !matches!(
-            key.table,
-            Table::Contacts | Table::Manifests | Table::Sessions | Table::Messages
-        );
-        kept || !about_alice
-    });
-    world.crash("bob");
+    bob_forgets(&mut world, alice);
     world.befriend("bob", "alice");
     world.send("bob", alice, "do I know you?").unwrap();
     world.sleep(60_000);
@@ -361,15 +366,7 @@ fn accepting_again_without_an_alarm_changes_no_session() {
 fn a_forgotten_contact_is_a_request_without_a_content() {
     let mut world = settled(58);
     let (alice, bob) = (world.account("alice"), world.account("bob"));
-    world.client("bob").rows.retain(|key, _| {
-        let about_alice = key.scope.starts_with(alice.as_bytes());
-        let kept = !matches!(
-            key.table,
-            Table::Contacts | Table::Manifests | Table::Sessions | Table::Messages
-        );
-        kept || !about_alice
-    });
-    world.crash("bob");
+    bob_forgets(&mut world, alice);
     world.send("alice", bob, "are you there?").unwrap();
     world.sleep(HOUR);
     let list = |world: &mut World| match world.ask("bob", Command::ListContacts) {

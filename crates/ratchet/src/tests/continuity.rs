@@ -201,7 +201,11 @@ fn the_names_of_gone_sessions_are_remembered() {
     let mut twin = a.copy(1, 3);
     let winner = a.initiate(&mut b);
     let mut envelopes = [None, None];
-    for seed in 0..40 {
+    // Either kind may be rare: the winner's place is by chance where the backend draws for itself.
+    for seed in 0..100_000 {
+        if envelopes.iter().all(Option::is_some) {
+            break;
+        }
         let mut other = twin.copy(1, 3);
         other.rng = rand_core::SeedableRng::seed_from_u64(seed);
         let id = other.initiate(&mut b);
