@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Whatever is wrong has its own code, its own exit code and a next step that works.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -262,24 +263,37 @@ fn a_damaged_store_is_refused_and_doctor_says_so() {
     assert!(report.stdout().contains("problem"), "{}", report.stdout());
 }
 
+/// The files of a folder, without those of the folders in it.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let files = paths.filter(|path| path.is_file());
+    files
+        .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+        .collect()
+}
+
 /// sled takes what it cannot read for the end of its file, and opens without the rest.
 #[test]
 fn a_store_that_lost_its_end_can_be_read_and_sends_nothing() {
     let mut server = Server::start();
     let (alice, bob) = Person::pair(&server);
     alice.run(&["send", "bob", "one", "--wait"]).ok();
-    let db = alice
-        .home
-        .path()
-        .join("data/profiles/default/store/sled/db");
-    let older = std::fs::read(&db).unwrap();
+    let sled = alice.home.path().join("data/profiles/default/store/sled");
+    let older = files(&sled);
     for text in ["two", "three"] {
         alice.run(&["send", "bob", text, "--wait"]).ok();
     }
     bob.run(&["receive"]).ok();
     // Without the server, whose count of this device's sendings would say the same.
     server.kill();
-    std::fs::write(&db, older).unwrap();
+    // Every file: a snapshot of sled's that is newer than its log is damage of another kind.
+    for (path, _) in files(&sled) {
+        std::fs::remove_file(path).unwrap();
+    }
+    for (path, bytes) in older {
+        std::fs::write(path, bytes).unwrap();
+    }
     let error = alice
         .run(&["send", "bob", "four", "--json"])
         .fails("restored_store", 4);

@@ -306,6 +306,9 @@ async fn g6_a_server_whose_tables_cannot_be_written_stops() {
     let place = Place::with(Arc::<Watched>::clone(&watched));
     let store = place.server().await;
     register_with_contact(&store, 1, &[1]).await;
+    // Closed, so that nothing of the first account is still on its way to the tables.
+    drop(store);
+    let store = place.server().await;
     watched.fails.store(true, Ordering::SeqCst);
     // Durable in the log, and answered.
     register(&store, 2, &[1]).await;
