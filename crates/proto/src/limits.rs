@@ -93,6 +93,10 @@ pub const CONNECTING_MAX: usize = 1024;
 pub const CONNECTING_UNVALIDATED_MAX: usize = 128;
 /// Connections whose handshake has not ended, from one address prefix at a time.
 pub const CONNECTING_PER_PREFIX_MAX: usize = 256;
+/// Seconds for which a session ticket is valid, and after which the key of new ones is replaced.
+pub const TICKET_LIFETIME_S: u64 = 86_400;
+/// Session tickets that a server keeps under one key; then the key is replaced too. It has two keys.
+pub const TICKETS_PER_GENERATION_MAX: usize = 65_536;
 /// Connections from one address prefix at a time.
 pub const CONNECTIONS_PER_PREFIX_MAX: usize = 4096;
 /// Requests over `CONTROL_FRAME_SIZE_MAX` that a server reads at a time from one connection.

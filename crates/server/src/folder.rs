@@ -55,6 +55,11 @@ impl Folder {
         self.path.join(SOCKET_FILE)
     }
 
+    /// Session tickets: a cache, which may be deleted while the server is down.
+    pub(crate) fn tickets_path(&self) -> PathBuf {
+        self.path.join("tickets")
+    }
+
     pub(crate) fn store_path(&self) -> PathBuf {
         self.path.join(STORE_FOLDER)
     }

@@ -20,6 +20,7 @@ mod platform;
 mod qr;
 mod server_key;
 mod text;
+mod tickets;
 
 use std::process::ExitCode;
 

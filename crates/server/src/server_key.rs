@@ -11,6 +11,7 @@ use waxwing_transport::Entropy as _;
 use waxwing_transport::platform::SystemEntropy;
 use waxwing_transport::quic::{ListenerSettings, QuicListener, ServerIdentity, StableKeys};
 use waxwing_transport::tcp::{TcpListener, TcpListenerSettings};
+use waxwing_transport::tls::Tickets;
 use waxwing_transport::{Listener, Listeners};
 use zeroize::Zeroizing;
 
@@ -66,31 +67,40 @@ impl ServerKey {
     pub(crate) fn listen(
         &self,
         configuration: &Configuration,
+        tickets: Option<&Arc<Tickets>>,
     ) -> Result<Arc<dyn Listener>, Failure> {
         let mut listeners = Vec::new();
         for offer in &configuration.transports {
             listeners.push(match offer {
-                Offer::Quic => self.listen_quic(configuration)?,
-                Offer::Tcp => self.listen_tcp(configuration)?,
+                Offer::Quic => self.listen_quic(configuration, tickets)?,
+                Offer::Tcp => self.listen_tcp(configuration, tickets)?,
             });
         }
         Ok(Arc::new(Listeners::new(listeners)))
     }
 
-    fn listen_tcp(&self, configuration: &Configuration) -> Result<Arc<dyn Listener>, Failure> {
+    fn listen_tcp(
+        &self,
+        configuration: &Configuration,
+        tickets: Option<&Arc<Tickets>>,
+    ) -> Result<Arc<dyn Listener>, Failure> {
         // TRN-41.
         let listen = configuration.listen;
         let settings = TcpListenerSettings::default();
-        let listener = TcpListener::bind(listen, &self.identity, settings)
+        let listener = TcpListener::bind(listen, &self.identity, tickets, settings)
             .map_err(|error| text::listener_failed(listen, "TCP", &error))?;
         Ok(Arc::new(listener))
     }
 
-    fn listen_quic(&self, configuration: &Configuration) -> Result<Arc<dyn Listener>, Failure> {
+    fn listen_quic(
+        &self,
+        configuration: &Configuration,
+        tickets: Option<&Arc<Tickets>>,
+    ) -> Result<Arc<dyn Listener>, Failure> {
         let keys = self.stable_keys();
         let listen = configuration.listen;
         let settings = ListenerSettings::default();
-        let listener = QuicListener::bind(listen, &self.identity, &keys, settings)
+        let listener = QuicListener::bind(listen, &self.identity, &keys, tickets, settings)
             .map_err(|error| text::listener_failed(listen, "UDP", &error))?;
         let buffers = listener.socket_buffers();
         // Once, at the start: under load the difference decides how long the slowest wait.

@@ -28,6 +28,8 @@ mod server;
 mod shares;
 #[cfg(feature = "sled")]
 pub mod sled;
+#[cfg(feature = "sled")]
+pub mod tickets;
 
 pub use client::EmbeddedClientStore;
 pub use server::{EmbeddedStore, ServerLimits, ServerOptions};

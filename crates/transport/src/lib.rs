@@ -58,7 +58,7 @@
 //! let identity = ServerIdentity::from_seed(&random())?;
 //! let keys = StableKeys { reset: random(), token: random() };
 //! let any_port = "127.0.0.1:0".parse()?;
-//! let listener = QuicListener::bind(any_port, &identity, &keys, ListenerSettings::default())?;
+//! let listener = QuicListener::bind(any_port, &identity, &keys, None, ListenerSettings::default())?;
 //! let address = ServerAddress {
 //!     host: "127.0.0.1".parse()?,
 //!     port: listener.local_address().ok_or("not bound")?.port(),

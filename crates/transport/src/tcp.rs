@@ -5,8 +5,8 @@
 //! fraction of the memory for an idle connection. What they lack is what one ordered sequence of
 //! bytes cannot give: a lost packet holds back every stream, and a change of the network ends them.
 //!
-//! Keys, key exchange and names are those of QUIC, see [`crate::tls`]; nothing is resumed. The
-//! frames are described in `docs/spec/06-transport.md`.
+//! Keys, key exchange and names are those of QUIC, see [`crate::tls`], and so are the tickets.
+//! The frames are described in `docs/spec/06-transport.md`.
 
 #[doc(hidden)]
 pub mod bare;

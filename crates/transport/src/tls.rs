@@ -2,12 +2,16 @@
 //! What TLS 1.3 (RFC 8446) is on every kind of link: the cryptography, the server's key, and how a
 //! client recognises it.
 
+pub(crate) mod config;
 pub(crate) mod identity;
 pub(crate) mod pins;
+pub(crate) mod remembered;
+pub mod tickets;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use identity::ServerIdentity;
+pub use tickets::{MemoryTickets, TicketPlace, TicketStore, Tickets};
 
 /// The server name in every handshake. T9: it is readable by any observer, so it is a constant and
 /// names neither user nor server.

@@ -58,14 +58,14 @@ pub(super) async fn serve(window: usize) -> Result<()> {
         connections_per_prefix_max: limits::CONNECTIONS_MAX,
         ..ListenerSettings::default()
     };
-    let listener = QuicListener::bind(any_port(), &identity()?, &keys(), settings)?;
+    let listener = QuicListener::bind(any_port(), &identity()?, &keys(), None, settings)?;
     serve_over(Arc::new(listener), window).await
 }
 
 /// The same over TCP.
 pub(super) async fn serve_tcp(window: usize) -> Result<()> {
     let settings = TcpListenerSettings::default();
-    let listener = TcpListener::bind(any_port(), &identity()?, settings)?;
+    let listener = TcpListener::bind(any_port(), &identity()?, None, settings)?;
     serve_over(Arc::new(listener), window).await
 }
 

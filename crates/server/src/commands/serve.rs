@@ -21,7 +21,7 @@ use crate::operator::{Operator, server_link};
 use crate::platform::{self, ShutdownSignals};
 use crate::server_key::ServerKey;
 use crate::text::{self, answers};
-use crate::{logging, qr};
+use crate::{logging, qr, tickets};
 
 /// How long an ending server may take to finish what it accepted.
 const DRAIN_TIME_MAX: Duration = Duration::from_millis(4_500);
@@ -114,7 +114,8 @@ async fn serve_until_signal(
     // Installed first: a signal that comes while the store opens ends the server in order.
     let mut signals = ShutdownSignals::install().map_err(|error| text::runtime_failed(&error))?;
     let key = ServerKey::load(&folder.key_path())?;
-    let listener = key.listen(configuration)?;
+    let tickets = tickets::open(&folder.tickets_path());
+    let listener = key.listen(configuration, tickets.as_ref())?;
     let store = Arc::new(folder.open_store(configuration).await?);
     let socket = bind_admin_socket(folder)?;
     let relay = Relay::new(Arc::clone(&store), seams(), settings(configuration));

@@ -11,6 +11,7 @@ use waxwing_transport::quic::{
     DialerSettings, ListenerSettings, QuicDialer, ServerIdentity, StableKeys,
 };
 use waxwing_transport::sim::{PacketNetwork, PacketSettings, SimClock, SimEntropy};
+use waxwing_transport::tls::{MemoryTickets, Tickets};
 use waxwing_transport::{Clock, Connection, Keeper, Kept, Plane, Signals};
 
 use super::figures::Figures;
@@ -66,6 +67,8 @@ struct Course {
     path: PacketSettings,
     identity: ServerIdentity,
     keys: StableKeys,
+    /// They outlive the server.
+    tickets: Arc<Tickets>,
     ledger: Ledger,
     server: JoinSet<()>,
     signals: Signals,
@@ -127,6 +130,11 @@ impl Course {
             reset: [2; 32],
             token: [3; 32],
         };
+        let tickets = Arc::new(Tickets::new(
+            Arc::new(MemoryTickets::default()),
+            Arc::clone(&clock),
+            Arc::new(SimEntropy::new(seed, "tickets")),
+        ));
         let mut course = Self {
             network,
             clock,
@@ -134,6 +142,7 @@ impl Course {
             path,
             identity,
             keys,
+            tickets,
             ledger: Ledger::default(),
             server: JoinSet::new(),
             signals,
@@ -151,7 +160,7 @@ impl Course {
         let listener = self.network.listen(
             SERVER,
             PORT,
-            (&self.identity, &self.keys),
+            (&self.identity, &self.keys, Some(&self.tickets)),
             ListenerSettings::default(),
         )?;
         let (ledger, clock) = (self.ledger.clone(), Arc::clone(&self.clock));

@@ -11,7 +11,7 @@
 mod committer;
 mod folder;
 mod guards;
-mod platform;
+pub(super) mod platform;
 mod witness;
 
 use core::future::Future;

@@ -23,7 +23,7 @@ pub fn server(
     identity: &ServerIdentity,
     keys: &StableKeys,
 ) -> Result<Endpoint, LinkError> {
-    let server = settings::server(identity, keys)?;
+    let server = settings::server(identity, keys, None)?;
     let config = settings::server_endpoint(keys);
     packets::endpoint(&SystemPackets, address, config, Some(server)).map(|(endpoint, _)| endpoint)
 }
@@ -42,7 +42,7 @@ pub fn client(address: SocketAddr) -> Result<Endpoint, LinkError> {
 /// # Errors
 /// [`LinkError`].
 pub fn connecting(pin: KeyPin) -> Result<ClientConfig, LinkError> {
-    let (tls, _) = tls::client(Arc::new(tls::provider()), vec![pin])?;
+    let tls = tls::attempt(tls::client(Arc::new(tls::provider()), vec![pin])?)?;
     let transport = settings::client_transport(None)?;
     Ok(settings::client(tls, Arc::new(transport)))
 }

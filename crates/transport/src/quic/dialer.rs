@@ -16,6 +16,8 @@ use super::{SERVER_NAME, link, settings, tls};
 use crate::error::LinkError;
 use crate::link::{Dialer, Link, Plane};
 use crate::seams::BoxFuture;
+use crate::tls::pins::other_key_alert;
+use crate::tls::remembered::Remembered;
 
 /// How long an address is tried alone before the next one is tried beside it (RFC 8305, section 8).
 const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
@@ -46,6 +48,7 @@ impl Default for DialerSettings {
 pub struct QuicDialer {
     settings: DialerSettings,
     provider: Arc<CryptoProvider>,
+    remembered: Remembered,
     packets: Arc<dyn Packets>,
 }
 
@@ -61,6 +64,7 @@ impl QuicDialer {
         Self {
             settings,
             provider: Arc::new(tls::provider()),
+            remembered: Remembered::default(),
             packets,
         }
     }
@@ -96,20 +100,17 @@ impl QuicDialer {
         let mut attempts = JoinSet::new();
         let mut delay = Duration::ZERO;
         for address in self.packets.resolve(server).await? {
-            let pins = server.key_pins.clone();
-            let (tls, verifier) = tls::client(Arc::clone(&self.provider), pins)?;
-            let config = settings::client(tls, Arc::clone(&transport));
+            let config = self.remembered.config(server, plane, false, || {
+                tls::client(Arc::clone(&self.provider), server.key_pins.clone())
+            });
+            let config = settings::client(tls::attempt(config?)?, Arc::clone(&transport));
             let (endpoint, local) = self.endpoint(address.is_ipv6())?;
             attempts.spawn(async move {
                 tokio::time::sleep(delay).await;
                 let connecting = endpoint
                     .connect_with(config, address, SERVER_NAME)
                     .map_err(|_| LinkError::Settings("the server's address cannot be used"))?;
-                let outcome = finish(connecting, local).await;
-                if verifier.saw_other_key() {
-                    return Err(LinkError::ServerKeyMismatch);
-                }
-                outcome
+                finish(connecting, local).await
             });
             delay = delay.saturating_add(NEXT_ADDRESS_DELAY);
         }
@@ -153,6 +154,12 @@ async fn finish(connecting: Connecting, local: Local) -> Result<Link, LinkError>
             if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
         {
             LinkError::Refused
+        }
+        // Raised on this side: a server that sends the alert closes the connection.
+        ConnectionError::TransportError(error)
+            if error.code == TransportErrorCode::crypto(other_key_alert()) =>
+        {
+            LinkError::ServerKeyMismatch
         }
         ConnectionError::LocallyClosed => {
             LinkError::Settings("the dialer was closed during the attempt")

@@ -22,6 +22,7 @@ use crate::close::CloseCode;
 use crate::error::LinkError;
 use crate::link::{AddressPrefix, Link, Listener};
 use crate::seams::BoxFuture;
+use crate::tls::tickets::Tickets;
 
 /// What can be chosen about a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,7 @@ struct Gate {
 
 impl QuicListener {
     /// Binds a UDP socket at `address` and takes connections from now on. Needs a tokio runtime.
+    /// Without `tickets` every handshake is a full one.
     ///
     /// # Errors
     /// [`LinkError::Socket`], [`LinkError::Settings`].
@@ -74,19 +76,20 @@ impl QuicListener {
         address: SocketAddr,
         identity: &ServerIdentity,
         keys: &StableKeys,
+        tickets: Option<&Arc<Tickets>>,
         settings: ListenerSettings,
     ) -> Result<Self, LinkError> {
-        Self::bind_over(&SystemPackets, address, (identity, keys), settings)
+        Self::bind_over(&SystemPackets, address, (identity, keys, tickets), settings)
     }
 
     /// As [`QuicListener::bind`], on another network.
     pub(crate) fn bind_over(
         packets: &dyn Packets,
         address: SocketAddr,
-        (identity, keys): (&ServerIdentity, &StableKeys),
+        (identity, keys, tickets): (&ServerIdentity, &StableKeys, Option<&Arc<Tickets>>),
         settings: ListenerSettings,
     ) -> Result<Self, LinkError> {
-        let server = settings::server(identity, keys)?;
+        let server = settings::server(identity, keys, tickets)?;
         let config = settings::server_endpoint(keys);
         let (endpoint, buffers) = packets::endpoint(packets, address, config, Some(server))?;
         let (ready, links) = mpsc::channel(limits::CONNECTING_MAX);

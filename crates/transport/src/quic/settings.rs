@@ -13,6 +13,7 @@ use super::connection_ids::ShardedConnectionIds;
 use super::identity::ServerIdentity;
 use super::tls;
 use crate::error::LinkError;
+use crate::tls::tickets::Tickets;
 
 /// What a server receives without having read it, on one stream, in bytes. T8: small, as fragments
 /// with gaps cost more than their bytes.
@@ -96,6 +97,7 @@ pub(super) fn client(
 pub(super) fn server(
     identity: &ServerIdentity,
     keys: &StableKeys,
+    tickets: Option<&Arc<Tickets>>,
 ) -> Result<ServerConfig, LinkError> {
     let mut transport = common()?;
     transport
@@ -105,7 +107,7 @@ pub(super) fn server(
         .receive_window(VarInt::from_u32(SERVER_CONNECTION_WINDOW))
         // A server never wakes a sleeping phone.
         .keep_alive_interval(None);
-    let tls = tls::server(Arc::new(tls::provider()), identity)?;
+    let tls = tls::server(identity, tickets)?;
     let token_key = hkdf::Salt::new(hkdf::HKDF_SHA256, b"waxwing quic token").extract(&keys.token);
     let mut tokens = quinn::ValidationTokenConfig::default();
     tokens.sent(0).log(Arc::new(quinn::NoneTokenLog));

@@ -29,6 +29,7 @@ use crate::error::LinkError;
 use crate::quic::{
     DialerSettings, ListenerSettings, QuicDialer, QuicListener, ServerIdentity, StableKeys,
 };
+use crate::tls::tickets::Tickets;
 
 /// How the network treats datagrams. All paths behave alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,13 +117,13 @@ impl PacketNetwork {
         &self,
         name: &str,
         port: u16,
-        (identity, keys): (&ServerIdentity, &StableKeys),
+        (identity, keys, tickets): (&ServerIdentity, &StableKeys, Option<&Arc<Tickets>>),
         settings: ListenerSettings,
     ) -> Result<QuicListener, LinkError> {
         let host = self.host(name);
         self.0.map().raise(name);
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-        QuicListener::bind_over(&*host, any, (identity, keys), settings)
+        QuicListener::bind_over(&*host, any, (identity, keys, tickets), settings)
     }
 
     /// Shows every datagram that a host sends from now on to `tap`, lost ones too.

@@ -18,7 +18,7 @@ use crate::tls::provider;
 /// # Errors
 /// [`LinkError`].
 pub fn server(identity: &ServerIdentity) -> Result<Arc<ServerConfig>, LinkError> {
-    tls::server(identity)
+    tls::server(identity, None)
 }
 
 /// A client's settings as [`super::TcpDialer`] has them, for the server that shows the key of `pin`.
@@ -26,8 +26,7 @@ pub fn server(identity: &ServerIdentity) -> Result<Arc<ServerConfig>, LinkError>
 /// # Errors
 /// [`LinkError`].
 pub fn client(pin: KeyPin) -> Result<Arc<ClientConfig>, LinkError> {
-    let (config, _) = tls::client_config(Arc::new(provider()), vec![pin])?;
-    Ok(Arc::new(config))
+    tls::client(Arc::new(provider()), vec![pin]).map(Arc::new)
 }
 
 /// The server name of every handshake.

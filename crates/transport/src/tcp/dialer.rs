@@ -20,6 +20,7 @@ use crate::error::LinkError;
 use crate::link::{Dialer, Link, Plane};
 use crate::seams::{BoxFuture, Entropy};
 use crate::tls::provider;
+use crate::tls::remembered::Remembered;
 
 /// How long an address is tried alone before the next one is tried beside it (RFC 8305, section 8).
 const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
@@ -55,6 +56,7 @@ impl Default for TcpDialerSettings {
 pub struct TcpDialer {
     settings: TcpDialerSettings,
     provider: Arc<CryptoProvider>,
+    remembered: Remembered,
     budget: Arc<Budget>,
     entropy: Arc<dyn Entropy>,
     /// What a proxy is shown for all links of the account plane of this dialer.
@@ -70,6 +72,7 @@ impl TcpDialer {
         Self {
             settings,
             provider: Arc::new(provider()),
+            remembered: Remembered::default(),
             // A client has few connections, each bounded by itself.
             budget: Arc::new(Budget::new(usize::MAX)),
             entropy,
@@ -86,15 +89,15 @@ impl TcpDialer {
             Some(proxy) => self.through(proxy, server, plane).await?,
         };
         socket::prepare(&stream);
-        let pins = server.key_pins.clone();
-        let (mut connection, verifier) = tls::client(Arc::clone(&self.provider), pins)?;
+        let config = self.remembered.config(server, plane, false, || {
+            tls::client(Arc::clone(&self.provider), server.key_pins.clone())
+        });
+        let mut connection = tls::attempt(config?)?;
         let outcome = tls::handshake(&stream, &mut connection).await;
-        if verifier.saw_other_key() {
-            return Err(LinkError::ServerKeyMismatch);
-        }
         outcome.map_err(|failed| match failed {
             Failed::Unheard => LinkError::Refused,
             Failed::Broken => LinkError::Handshake,
+            Failed::OtherKey => LinkError::ServerKeyMismatch,
         })?;
         let keep_alive = match plane {
             Plane::Account => self.settings.keep_alive_ms,

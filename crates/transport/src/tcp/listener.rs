@@ -22,6 +22,7 @@ use crate::error::LinkError;
 use crate::link::{AddressPrefix, Link, Listener};
 use crate::seams::BoxFuture;
 use crate::tls::identity::ServerIdentity;
+use crate::tls::tickets::Tickets;
 
 /// How long the acceptor waits when the system has no descriptor left.
 const BREATH: Duration = Duration::from_millis(100);
@@ -71,15 +72,17 @@ struct Common {
 
 impl TcpListener {
     /// Binds a socket at `address` and takes connections from now on. Needs a tokio runtime.
+    /// Without `tickets` every handshake is a full one.
     ///
     /// # Errors
     /// [`LinkError::Socket`], [`LinkError::Settings`].
     pub fn bind(
         address: SocketAddr,
         identity: &ServerIdentity,
+        tickets: Option<&Arc<Tickets>>,
         settings: TcpListenerSettings,
     ) -> Result<Self, LinkError> {
-        let config = tls::server(identity)?;
+        let config = tls::server(identity, tickets)?;
         let listener = socket::listen(address)?;
         let local_address = listener.local_addr().ok();
         let common = Arc::new(Common {

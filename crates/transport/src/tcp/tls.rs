@@ -4,11 +4,8 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
-use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
-use rustls::version::TLS13;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 use tokio::net::TcpStream;
 use waxwing_proto::KeyPin;
@@ -16,20 +13,16 @@ use waxwing_proto::KeyPin;
 use super::ALPN;
 use super::socket::Now;
 use crate::error::LinkError;
+use crate::tls::SERVER_NAME;
+use crate::tls::config::{self, UNUSABLE};
 use crate::tls::identity::ServerIdentity;
-use crate::tls::pins::PinnedKeys;
-use crate::tls::{SERVER_NAME, provider};
+use crate::tls::pins::is_other_key;
+use crate::tls::tickets::Tickets;
 
-const UNUSABLE: LinkError = LinkError::Settings("the TLS library lacks a needed algorithm");
-
-/// A client's side of one attempt, and the verifier, which remembers what it saw.
-pub(super) fn client(
-    provider: Arc<CryptoProvider>,
-    pins: Vec<KeyPin>,
-) -> Result<(Box<Connection>, Arc<PinnedKeys>), LinkError> {
-    let (config, verifier) = client_config(provider, pins)?;
+/// A client's side of one attempt.
+pub(super) fn attempt(config: ClientConfig) -> Result<Box<Connection>, LinkError> {
     let connection = ClientConnection::new(Arc::new(config), name()?).map_err(|_| UNUSABLE)?;
-    Ok((Box::new(unlimited(connection.into())), verifier))
+    Ok(Box::new(unlimited(connection.into())))
 }
 
 /// The server name of every handshake.
@@ -37,39 +30,21 @@ pub(super) fn name() -> Result<ServerName<'static>, LinkError> {
     ServerName::try_from(SERVER_NAME).map_err(|_| UNUSABLE)
 }
 
-/// A client's settings for one attempt, and the verifier.
-pub(super) fn client_config(
+/// A client's settings that keep no ticket.
+pub(super) fn client(
     provider: Arc<CryptoProvider>,
     pins: Vec<KeyPin>,
-) -> Result<(ClientConfig, Arc<PinnedKeys>), LinkError> {
-    // TRN-40: the same as on QUIC, without anything that would tie two connections together.
-    let algorithms = provider.signature_verification_algorithms;
-    let verifier = Arc::new(PinnedKeys::new(pins, algorithms));
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&TLS13])
-        .map_err(|_| UNUSABLE)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<_>)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.resumption = Resumption::disabled();
-    config.enable_early_data = false;
-    Ok((config, verifier))
+) -> Result<ClientConfig, LinkError> {
+    // TRN-40.
+    config::client(provider, pins, ALPN)
 }
 
 /// The server's settings.
-pub(super) fn server(identity: &ServerIdentity) -> Result<Arc<ServerConfig>, LinkError> {
-    let resolver = AlwaysResolvesServerRawPublicKeys::new(identity.certified_key());
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
-        .with_protocol_versions(&[&TLS13])
-        .map_err(|_| UNUSABLE)?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(resolver));
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.send_tls13_tickets = 0;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.max_early_data_size = 0;
-    Ok(Arc::new(config))
+pub(super) fn server(
+    identity: &ServerIdentity,
+    tickets: Option<&Arc<Tickets>>,
+) -> Result<Arc<ServerConfig>, LinkError> {
+    config::server(identity, ALPN, tickets).map(Arc::new)
 }
 
 /// A server's side of one connection.
@@ -91,6 +66,8 @@ pub(super) enum Failed {
     Unheard,
     /// Later, or with an error of TLS.
     Broken,
+    /// The server showed a key that none of the pins names.
+    OtherKey,
 }
 
 /// Completes the handshake. The caller bounds it in time.
@@ -114,10 +91,14 @@ pub(super) async fn handshake(stream: &TcpStream, tls: &mut Connection) -> Resul
             Err(error) if is_soon(error.kind()) => continue,
             _ => return Err(failed),
         }
-        if tls.process_new_packets().is_err() {
+        if let Err(error) = tls.process_new_packets() {
             // The alert, as far as the socket takes it.
             let _ = tls.write_tls(&mut Now(stream));
-            return Err(Failed::Broken);
+            return Err(if is_other_key(&error) {
+                Failed::OtherKey
+            } else {
+                Failed::Broken
+            });
         }
     }
 }

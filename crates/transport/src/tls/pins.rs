@@ -1,40 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Recognises a server by the hash of its raw public key (RFC 7250).
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error, PeerIncompatible, PeerMisbehaved,
-    SignatureScheme,
+    AlertDescription, CertificateError, DigitallySignedStruct, Error, PeerIncompatible,
+    PeerMisbehaved, SignatureScheme,
 };
 use waxwing_proto::KeyPin;
 
 use super::identity::pin_of;
 
-/// Accepts the keys that the pins name, for one attempt to connect.
+/// Accepts the keys that the pins name.
 #[derive(Debug)]
 pub(crate) struct PinnedKeys {
     pins: Vec<KeyPin>,
     algorithms: WebPkiSupportedAlgorithms,
-    saw_other_key: AtomicBool,
 }
 
 impl PinnedKeys {
     pub(crate) const fn new(pins: Vec<KeyPin>, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self {
-            pins,
-            algorithms,
-            saw_other_key: AtomicBool::new(false),
-        }
+        Self { pins, algorithms }
     }
+}
 
-    /// Whether a server showed a key that none of the pins names. TLS itself has no word for it.
-    pub(crate) fn saw_other_key(&self) -> bool {
-        self.saw_other_key.load(Ordering::Relaxed)
-    }
+/// The error of a handshake with a server that showed a key which none of the pins names. Nothing else
+/// in this program's handshakes gives it.
+const OTHER_KEY: CertificateError = CertificateError::ApplicationVerificationFailure;
+
+/// Whether a handshake ended because of [`OTHER_KEY`].
+#[cfg(feature = "tcp")]
+pub(crate) fn is_other_key(error: &Error) -> bool {
+    matches!(error, Error::InvalidCertificate(reason) if *reason == OTHER_KEY)
+}
+
+/// The alert that this side sends then, which is all that remains of the error where TLS runs inside
+/// QUIC.
+#[cfg(feature = "quic")]
+pub(crate) fn other_key_alert() -> u8 {
+    AlertDescription::from(OTHER_KEY).into()
 }
 
 impl ServerCertVerifier for PinnedKeys {
@@ -56,10 +61,7 @@ impl ServerCertVerifier for PinnedKeys {
         if self.pins.contains(&pin_of(end_entity)) {
             Ok(ServerCertVerified::assertion())
         } else {
-            self.saw_other_key.store(true, Ordering::Relaxed);
-            Err(Error::InvalidCertificate(
-                CertificateError::ApplicationVerificationFailure,
-            ))
+            Err(Error::InvalidCertificate(OTHER_KEY))
         }
     }
 

@@ -12,7 +12,7 @@ use waxwing_transport::quic::{
 };
 use waxwing_transport::sim::{NetworkSettings, SimClock, SimDialer, SimListener, SimNetwork};
 use waxwing_transport::tcp::{TcpDialer, TcpDialerSettings, TcpListener, TcpListenerSettings};
-use waxwing_transport::tls::ServerIdentity;
+use waxwing_transport::tls::{MemoryTickets, ServerIdentity, TicketStore, Tickets};
 use waxwing_transport::{
     Clock, Connection, Dialer, KeyExchange, Link, LinkError, Listener, Plane, Transport,
     serve_hello,
@@ -70,7 +70,33 @@ fn address_of(listener: &dyn Listener) -> ServerAddress {
     }
 }
 
-pub(crate) struct Quic(Arc<QuicListener>);
+/// A kind of link that is resumed by tickets.
+pub(crate) trait Resumable: Kind {
+    /// How many sessions the server keeps.
+    fn sessions(&self) -> usize;
+}
+
+/// The tickets of one server, and where they lie.
+fn tickets() -> (Arc<MemoryTickets>, Arc<Tickets>) {
+    let store = Arc::new(MemoryTickets::default());
+    let tickets = Tickets::new(
+        Arc::clone(&store) as Arc<_>,
+        Arc::new(SystemClock::new()),
+        Arc::new(SystemEntropy),
+    );
+    (store, Arc::new(tickets))
+}
+
+/// The first generation of a store.
+const GENERATION: u64 = 1;
+
+pub(crate) struct Quic(Arc<QuicListener>, Arc<MemoryTickets>);
+
+impl Resumable for Quic {
+    fn sessions(&self) -> usize {
+        self.1.count(GENERATION)
+    }
+}
 
 impl Kind for Quic {
     const TRANSPORT: Transport = Transport::Quic;
@@ -82,9 +108,10 @@ impl Kind for Quic {
             token: [2; 32],
         };
         let settings = ListenerSettings::default();
-        Self(Arc::new(
-            QuicListener::bind(loopback(), &identity(1), &keys, settings).unwrap(),
-        ))
+        let (store, tickets) = tickets();
+        let listener =
+            QuicListener::bind(loopback(), &identity(1), &keys, Some(&tickets), settings);
+        Self(Arc::new(listener.unwrap()), store)
     }
 
     fn listener(&self) -> Arc<dyn Listener> {
@@ -104,7 +131,13 @@ impl Kind for Quic {
     }
 }
 
-pub(crate) struct Tcp(Arc<TcpListener>);
+pub(crate) struct Tcp(Arc<TcpListener>, Arc<MemoryTickets>);
+
+impl Resumable for Tcp {
+    fn sessions(&self) -> usize {
+        self.1.count(GENERATION)
+    }
+}
 
 impl Kind for Tcp {
     const TRANSPORT: Transport = Transport::Tcp;
@@ -112,9 +145,9 @@ impl Kind for Tcp {
 
     fn begin() -> Self {
         let settings = TcpListenerSettings::default();
-        Self(Arc::new(
-            TcpListener::bind(loopback(), &identity(1), settings).unwrap(),
-        ))
+        let (store, tickets) = tickets();
+        let listener = TcpListener::bind(loopback(), &identity(1), Some(&tickets), settings);
+        Self(Arc::new(listener.unwrap()), store)
     }
 
     fn listener(&self) -> Arc<dyn Listener> {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The two planes of one client.
 
-use waxwing_transport::{Connection, Plane};
+use waxwing_transport::{Connection, Dialer, Plane};
 
-use crate::kinds::{Kind, serve, status};
+use crate::kinds::{Kind, Quic, Resumable, Tcp, serve, status};
 
 /// TRN-6: one dialer, two planes, two connections. That each has a socket of its own is in the tests
 /// of the kinds that have sockets.
@@ -21,4 +21,42 @@ pub(crate) async fn the_planes_share_no_connection<K: Kind>(kind: K) {
     }
     secrets.dedup();
     assert_eq!(secrets.len(), 3);
+}
+
+/// Connects on a plane, and makes a call: the ticket has come before its answer. Gives the sessions
+/// that the server keeps then, one more for each handshake, one less for each that was resumed.
+async fn sessions_after<K: Resumable>(kind: &K, dialer: &dyn Dialer, plane: Plane) -> usize {
+    let (listener, address) = (kind.listener(), kind.address());
+    let (ours, theirs) = tokio::join!(dialer.dial(&address, plane), listener.accept());
+    tokio::spawn(serve(theirs.unwrap(), kind.clock()));
+    let connection = Connection::establish(ours.unwrap(), kind.clock()).await;
+    connection.unwrap().call(status(), 0).await.unwrap();
+    kind.sessions()
+}
+
+/// TRN-80, TRN-81, TRN-83.
+async fn the_account_plane_alone_is_resumed<K: Resumable>(kind: K) {
+    let dialer = kind.dialer();
+    assert_eq!(sessions_after(&kind, &*dialer, Plane::Account).await, 1);
+    for _ in 0..3 {
+        assert_eq!(sessions_after(&kind, &*dialer, Plane::Account).await, 1);
+    }
+    for count in 2..=3 {
+        let sessions = sessions_after(&kind, &*dialer, Plane::Anonymous).await;
+        assert_eq!(sessions, count, "a full handshake");
+    }
+    assert_eq!(sessions_after(&kind, &*dialer, Plane::Account).await, 3);
+    // Another dialer is another client.
+    let other = kind.dialer();
+    assert_eq!(sessions_after(&kind, &*other, Plane::Account).await, 4);
+}
+
+#[tokio::test]
+async fn the_account_plane_alone_is_resumed_over_quic() {
+    the_account_plane_alone_is_resumed(Quic::begin()).await;
+}
+
+#[tokio::test]
+async fn the_account_plane_alone_is_resumed_over_tcp() {
+    the_account_plane_alone_is_resumed(Tcp::begin()).await;
 }

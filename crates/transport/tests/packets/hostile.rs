@@ -208,7 +208,7 @@ async fn clients_go_where_a_server_sends_them() {
     let settings = ListenerSettings::default();
     let second = world
         .network
-        .listen("second", 999, (&identity, &keys), settings);
+        .listen("second", 999, (&identity, &keys, None), settings);
     serve(Arc::new(second.unwrap()), Arc::clone(&world.clock));
     let signals = Signals::new();
     let mut keeper = world.keeper(&signals);

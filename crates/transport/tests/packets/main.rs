@@ -51,7 +51,7 @@ fn keys() -> StableKeys {
 
 fn listen(network: &PacketNetwork, settings: ListenerSettings) -> Arc<QuicListener> {
     let (identity, keys) = (identity(), keys());
-    let listener = network.listen("relay", PORT, (&identity, &keys), settings);
+    let listener = network.listen("relay", PORT, (&identity, &keys, None), settings);
     Arc::new(listener.unwrap())
 }
 

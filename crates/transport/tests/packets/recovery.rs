@@ -187,7 +187,7 @@ async fn where_the_connection_cannot_move_a_fresh_one_wins() {
     let again = world.network.listen(
         "relay",
         PORT,
-        (&identity(), &other_keys),
+        (&identity(), &other_keys, None),
         ListenerSettings::default(),
     );
     serve(Arc::new(again.unwrap()), Arc::clone(&world.clock));

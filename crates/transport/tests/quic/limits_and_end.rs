@@ -42,7 +42,7 @@ fn a_restarted_server_resets_the_connections_that_it_forgot() {
     drop(first_life);
     drop((theirs, listener));
     let _again = second_life.block_on(async {
-        QuicListener::bind(at, &identity(1), &keys(), ListenerSettings::default()).unwrap()
+        QuicListener::bind(at, &identity(1), &keys(), None, ListenerSettings::default()).unwrap()
     });
     let reason = clients.block_on(async {
         // Any packet will do; one of the client's own may have told it before.

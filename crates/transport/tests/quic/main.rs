@@ -46,7 +46,7 @@ fn loopback(port: u16) -> SocketAddr {
 }
 
 fn listen(settings: ListenerSettings) -> QuicListener {
-    QuicListener::bind(loopback(0), &identity(1), &keys(), settings).unwrap()
+    QuicListener::bind(loopback(0), &identity(1), &keys(), None, settings).unwrap()
 }
 
 fn listener() -> QuicListener {

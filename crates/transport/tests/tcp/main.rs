@@ -40,7 +40,7 @@ fn loopback(port: u16) -> SocketAddr {
 }
 
 fn listen(settings: TcpListenerSettings) -> TcpListener {
-    TcpListener::bind(loopback(0), &identity(1), settings).unwrap()
+    TcpListener::bind(loopback(0), &identity(1), None, settings).unwrap()
 }
 
 fn listener() -> TcpListener {

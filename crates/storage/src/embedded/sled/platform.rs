@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Makes a folder that nobody else can look into; one that is there is closed to others.
 #[cfg(unix)]
-pub(super) fn private_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     fs::DirBuilder::new()
         .recursive(true)
@@ -18,7 +18,7 @@ pub(super) fn private_folder(path: &Path) -> io::Result<()> {
 
 /// Makes a folder. Elsewhere the folder of the user's profile is private already.
 #[cfg(not(unix))]
-pub(super) fn private_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
 }
 

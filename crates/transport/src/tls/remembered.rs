@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! What a client keeps of its connections to a server: the tickets by which the next one is cheap.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::ClientConfig;
+use rustls::client::{ClientSessionMemoryCache, Resumption};
+use waxwing_proto::ServerAddress;
+
+use crate::error::LinkError;
+use crate::link::Plane;
+
+/// Servers of whom tickets are kept; the one that was called longest ago makes room.
+const SERVERS_MAX: usize = 8;
+/// Names for which the library keeps tickets. There is one, the constant name of every handshake.
+const NAMES_MAX: usize = 1;
+
+/// The settings for the servers that a dialer calls on the account plane, tickets included.
+///
+/// In memory only. They belong to one address and its pins: the library does not look at the key
+/// again when it resumes, so a ticket must never serve under other pins than those it was got under.
+#[derive(Debug, Default)]
+pub(crate) struct Remembered(Mutex<VecDeque<(ServerAddress, ClientConfig)>>);
+
+impl Remembered {
+    /// The settings for one attempt to call `server`; `make` makes those of the first one.
+    ///
+    /// The anonymous plane gets fresh ones without tickets, each time: a ticket would let the server
+    /// tie two of its connections to one client.
+    pub(crate) fn config(
+        &self,
+        server: &ServerAddress,
+        plane: Plane,
+        has_early_data: bool,
+        make: impl FnOnce() -> Result<ClientConfig, LinkError>,
+    ) -> Result<ClientConfig, LinkError> {
+        // TRN-5, TRN-81.
+        if plane == Plane::Anonymous {
+            return make();
+        }
+        let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = servers.iter().position(|(address, _)| address == server);
+        let config = if let Some((_, config)) = known.and_then(|at| servers.remove(at)) {
+            config
+        } else {
+            let mut config = make()?;
+            let store = Arc::new(ClientSessionMemoryCache::new(NAMES_MAX));
+            config.resumption = Resumption::store(store);
+            config.enable_early_data = has_early_data;
+            config
+        };
+        servers.truncate(SERVERS_MAX.saturating_sub(1));
+        servers.push_front((server.clone(), config.clone()));
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::{config, provider};
+
+    fn address(port: u16) -> ServerAddress {
+        ServerAddress {
+            host: "relay.example".parse().unwrap(),
+            port,
+            key_pins: Vec::new(),
+        }
+    }
+
+    /// Whether the settings had to be made.
+    fn is_made(remembered: &Remembered, port: u16, plane: Plane) -> bool {
+        let mut is_made = false;
+        let make = || {
+            is_made = true;
+            config::client(Arc::new(provider()), Vec::new(), b"test/1")
+        };
+        let asked = remembered.config(&address(port), plane, true, make);
+        assert_eq!(asked.unwrap().enable_early_data, plane == Plane::Account);
+        is_made
+    }
+
+    #[test]
+    fn the_last_servers_are_remembered_and_the_anonymous_plane_never() {
+        let remembered = Remembered::default();
+        assert!(is_made(&remembered, 1, Plane::Account));
+        assert!(!is_made(&remembered, 1, Plane::Account));
+        for _ in 0..2 {
+            assert!(is_made(&remembered, 1, Plane::Anonymous));
+        }
+        let others = 2..=u16::try_from(SERVERS_MAX).unwrap();
+        for port in others {
+            assert!(is_made(&remembered, port, Plane::Account));
+        }
+        assert!(!is_made(&remembered, 1, Plane::Account));
+        // The second one was called longest ago.
+        assert!(is_made(&remembered, 100, Plane::Account));
+        assert!(!is_made(&remembered, 1, Plane::Account));
+        assert!(is_made(&remembered, 2, Plane::Account));
+        assert_eq!(remembered.0.lock().unwrap().len(), SERVERS_MAX);
+    }
+
+    #[test]
+    fn other_pins_are_another_server() {
+        let remembered = Remembered::default();
+        assert!(is_made(&remembered, 1, Plane::Account));
+        let rotated = ServerAddress {
+            key_pins: vec![waxwing_proto::KeyPin([1; 32])],
+            ..address(1)
+        };
+        let mut is_made = false;
+        let make = || {
+            is_made = true;
+            config::client(Arc::new(provider()), Vec::new(), b"test/1")
+        };
+        let asked = remembered.config(&rotated, Plane::Account, false, make);
+        assert!(asked.is_ok());
+        assert!(is_made);
+    }
+}
