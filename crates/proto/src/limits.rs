@@ -95,6 +95,8 @@ pub const CONNECTING_UNVALIDATED_MAX: usize = 128;
 pub const CONNECTING_PER_PREFIX_MAX: usize = 256;
 /// Seconds for which a session ticket is valid, and after which the key of new ones is replaced.
 pub const TICKET_LIFETIME_S: u64 = 86_400;
+/// The session that a ticket stands for, in bytes; one that is longer gets no ticket.
+pub const TICKET_SESSION_SIZE_MAX: usize = 1024;
 /// Session tickets that a server keeps under one key; then the key is replaced too. It has two keys.
 pub const TICKETS_PER_GENERATION_MAX: usize = 65_536;
 /// Connections from one address prefix at a time.

@@ -21,6 +21,10 @@ impl TicketStore for OnDisk {
         self.0.take(place.generation, place.id)
     }
 
+    fn clear(&self) {
+        self.0.clear();
+    }
+
     fn forget_below(&self, generation: u64) {
         self.0.forget_below(generation);
     }

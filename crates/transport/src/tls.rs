@@ -5,7 +5,7 @@
 pub(crate) mod config;
 pub(crate) mod identity;
 pub(crate) mod pins;
-pub(crate) mod remembered;
+pub(crate) mod session_cache;
 pub mod tickets;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};

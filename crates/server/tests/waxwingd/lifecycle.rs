@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use rustix::process::Signal;
 use waxwing_identity::{InviteLink, ServerLink};
+use waxwing_storage::embedded::tickets::TicketTable;
 use waxwing_transport::Plane;
 
 use crate::client::{Network, Person, block_on};
@@ -68,6 +69,28 @@ fn a_killed_server_comes_back_with_everything() {
         let received = alice.receive(&network).await;
         assert_eq!(received, [[1], [2], [3], [4], [5]]);
     });
+}
+
+/// TRN-83: the tickets of clients that return are honoured, all of them.
+#[test]
+fn clients_are_resumed_after_a_restart() {
+    const CLIENTS: usize = 20;
+    let place = Place::new();
+    let mut networks = Vec::new();
+    for _ in 0..2 {
+        let server = place.up();
+        let link: ServerLink = server.text("server").parse().unwrap();
+        networks.resize_with(CLIENTS, || Network::new(link.server().clone()));
+        block_on(async {
+            for network in &networks {
+                network.connect(Plane::Account).await;
+            }
+        });
+        assert!(server.end_by(Signal::TERM).0.success());
+        // A full handshake leaves one session more, a resumed one takes one and leaves one.
+        let table = TicketTable::open(&place.data().join("tickets")).unwrap();
+        assert_eq!(table.count(1), CLIENTS);
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ const FLUSH_MS: u64 = 200;
 /// What sled keeps in memory, in bytes.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 /// The most that is read as keys, in bytes.
-const KEYS_SIZE_MAX: u64 = 1024;
+const KEYS_SIZE_MAX: usize = 1024;
 const KEYS: &str = "keys";
 const TABLE: &str = "sled";
 
@@ -80,19 +80,28 @@ impl TicketTable {
         Some(taken.to_vec())
     }
 
-    /// Forgets all generations below `generation`, in a thread of its own.
+    /// Forgets everything, before this returns.
+    pub fn clear(&self) {
+        if let Err(error) = self.table.clear() {
+            tracing::debug!(%error, "the table of session tickets was not cleared");
+        }
+    }
+
+    /// Forgets all generations below `generation`, in a thread of its own, which waits for the one
+    /// before it: the caller waits for neither.
     pub fn forget_below(&self, generation: u64) {
         let table = self.table.clone();
         let end = name(generation, [0; 16]);
+        let mut sweeper = lock(&self.sweeper);
+        let last = sweeper.take();
         let sweep = move || {
+            if let Some(last) = last {
+                let _ = last.join();
+            }
             for row in table.range(..end).keys().flatten() {
                 let _ = table.remove(row);
             }
         };
-        let mut sweeper = lock(&self.sweeper);
-        if let Some(last) = sweeper.take() {
-            let _ = last.join();
-        }
         *sweeper = std::thread::Builder::new()
             .name("store-tickets".to_owned())
             .spawn(sweep)
@@ -109,9 +118,11 @@ impl TicketTable {
     #[must_use]
     pub fn keys(&self) -> Option<Vec<u8>> {
         let mut file = lock(&self.keys);
-        let mut keys = Vec::new();
+        // With room for all of it, so that no copy of a key is left behind when it grows.
+        let mut keys = Vec::with_capacity(KEYS_SIZE_MAX + 1);
         file.seek(SeekFrom::Start(0)).ok()?;
-        let read = (&mut *file).take(KEYS_SIZE_MAX).read_to_end(&mut keys);
+        let limit = u64::try_from(KEYS_SIZE_MAX).ok()?;
+        let read = (&mut *file).take(limit).read_to_end(&mut keys);
         read.ok().filter(|size| *size > 0)?;
         Some(keys)
     }
@@ -186,10 +197,14 @@ mod tests {
         drop(table);
         let table = TicketTable::open(&path).unwrap();
         assert_eq!(table.take(7, [3; 16]), None);
-        table.forget_below(8);
+        for generation in 6..=8 {
+            table.forget_below(generation);
+        }
         drop(table);
         let table = TicketTable::open(&path).unwrap();
         assert_eq!((table.count(7), table.count(8)), (0, 1));
+        table.clear();
+        assert_eq!(table.count(8), 0);
     }
 
     #[test]

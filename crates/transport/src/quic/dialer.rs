@@ -17,7 +17,7 @@ use crate::error::LinkError;
 use crate::link::{Dialer, Link, Plane};
 use crate::seams::BoxFuture;
 use crate::tls::pins::other_key_alert;
-use crate::tls::remembered::Remembered;
+use crate::tls::session_cache::SessionCache;
 
 /// How long an address is tried alone before the next one is tried beside it (RFC 8305, section 8).
 const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
@@ -48,7 +48,7 @@ impl Default for DialerSettings {
 pub struct QuicDialer {
     settings: DialerSettings,
     provider: Arc<CryptoProvider>,
-    remembered: Remembered,
+    sessions: SessionCache,
     packets: Arc<dyn Packets>,
 }
 
@@ -64,7 +64,7 @@ impl QuicDialer {
         Self {
             settings,
             provider: Arc::new(tls::provider()),
-            remembered: Remembered::default(),
+            sessions: SessionCache::default(),
             packets,
         }
     }
@@ -100,7 +100,7 @@ impl QuicDialer {
         let mut attempts = JoinSet::new();
         let mut delay = Duration::ZERO;
         for address in self.packets.resolve(server).await? {
-            let config = self.remembered.config(server, plane, false, || {
+            let config = self.sessions.config(server, plane, || {
                 tls::client(Arc::clone(&self.provider), server.key_pins.clone())
             });
             let config = settings::client(tls::attempt(config?)?, Arc::clone(&transport));

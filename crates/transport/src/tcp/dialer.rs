@@ -20,7 +20,7 @@ use crate::error::LinkError;
 use crate::link::{Dialer, Link, Plane};
 use crate::seams::{BoxFuture, Entropy};
 use crate::tls::provider;
-use crate::tls::remembered::Remembered;
+use crate::tls::session_cache::SessionCache;
 
 /// How long an address is tried alone before the next one is tried beside it (RFC 8305, section 8).
 const NEXT_ADDRESS_DELAY: Duration = Duration::from_millis(250);
@@ -56,7 +56,7 @@ impl Default for TcpDialerSettings {
 pub struct TcpDialer {
     settings: TcpDialerSettings,
     provider: Arc<CryptoProvider>,
-    remembered: Remembered,
+    sessions: SessionCache,
     budget: Arc<Budget>,
     entropy: Arc<dyn Entropy>,
     /// What a proxy is shown for all links of the account plane of this dialer.
@@ -72,7 +72,7 @@ impl TcpDialer {
         Self {
             settings,
             provider: Arc::new(provider()),
-            remembered: Remembered::default(),
+            sessions: SessionCache::default(),
             // A client has few connections, each bounded by itself.
             budget: Arc::new(Budget::new(usize::MAX)),
             entropy,
@@ -89,7 +89,7 @@ impl TcpDialer {
             Some(proxy) => self.through(proxy, server, plane).await?,
         };
         socket::prepare(&stream);
-        let config = self.remembered.config(server, plane, false, || {
+        let config = self.sessions.config(server, plane, || {
             tls::client(Arc::clone(&self.provider), server.key_pins.clone())
         });
         let mut connection = tls::attempt(config?)?;

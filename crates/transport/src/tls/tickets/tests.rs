@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use super::generation::KEYS_FORMAT;
 use super::*;
 use crate::seams::BoxFuture;
 
@@ -173,6 +174,15 @@ fn what_lies_in_the_store_shows_neither_ticket_nor_session() {
     assert_ne!(place.id, ticket(7)[..16]);
     let plain = 7_u64.to_be_bytes().repeat(2);
     assert!(!sealed.windows(plain.len()).any(|it| it == plain));
+}
+
+#[test]
+fn a_session_that_a_client_made_long_is_not_kept() {
+    let server = Server::new();
+    let longest = vec![1; limits::TICKET_SESSION_SIZE_MAX];
+    assert!(server.tickets.put(ticket(1), longest.clone()));
+    assert!(!server.tickets.put(ticket(2), [longest, vec![1]].concat()));
+    assert_eq!(server.stored(), 1);
 }
 
 #[test]

@@ -21,9 +21,9 @@ const NAMES_MAX: usize = 1;
 /// In memory only. They belong to one address and its pins: the library does not look at the key
 /// again when it resumes, so a ticket must never serve under other pins than those it was got under.
 #[derive(Debug, Default)]
-pub(crate) struct Remembered(Mutex<VecDeque<(ServerAddress, ClientConfig)>>);
+pub(crate) struct SessionCache(Mutex<VecDeque<(ServerAddress, ClientConfig)>>);
 
-impl Remembered {
+impl SessionCache {
     /// The settings for one attempt to call `server`; `make` makes those of the first one.
     ///
     /// The anonymous plane gets fresh ones without tickets, each time: a ticket would let the server
@@ -32,7 +32,6 @@ impl Remembered {
         &self,
         server: &ServerAddress,
         plane: Plane,
-        has_early_data: bool,
         make: impl FnOnce() -> Result<ClientConfig, LinkError>,
     ) -> Result<ClientConfig, LinkError> {
         // TRN-5, TRN-81.
@@ -47,7 +46,6 @@ impl Remembered {
             let mut config = make()?;
             let store = Arc::new(ClientSessionMemoryCache::new(NAMES_MAX));
             config.resumption = Resumption::store(store);
-            config.enable_early_data = has_early_data;
             config
         };
         servers.truncate(SERVERS_MAX.saturating_sub(1));
@@ -70,41 +68,41 @@ mod tests {
     }
 
     /// Whether the settings had to be made.
-    fn is_made(remembered: &Remembered, port: u16, plane: Plane) -> bool {
+    fn is_made(cache: &SessionCache, port: u16, plane: Plane) -> bool {
         let mut is_made = false;
         let make = || {
             is_made = true;
             config::client(Arc::new(provider()), Vec::new(), b"test/1")
         };
-        let asked = remembered.config(&address(port), plane, true, make);
-        assert_eq!(asked.unwrap().enable_early_data, plane == Plane::Account);
+        let asked = cache.config(&address(port), plane, make);
+        assert!(!asked.unwrap().enable_early_data);
         is_made
     }
 
     #[test]
     fn the_last_servers_are_remembered_and_the_anonymous_plane_never() {
-        let remembered = Remembered::default();
-        assert!(is_made(&remembered, 1, Plane::Account));
-        assert!(!is_made(&remembered, 1, Plane::Account));
+        let cache = SessionCache::default();
+        assert!(is_made(&cache, 1, Plane::Account));
+        assert!(!is_made(&cache, 1, Plane::Account));
         for _ in 0..2 {
-            assert!(is_made(&remembered, 1, Plane::Anonymous));
+            assert!(is_made(&cache, 1, Plane::Anonymous));
         }
         let others = 2..=u16::try_from(SERVERS_MAX).unwrap();
         for port in others {
-            assert!(is_made(&remembered, port, Plane::Account));
+            assert!(is_made(&cache, port, Plane::Account));
         }
-        assert!(!is_made(&remembered, 1, Plane::Account));
+        assert!(!is_made(&cache, 1, Plane::Account));
         // The second one was called longest ago.
-        assert!(is_made(&remembered, 100, Plane::Account));
-        assert!(!is_made(&remembered, 1, Plane::Account));
-        assert!(is_made(&remembered, 2, Plane::Account));
-        assert_eq!(remembered.0.lock().unwrap().len(), SERVERS_MAX);
+        assert!(is_made(&cache, 100, Plane::Account));
+        assert!(!is_made(&cache, 1, Plane::Account));
+        assert!(is_made(&cache, 2, Plane::Account));
+        assert_eq!(cache.0.lock().unwrap().len(), SERVERS_MAX);
     }
 
     #[test]
     fn other_pins_are_another_server() {
-        let remembered = Remembered::default();
-        assert!(is_made(&remembered, 1, Plane::Account));
+        let cache = SessionCache::default();
+        assert!(is_made(&cache, 1, Plane::Account));
         let rotated = ServerAddress {
             key_pins: vec![waxwing_proto::KeyPin([1; 32])],
             ..address(1)
@@ -114,7 +112,7 @@ mod tests {
             is_made = true;
             config::client(Arc::new(provider()), Vec::new(), b"test/1")
         };
-        let asked = remembered.config(&rotated, Plane::Account, false, make);
+        let asked = cache.config(&rotated, Plane::Account, make);
         assert!(asked.is_ok());
         assert!(is_made);
     }
