@@ -8,10 +8,9 @@
 use hmac::digest::FixedOutput;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
 use crate::labels::Label;
-use crate::secret::Secret;
+use crate::secret::{Scratch, Secret};
 
 /// The salt and the absent inputs of the specification: 32 zero bytes.
 pub const Z: [u8; 32] = [0; 32];
@@ -27,7 +26,7 @@ impl HmacKey {
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
         // HMAC takes a key of any length; a key of 32 bytes is padded to the block.
-        let mut block = Zeroizing::new([0_u8; 64]);
+        let mut block = Scratch::<64>::zeros();
         if let Some(start) = block.first_chunk_mut() {
             *start = *key;
         }
@@ -93,7 +92,7 @@ pub fn expand_into<const L: usize>(prk: &HmacKey, label: Label, ctx: &[u8], out:
     let length = output_length(L);
     let label_length = length_byte(label.as_bytes());
     let ctx_length = length_byte(ctx);
-    let mut block = Zeroizing::new([0_u8; 32]);
+    let mut block = Scratch::<32>::zeros();
     for (at, chunk) in out.chunks_mut(32).enumerate() {
         let counter = [u8::try_from(at.saturating_add(1)).unwrap_or(u8::MAX)];
         let mut mac = prk.0.clone();

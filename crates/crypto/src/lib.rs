@@ -33,5 +33,5 @@ pub use error::{CryptoError, WordsError};
 pub use kem::{KemSecret768, KemSecret1024};
 pub use recovery::RecoveryWords;
 pub use sealing::{MasterKey, PassphraseCost, RendezvousKey, StoreKeys};
-pub use secret::Secret;
+pub use secret::{Scratch, Secret};
 pub use signing::{AccountSecret, DeviceSigningSecret};

@@ -93,6 +93,41 @@ impl<const N: usize> Drop for Secret<N> {
 
 impl<const N: usize> ZeroizeOnDrop for Secret<N> {}
 
+/// `N` secret bytes on the stack, for a computation that ends in the same function. Wiped when
+/// dropped, all at once: [`zeroize::Zeroizing`] wipes an array byte by byte. What is moved leaves its
+/// bytes behind, so it is borrowed and never moved.
+pub struct Scratch<const N: usize>([u8; N]);
+
+impl<const N: usize> Scratch<N> {
+    /// Zeros.
+    #[must_use]
+    pub const fn zeros() -> Self {
+        Self([0; N])
+    }
+}
+
+impl<const N: usize> core::ops::Deref for Scratch<N> {
+    type Target = [u8; N];
+
+    fn deref(&self) -> &[u8; N] {
+        &self.0
+    }
+}
+
+impl<const N: usize> core::ops::DerefMut for Scratch<N> {
+    fn deref_mut(&mut self) -> &mut [u8; N] {
+        &mut self.0
+    }
+}
+
+impl<const N: usize> Drop for Scratch<N> {
+    fn drop(&mut self) {
+        self.0.as_mut_slice().zeroize();
+    }
+}
+
+impl<const N: usize> ZeroizeOnDrop for Scratch<N> {}
+
 /// Splits a derived secret into consecutive parts; each part is a [`Secret`] of its own. Parts
 /// that do not add up to the whole do not compile.
 #[must_use]

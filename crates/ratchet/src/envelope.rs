@@ -28,7 +28,7 @@ const MALFORMED: RatchetError = RatchetError::Malformed("envelope");
 pub struct Envelope<'a> {
     bytes: &'a [u8],
     prefix: Option<Prefix<'a>>,
-    tag: Tag,
+    tag: &'a [u8; Tag::LENGTH],
     header: SealedHeader<'a>,
     ciphertext: &'a [u8],
 }
@@ -39,6 +39,8 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// [`RatchetError::Malformed`], [`RatchetError::UnsupportedVersion`],
     /// [`RatchetError::UnsupportedSuite`].
+    // What strangers make a device do most: its result is not copied.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, RatchetError> {
         // ENV-1, ENV-6, ENV-7.
         if bytes.len() > ENVELOPE_SIZE_MAX {
@@ -53,8 +55,10 @@ impl<'a> Envelope<'a> {
             OPENING => Some(Prefix::read(&mut reader)?),
             _ => return Err(MALFORMED),
         };
-        let tag = Tag::new(reader.array().map_err(|_| MALFORMED)?);
-        let after_tag = reader.take_rest();
+        let (tag, after_tag) = reader
+            .take_rest()
+            .split_first_chunk::<{ Tag::LENGTH }>()
+            .ok_or(MALFORMED)?;
         let (salt, after_salt) = after_tag
             .split_first_chunk::<SALT_LENGTH>()
             .ok_or(MALFORMED)?;
@@ -96,7 +100,7 @@ impl<'a> Envelope<'a> {
     /// The routing tag.
     #[must_use]
     pub const fn tag(&self) -> Tag {
-        self.tag
+        Tag::new(*self.tag)
     }
 
     /// The handshake, where the sender has not seen an answer yet.

@@ -102,6 +102,7 @@ impl TagTable {
 
     /// One lookup, whoever made the envelope.
     #[must_use]
+    #[inline]
     pub fn lookup(&self, tag: &Tag) -> Option<TagHit> {
         let place = self.tags.get(tag)?;
         Some(TagHit {
@@ -270,6 +271,7 @@ pub enum Found {
 ///
 /// `known` finds the session of a handshake that was accepted before. The caller bounds the trials
 /// by a budget of time; with no `sessions`, only tag and prefix are tried.
+#[inline]
 pub fn find<'a>(
     table: &TagTable,
     envelope: &Envelope<'_>,

@@ -6,9 +6,8 @@ use aws_lc_rs::agreement::{self, PrivateKey, UnparsedPublicKey, X25519};
 use aws_lc_rs::kem::{
     Algorithm, AlgorithmId, Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_768, ML_KEM_1024,
 };
-use zeroize::Zeroize;
 
-use super::{Backend, CryptoError, DhKey, KemKey, ParameterSet, PureRust, Secret};
+use super::{Backend, CryptoError, DhKey, KemKey, ParameterSet, PureRust, Secret, pure_rust};
 
 /// aws-lc-rs, with [`PureRust`] for what it does not offer: a KEM key from its seed.
 #[derive(Debug, Clone, Copy)]
@@ -77,18 +76,14 @@ impl Backend for Fast {
     }
 
     fn kem_key(&self, set: ParameterSet, seed: &Secret<64>) -> Box<dyn KemKey> {
-        let (mut expanded, encapsulation_key) = match set {
-            ParameterSet::MlKem768 => super::ml_kem_768::expanded(seed),
-            ParameterSet::MlKem1024 => super::ml_kem_1024::expanded(seed),
-        };
-        super::scrub_stack();
-        let key = DecapsulationKey::new(algorithm(set), &expanded);
-        expanded.zeroize();
-        match key {
-            Ok(key) => Box::new(FastKemKey {
+        let key = pure_rust::expand(set, seed, |secret, public| {
+            DecapsulationKey::new(algorithm(set), secret).map(|key| FastKemKey {
                 key,
-                encapsulation_key,
-            }),
+                encapsulation_key: public.to_vec(),
+            })
+        });
+        match key {
+            Ok(key) => Box::new(key),
             Err(_) => PureRust.kem_key(set, seed),
         }
     }

@@ -9,8 +9,7 @@ use core::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use waxwing_crypto::prf::BlockPrf;
-use waxwing_crypto::{Secret, aead, kdf, labels, secret};
-use zeroize::Zeroizing;
+use waxwing_crypto::{Scratch, Secret, aead, kdf, labels, secret};
 
 use super::message_key::Salt;
 use crate::{RatchetError, Tag};
@@ -120,7 +119,8 @@ impl HeaderKeys {
 
     /// Opens a header; `None` where it belongs to another chain or is forged.
     pub(crate) fn open(&self, sealed: &SealedHeader<'_>) -> Option<Header> {
-        let mut body = Zeroizing::new(*sealed.body);
+        let mut body = Scratch::zeros();
+        body.copy_from_slice(sealed.body);
         self.cipher()
             .open(
                 &nonce(sealed.salt),

@@ -241,34 +241,39 @@ impl Epochs {
         {
             self.held_by_peer = self.held_by_peer.union(item.held);
         }
+        let mut completed = false;
         for item in &slack.units {
             if item.epoch == self.number {
-                self.collect(role, item, changes)?;
+                completed |= self.collect(role, item, changes)?;
             }
         }
-        self.check_key(changes);
-        self.check_answer(session, changes);
+        if completed {
+            self.check_key(changes);
+            self.check_answer(session, changes);
+        }
         Ok(())
     }
 
+    /// Takes a run of units. Returns whether the part became whole by it.
     fn collect(
         &mut self,
         role: Role,
         item: &UnitsItem<'_>,
         changes: &mut KemChanges,
-    ) -> Result<(), RatchetError> {
+    ) -> Result<bool, RatchetError> {
         let (sent, received) = self.parts(role);
         let mut units = match &self.phase {
             Phase::Idle if received == Part::Key => Units::new(Part::Key),
-            Phase::Collecting(units) | Phase::Offering(_, units) => units.duplicate(),
-            // Not begun, or not needed any more. The layout counts all the same.
-            Phase::Idle | Phase::Ready(_) | Phase::Answering(_) => {
-                return Units::new(received).take(item.first, item.bytes).map(drop);
+            Phase::Collecting(units) | Phase::Offering(_, units) if !units.is_complete() => {
+                units.duplicate()
             }
+            // Not begun, or not needed any more. The layout counts all the same.
+            _ => return received.check_run(item.first, item.bytes).map(|()| false),
         };
         for run in units.take(item.first, item.bytes)? {
             changes.put_run(self.number, &run);
         }
+        let completed = units.is_complete();
         let units = Arc::new(units);
         self.phase = match &self.phase {
             Phase::Offering(offered, _) => {
@@ -278,7 +283,7 @@ impl Epochs {
             }
             _ => Phase::Collecting(units),
         };
-        Ok(())
+        Ok(completed)
     }
 
     /// The other side: FIPS 203, section 7.2, as soon as the key is whole.

@@ -8,7 +8,7 @@
 
 use rand_core::CryptoRng;
 use waxwing_crypto::kdf::HmacKey;
-use waxwing_crypto::{Secret, aead, kdf, labels};
+use waxwing_crypto::{Scratch, Secret, aead, kdf, labels};
 use zeroize::Zeroizing;
 
 use crate::RatchetError;
@@ -75,7 +75,7 @@ impl MessageKey {
 
 /// `K` and `N`. The key serves once, so its nonce may be derived.
 fn single_use(key: &HmacKey, salt: &Salt) -> (aead::Cipher, aead::Nonce) {
-    let mut derived = Zeroizing::new([0_u8; 44]);
+    let mut derived = Scratch::<44>::zeros();
     kdf::expand_into(key, labels::MESSAGE, salt, &mut derived);
     let nonce = derived.last_chunk().copied().unwrap_or_default();
     let cipher = aead::Cipher::new(derived.first_chunk().unwrap_or(&[0; 32]));

@@ -38,6 +38,20 @@ impl Part {
             Self::Answer => 35,
         }
     }
+
+    /// Whether the part has units at these places.
+    ///
+    /// # Errors
+    /// [`RatchetError::Malformed`].
+    pub(crate) fn check_run(self, first: u8, bytes: &[u8]) -> Result<(), RatchetError> {
+        let whole = !bytes.is_empty() && bytes.len().is_multiple_of(UNIT_LENGTH);
+        let end = usize::from(first).saturating_add(bytes.len() / UNIT_LENGTH);
+        if whole && end <= usize::from(self.units()) {
+            Ok(())
+        } else {
+            Err(MALFORMED)
+        }
+    }
 }
 
 /// Which units of a part are meant: bit `i`, from the lowest, for unit `i`.
@@ -135,16 +149,13 @@ impl Units {
     /// # Errors
     /// [`RatchetError::Malformed`] for units that the part does not have.
     pub(crate) fn take(&mut self, first: u8, bytes: &[u8]) -> Result<Vec<Run>, RatchetError> {
+        self.part.check_run(first, bytes)?;
         let chunks = bytes.chunks_exact(UNIT_LENGTH);
-        if bytes.is_empty() || !chunks.remainder().is_empty() {
-            return Err(MALFORMED);
-        }
         let mut runs: Vec<Run> = Vec::new();
         let mut extends = false;
         for (unit, chunk) in (first..=u8::MAX).zip(chunks) {
             let at = usize::from(unit).saturating_mul(UNIT_LENGTH);
             let place = self.bytes.get_mut(at..at.saturating_add(UNIT_LENGTH));
-            let place = place.filter(|_| unit < self.part.units());
             let place = place.ok_or(MALFORMED)?;
             if self.held.has(unit) {
                 extends = false;
