@@ -2,6 +2,7 @@
 //! `cargo xtask mutants`: would the tests notice if the protocol's code were wrong?
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,8 +17,9 @@ use crate::workspace;
 
 /// Break the three crates of the protocol, one small change at a time, and see whether a test fails.
 ///
-/// Works in shards and keeps what each showed, by the contents of the crate: a later run goes on where
-/// this one ended, until the crate changes. Every mutant that no test notices has to be named in
+/// Works in shards and keeps what each showed in `xtask/mutants/`, with a hash of the crate's code without
+/// its tests: a later run goes on where this one ended, until that code changes. Tests that are added
+/// cannot make a mutant unnoticed that was noticed; those that were not are tried again with `--again`. Every mutant that no test notices has to be named in
 /// `docs/mutants.md` with the reason. Exits with an error where shards are left, where fewer than
 /// nine of ten were noticed, or where one that was not is not explained.
 #[derive(Debug, Args)]
@@ -25,6 +27,7 @@ use crate::workspace;
 Examples:
   cargo xtask mutants --minutes 60           an hour's worth, going on where the last run ended
   cargo xtask mutants -p waxwing-crypto      all that are left of one crate
+  cargo xtask mutants --again --minutes 0    after a new test: only what was not noticed before
   cargo xtask mutants --minutes 0            what is known so far")]
 pub(crate) struct Mutants {
     /// Only this crate
@@ -33,6 +36,9 @@ pub(crate) struct Mutants {
     /// No further shard is begun after so many minutes
     #[arg(long, value_name = "N")]
     minutes: Option<u64>,
+    /// Try again what no test noticed, before any further shard
+    #[arg(long)]
+    again: bool,
 }
 
 const PACKAGES: [&str; 3] = ["waxwing-identity", "waxwing-crypto", "waxwing-ratchet"];
@@ -46,6 +52,8 @@ const EXPLAINED: &str = "docs/mutants.md";
 /// What is known of one crate's mutants.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Known {
+    /// The code that was changed.
+    source: String,
     shards: Vec<u32>,
     /// What became of each mutant, by its name.
     mutants: BTreeMap<String, Fate>,
@@ -80,8 +88,12 @@ impl Mutants {
             bail!("mutants are made of {}", PACKAGES.join(", "));
         }
         for package in packages {
-            let file = results(package)?;
-            let mut known = load(&file)?;
+            let file = results(package);
+            let mut known = load(&file, &source_hash(package)?)?;
+            if self.again {
+                known.mutants.extend(run_again(package, &known)?);
+                save(&file, &known)?;
+            }
             for shard in 0..SHARDS {
                 if known.shards.contains(&shard) {
                     continue;
@@ -89,9 +101,18 @@ impl Mutants {
                 if budget.is_some_and(|budget| began.elapsed() >= budget) {
                     break;
                 }
-                known.mutants.extend(run_shard(package, shard)?);
+                let which = [
+                    OsString::from("--shard"),
+                    format!("{shard}/{SHARDS}").into(),
+                ];
+                let fates = run(package, &which)?;
+                println!(
+                    "{package} shard {shard} of {SHARDS}: {} mutants",
+                    fates.len()
+                );
+                known.mutants.extend(fates);
                 known.shards.push(shard);
-                fs::write(&file, serde_json::to_vec_pretty(&known)?)?;
+                save(&file, &known)?;
             }
             holds &= report(package, &known, &explained);
         }
@@ -99,12 +120,18 @@ impl Mutants {
     }
 }
 
-/// Where the results of a crate as it is now are kept.
-fn results(package: &str) -> Result<PathBuf> {
-    let folder = workspace::target_folder()?.join("mutants");
-    fs::create_dir_all(&folder)?;
-    let source = workspace::root().join("crates").join(short(package));
-    // What git calls the files with this content: tracked or not, the same content has the same name.
+/// Where the results of a crate are kept.
+fn results(package: &str) -> PathBuf {
+    let name = format!("{}.json", short(package));
+    workspace::root().join("xtask/mutants").join(name)
+}
+
+/// What the crate's code is, without its tests.
+fn source_hash(package: &str) -> Result<String> {
+    let source = workspace::root()
+        .join("crates")
+        .join(short(package))
+        .join("src");
     let output = Command::new("git")
         .current_dir(&source)
         .args([
@@ -121,27 +148,83 @@ fn results(package: &str) -> Result<PathBuf> {
     files.sort_unstable();
     let mut hash = crc32fast::Hasher::new();
     for file in files {
+        if file == "tests.rs" || file.starts_with("tests/") || file.ends_with("/tests.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(source.join(file))?;
         hash.update(file.as_bytes());
-        hash.update(&fs::read(source.join(file))?);
+        hash.update(without_tests(&text).as_bytes());
     }
-    let name = format!("{}-{:08x}.json", short(package), hash.finalize());
-    Ok(folder.join(name))
+    Ok(format!("{:08x}", hash.finalize()))
+}
+
+/// A file up to its tests, which stand at its end.
+fn without_tests(text: &str) -> &str {
+    let end = text.find("\n#[cfg(test)]\nmod tests {");
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
 fn short(package: &str) -> &str {
     package.strip_prefix("waxwing-").unwrap_or(package)
 }
 
-fn load(file: &Path) -> Result<Known> {
+/// What is known of `source`: nothing, where the code was another.
+fn load(file: &Path, source: &str) -> Result<Known> {
+    let fresh = || Known {
+        source: source.to_owned(),
+        ..Known::default()
+    };
     match fs::read(file) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} is not what this command writes", file.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Known::default()),
+        Ok(bytes) => {
+            let known: Known = serde_json::from_slice(&bytes)
+                .with_context(|| format!("{} is not what this command writes", file.display()))?;
+            Ok(Some(known)
+                .filter(|known| known.source == source)
+                .unwrap_or_else(fresh))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(fresh()),
         Err(error) => Err(error.into()),
     }
 }
 
-fn run_shard(package: &str, shard: u32) -> Result<BTreeMap<String, Fate>> {
+fn save(file: &Path, known: &Known) -> Result<()> {
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut text = serde_json::to_string_pretty(known)?;
+    text.push('\n');
+    Ok(fs::write(file, text)?)
+}
+
+/// Tries again what no test noticed.
+fn run_again(package: &str, known: &Known) -> Result<BTreeMap<String, Fate>> {
+    let missed = known
+        .mutants
+        .iter()
+        .filter(|(_, fate)| **fate == Fate::Missed);
+    let which: Vec<OsString> = missed
+        .flat_map(|(name, _)| ["--re".into(), format!("^{}$", escaped(name)).into()])
+        .collect();
+    if which.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    run(package, &which)
+}
+
+/// A name as a regular expression.
+fn escaped(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len());
+    for character in name.chars() {
+        if !character.is_alphanumeric() && !matches!(character, ' ' | '_' | '/' | ':' | '<' | '>') {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+/// Makes the mutants that `which` names and runs the crate's tests against each.
+fn run(package: &str, which: &[OsString]) -> Result<BTreeMap<String, Fate>> {
     let scratch = tempfile::tempdir()?;
     let mut command = workspace::cargo();
     command
@@ -154,7 +237,7 @@ fn run_shard(package: &str, shard: u32) -> Result<BTreeMap<String, Fate>> {
             "--no-shuffle",
             "--colors=never",
         ])
-        .args(["--shard", &format!("{shard}/{SHARDS}")])
+        .args(which)
         // That the tests pass as things are is for `cargo xtask test` to say.
         .args(["--baseline=skip", "--timeout", "120", "--output"])
         .arg(scratch.path())
@@ -178,10 +261,6 @@ fn run_shard(package: &str, shard: u32) -> Result<BTreeMap<String, Fate>> {
     };
     let outcomes: Value = serde_json::from_slice(&bytes)?;
     let fates = fates(&outcomes)?;
-    println!(
-        "{package} shard {shard} of {SHARDS}: {} mutants",
-        fates.len()
-    );
     Ok(fates)
 }
 
@@ -259,6 +338,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn results_are_of_one_code_and_tests_are_no_part_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("deep/a.json");
+        let mut known = load(&file, "1").unwrap();
+        assert_eq!((known.source.as_str(), known.shards.len()), ("1", 0));
+        known.shards.push(7);
+        save(&file, &known).unwrap();
+        assert_eq!(load(&file, "1").unwrap().shards, [7]);
+        assert!(load(&file, "2").unwrap().shards.is_empty());
+        fs::write(&file, "{").unwrap();
+        assert!(load(&file, "1").is_err());
+
+        let code = "fn a() {}\n";
+        let with = format!("{code}\n#[cfg(test)]\nmod tests {{\n}}\n");
+        assert_eq!(without_tests(&with), code);
+        assert_eq!(without_tests(code), code);
+        assert_eq!(
+            escaped("a/b.rs:7:9: f -> Vec<u8> with vec![]"),
+            r"a/b\.rs:7:9: f \-> Vec<u8> with vec\!\[\]"
+        );
+    }
+
+    #[test]
     fn what_cargo_mutants_writes_is_read() {
         let mutant = |name: &str, summary: &str| {
             serde_json::json!({
@@ -278,6 +380,7 @@ mod tests {
         assert_eq!(found.len(), 4);
         assert_eq!(all.iter().filter(|fate| **fate == Fate::Noticed).count(), 2);
         let mut known = Known {
+            source: String::new(),
             shards: (0..SHARDS).collect(),
             mutants: found,
         };

@@ -18,6 +18,27 @@ pub(crate) fn alternate(
     (0..PAIRS).map(|_| Ok((ours()?, theirs()?))).collect()
 }
 
+/// As [`alternate`], where each sample of a pair is the mean of `slices` runs, and the runs alternate as
+/// well: what disturbs the machine for longer than a slice then disturbs both sides of one pair.
+///
+/// # Errors
+/// The first error of either side.
+pub(crate) fn alternate_slices(
+    slices: u32,
+    mut ours: impl FnMut() -> anyhow::Result<f64>,
+    mut theirs: impl FnMut() -> anyhow::Result<f64>,
+) -> anyhow::Result<Vec<(f64, f64)>> {
+    let pair = |_| {
+        let (mut own, mut other) = (0.0, 0.0);
+        for _ in 0..slices {
+            own += ours()?;
+            other += theirs()?;
+        }
+        Ok((own / f64::from(slices), other / f64::from(slices)))
+    };
+    (0..PAIRS).map(pair).collect()
+}
+
 /// CPU seconds of this thread that `work` takes, divided by `count`, in microseconds.
 ///
 /// # Errors

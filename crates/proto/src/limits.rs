@@ -200,8 +200,11 @@ pub const CHAIN_LENGTH_MAX: u32 = 1000;
 pub const SKIPPED_KEYS_PER_SESSION_MAX: usize = 1000;
 /// Skipped message keys kept for all sessions with one peer account; the oldest go first.
 pub const SKIPPED_KEYS_PER_ACCOUNT_MAX: usize = 2000;
-/// Routing tags held ready for each header key.
+/// Routing tags held ready for each chain, at most.
 pub const TAG_WINDOW: u32 = 64;
+/// Routing tags held ready for a chain of which nothing has been opened; one more for each number that
+/// it has passed, up to [`TAG_WINDOW`].
+pub const TAG_WINDOW_FIRST: u32 = 16;
 /// Sessions with one peer device, those that receive only included.
 pub const SESSIONS_PER_DEVICE_MAX: usize = 4;
 /// Handshakes of one account that are remembered; further ones are not answered by a session.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use waxwing_identity::Day;
 use waxwing_proto::limits::{
     CHAIN_LENGTH_MAX, RETENTION_DAYS, SKIPPED_KEYS_PER_ACCOUNT_MAX, SKIPPED_KEYS_PER_SESSION_MAX,
-    TAG_WINDOW,
+    TAG_WINDOW, TAG_WINDOW_FIRST,
 };
 
 use crate::envelope::Envelope;
@@ -73,8 +73,16 @@ type Places = HashMap<Tag, Place, BuildHasherDefault<TagHasher>>;
 /// The skipped keys of one session: their tags and days.
 type SkippedIndex = BTreeMap<SkippedId, (Tag, Day)>;
 
-/// Tag → (session, chain, number), over the skipped rows, the next 64 numbers of each receiving
-/// chain, and the first 64 of each next chain.
+/// Where the tags end (exclusive) that are held ready for a chain whose next number is `n`: many for a
+/// chain that has gone on for long, few for one that may end with its first message, as most do.
+pub(crate) fn window_end(n: u32) -> u32 {
+    // SES-35.
+    let width = TAG_WINDOW_FIRST.saturating_add(n).min(TAG_WINDOW);
+    n.saturating_add(width).min(CHAIN_LENGTH_MAX)
+}
+
+/// Tag → (session, chain, number), over the skipped rows, the next 16 to 64 numbers of each receiving
+/// chain, and the first 16 of each next chain.
 #[derive(Debug, Default)]
 pub struct TagTable {
     tags: Places,
@@ -226,7 +234,7 @@ impl TagTable {
     }
 
     fn insert_window(&mut self, session: SessionId, header: &HeaderKeys, step: u32, start: u32) {
-        let numbers = start..start.saturating_add(TAG_WINDOW).min(CHAIN_LENGTH_MAX);
+        let numbers = start..window_end(start);
         for (n, tag) in numbers.clone().zip(header.tags(numbers)) {
             self.insert_tag(tag, session, SkippedId { step, n }, false);
         }

@@ -16,12 +16,12 @@ use crate::pairs::{alternate, cpu_us_each};
 use crate::report::Figure;
 
 /// Sessions whose windows are more than 50,000 live tags.
-const SESSIONS: usize = 400;
+const SESSIONS: usize = 1_600;
 const LIVE_TAGS: usize = 50_000;
 const FORGED: u32 = 200_000;
-const BATCH: usize = 64;
+const BATCH: usize = 16;
 /// Trials of a header against every session.
-const TRIALS: u32 = 200;
+const TRIALS: u32 = 50;
 const JUMPS: u32 = 20;
 const HANDSHAKES: u32 = 30;
 

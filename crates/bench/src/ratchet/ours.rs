@@ -194,6 +194,13 @@ impl End {
         Ok(())
     }
 
+    /// Forgets every skipped key.
+    pub(super) fn forget_skipped(&mut self) {
+        for id in core::mem::take(&mut self.skipped).into_keys() {
+            self.tags.forget(self.session.id(), id);
+        }
+    }
+
     /// How many skipped keys are kept.
     pub(super) fn skipped(&self) -> usize {
         self.skipped.len()

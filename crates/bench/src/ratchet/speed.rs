@@ -5,13 +5,15 @@ use anyhow::Result;
 
 use super::instructions::{Work, counted};
 use super::{AGAINST, CONTENT_SIZE, ours, theirs};
-use crate::pairs::{alternate, cpu_us_each};
+use crate::pairs::{alternate_slices, cpu_us_each};
 use crate::report::Figure;
 
-const ONE_WAY: u32 = 900;
-/// Ten thousand over five pairs.
-const TURNS: u32 = 2_000;
-const SESSIONS: u32 = 50;
+/// Runs that each sample is the mean of.
+const SLICES: u32 = 20;
+const ONE_WAY: u32 = 100;
+/// Ten thousand over the slices of five pairs.
+const TURNS: u32 = 100;
+const SESSIONS: u32 = 5;
 
 /// The bars depend on the backend: an own step and an establishment are public-key arithmetic.
 const FAST: bool = cfg!(feature = "fast");
@@ -28,7 +30,8 @@ pub(super) fn figures() -> Result<Vec<Figure>> {
 }
 
 fn one_way_encrypt() -> Result<Figure> {
-    let samples = alternate(
+    let samples = alternate_slices(
+        SLICES,
         || {
             let mut pair = ours::Pair::talking(1)?;
             cpu_us_each(ONE_WAY, || {
@@ -47,7 +50,8 @@ fn one_way_encrypt() -> Result<Figure> {
 }
 
 fn one_way_decrypt() -> Result<Figure> {
-    let samples = alternate(
+    let samples = alternate_slices(
+        SLICES,
         || {
             let mut pair = ours::Pair::talking(2)?;
             let envelopes: Vec<_> = (0..ONE_WAY)
@@ -76,17 +80,18 @@ fn one_way_decrypt() -> Result<Figure> {
 }
 
 fn turn() -> Result<Figure> {
-    let samples = alternate(
+    let mut ours = ours::Pair::talking(3)?;
+    let mut theirs = theirs::Pair::talking()?;
+    let samples = alternate_slices(
+        SLICES,
         || {
-            let mut pair = ours::Pair::talking(3)?;
             cpu_us_each(TURNS, || {
-                (0..TURNS).try_for_each(|_| pair.turn(CONTENT_SIZE))
+                (0..TURNS).try_for_each(|_| ours.turn(CONTENT_SIZE))
             })
         },
         || {
-            let mut pair = theirs::Pair::talking()?;
             cpu_us_each(TURNS, || {
-                (0..TURNS).try_for_each(|_| pair.turn(CONTENT_SIZE))
+                (0..TURNS).try_for_each(|_| theirs.turn(CONTENT_SIZE))
             })
         },
     )?;
@@ -99,7 +104,8 @@ fn turn() -> Result<Figure> {
 }
 
 fn establish() -> Result<Figure> {
-    let samples = alternate(
+    let samples = alternate_slices(
+        SLICES,
         || {
             let meeting = ours::Meeting::new(4)?;
             cpu_us_each(SESSIONS, || {

@@ -46,6 +46,7 @@ fn padded_length(content_length: usize, prefix_length: usize) -> usize {
 }
 
 /// Whether some content behind a prefix of this length is padded to this length.
+#[inline]
 pub(crate) fn is_padded_length(padded: usize, prefix_length: usize) -> bool {
     let whole = padded.saturating_add(prefix_length);
     let large_enough = prefix_length == 0 || whole >= OPENING_SIZE_MIN;

@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use waxwing_crypto::DhSecret;
 use waxwing_identity::Day;
-use waxwing_proto::limits::{CHAIN_LENGTH_MAX, SKIPPED_KEYS_PER_SESSION_MAX, TAG_WINDOW};
+use waxwing_proto::limits::{CHAIN_LENGTH_MAX, SKIPPED_KEYS_PER_SESSION_MAX};
 use zeroize::Zeroizing;
 
 use super::header::{Header, HeaderKeys};
@@ -17,7 +17,7 @@ use super::skipped::SkippedRow;
 use super::slack::{self, Receipt};
 use super::state::{ReceivingChain, State};
 use crate::envelope::Envelope;
-use crate::tags::TagChanges;
+use crate::tags::{TagChanges, window_end};
 use crate::{RatchetError, SkippedId};
 
 /// What opening an envelope yields.
@@ -183,7 +183,7 @@ impl Skipped {
         if pn < chain.n {
             return Err(MALFORMED);
         }
-        let window = chain.n.saturating_add(TAG_WINDOW).min(CHAIN_LENGTH_MAX);
+        let window = window_end(chain.n);
         self.skip_to(&mut chain, pn);
         self.changes.removed.extend(chain.header.tags(pn..window));
         Ok(())
@@ -202,13 +202,13 @@ impl Skipped {
         if chain.header.tag(n) != envelope.tag() {
             return Err(RatchetError::Malformed("routing tag"));
         }
-        let old_window = chain.n.saturating_add(TAG_WINDOW);
+        let old_window = window_end(chain.n);
         self.skip_to(chain, n);
         let (key, next) = chain.key.advance(n);
         chain.key = next;
         chain.n = n.saturating_add(1);
         self.changes.removed.push(envelope.tag());
-        let new_window = chain.n.saturating_add(TAG_WINDOW).min(CHAIN_LENGTH_MAX);
+        let new_window = window_end(chain.n);
         self.add_window(
             chain.step,
             &chain.header,
@@ -238,7 +238,7 @@ impl Skipped {
     /// The tags of the peer's next chain.
     fn begin_window(&mut self, state: &State) {
         let step = state.next_receiving_step();
-        self.add_window(step, &state.receiving_next, 0..TAG_WINDOW);
+        self.add_window(step, &state.receiving_next, 0..window_end(0));
     }
 
     fn add_window(&mut self, step: u32, header: &HeaderKeys, numbers: Range<u32>) {
