@@ -226,6 +226,17 @@ fn escaped(name: &str) -> String {
 /// Makes the mutants that `which` names and runs the crate's tests against each.
 fn run(package: &str, which: &[OsString]) -> Result<BTreeMap<String, Fate>> {
     let scratch = tempfile::tempdir()?;
+    // The copies that cargo-mutants makes share what they depend on. The crate itself is not kept: its
+    // last build is of a mutant, and newer than the files of the next copy.
+    let build = workspace::target_folder()?.join("mutants/build");
+    let cleaned = workspace::cargo()
+        .args(["clean", "--quiet", "--package", package])
+        .env("CARGO_TARGET_DIR", &build)
+        .status()
+        .context("cannot start cargo")?;
+    if !cleaned.success() {
+        bail!("cargo clean ended with {cleaned}");
+    }
     let mut command = workspace::cargo();
     command
         .args([
@@ -238,14 +249,10 @@ fn run(package: &str, which: &[OsString]) -> Result<BTreeMap<String, Fate>> {
             "--colors=never",
         ])
         .args(which)
-        // That the tests pass as things are is for `cargo xtask test` to say.
-        .args(["--baseline=skip", "--timeout", "120", "--output"])
+        // Tests that fail as things are would notice every mutant.
+        .args(["--baseline=run", "--timeout", "120", "--output"])
         .arg(scratch.path())
-        // The copies that it makes share what they depend on.
-        .env(
-            "CARGO_TARGET_DIR",
-            workspace::target_folder()?.join("mutants/build"),
-        );
+        .env("CARGO_TARGET_DIR", &build);
     let output = command.output().context("cannot start cargo-mutants")?;
     let outcomes = scratch.path().join("mutants.out/outcomes.json");
     let Ok(bytes) = fs::read(outcomes) else {

@@ -14,7 +14,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-use waxwing_crypto::{DhSecret, KemSecret768, Secret};
+use waxwing_crypto::{DhSecret, KemSecret768, KemSecret1024, Scratch, Secret};
 
 /// What is searched for is nowhere in memory but in the secret: it is kept under this.
 const MASK: u8 = 0x5a;
@@ -111,11 +111,41 @@ fn a_dropped_key_of_an_agreement_is_nowhere() {
     assert_eq!(found(&masked), 0);
 }
 
+/// A seed `d || z` is looked for by both its halves: `z` is a part of the expanded key, too.
+fn found_seed(masked: &[u8; 64]) -> usize {
+    found(masked).max(found(&masked[32..]))
+}
+
 #[test]
 fn a_dropped_key_of_an_encapsulation_is_nowhere() {
     let masked = masked::<64>(3);
     let held = KemSecret768::from_seed(secret(&masked));
     assert_eq!(held.encapsulation_key().len(), 1184);
+    assert!(held.decapsulate(&[7; 1088]).is_ok());
+    assert!(found_seed(&masked) >= 1);
+    drop(held);
+    assert_eq!(found_seed(&masked), 0);
+}
+
+#[test]
+fn an_expanded_key_is_nowhere_after_its_use() {
+    let masked = masked::<64>(4);
+    let held = KemSecret1024::from_seed(secret(&masked));
+    let expanded = held.prepare();
+    drop(held);
+    assert!(found(&masked[32..]) >= 1, "the expanded key holds z");
+    assert!(expanded.decapsulate(&[7; 1568]).is_ok());
+    drop(expanded);
+    assert_eq!(found_seed(&masked), 0);
+}
+
+#[test]
+fn dropped_scratch_is_nowhere() {
+    let masked = masked::<32>(5);
+    let mut held = Box::new(Scratch::<32>::zeros());
+    for (to, from) in held.iter_mut().zip(&masked) {
+        *to = from ^ MASK;
+    }
     assert!(found(&masked) >= 1);
     drop(held);
     assert_eq!(found(&masked), 0);
