@@ -4,16 +4,17 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use known::{Fate, Known, load, results, save, source_hash};
+
 use crate::workspace;
+
+mod known;
 
 /// Break the three crates of the protocol, one small change at a time, and see whether a test fails.
 ///
@@ -48,26 +49,6 @@ const SHARDS: u32 = 32;
 const NOTICED_MIN: usize = 90;
 /// The page that explains those that are not.
 const EXPLAINED: &str = "docs/mutants.md";
-
-/// What is known of one crate's mutants.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Known {
-    /// The code that was changed.
-    source: String,
-    shards: Vec<u32>,
-    /// What became of each mutant, by its name.
-    mutants: BTreeMap<String, Fate>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Fate {
-    /// A test failed, or the tests did not end.
-    Noticed,
-    /// All tests passed.
-    Missed,
-    /// It does not compile.
-    Unviable,
-}
 
 impl Mutants {
     pub(crate) fn run(&self) -> Result<bool> {
@@ -118,82 +99,6 @@ impl Mutants {
         }
         Ok(holds)
     }
-}
-
-/// Where the results of a crate are kept.
-fn results(package: &str) -> PathBuf {
-    let name = format!("{}.json", short(package));
-    workspace::root().join("xtask/mutants").join(name)
-}
-
-/// What the crate's code is, without its tests.
-fn source_hash(package: &str) -> Result<String> {
-    let source = workspace::root()
-        .join("crates")
-        .join(short(package))
-        .join("src");
-    let output = Command::new("git")
-        .current_dir(&source)
-        .args([
-            "ls-files",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-            ".",
-        ])
-        .output()
-        .context("cannot start git")?;
-    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
-    let mut files: Vec<&str> = listed.lines().collect();
-    files.sort_unstable();
-    let mut hash = crc32fast::Hasher::new();
-    for file in files {
-        if file == "tests.rs" || file.starts_with("tests/") || file.ends_with("/tests.rs") {
-            continue;
-        }
-        let text = fs::read_to_string(source.join(file))?;
-        hash.update(file.as_bytes());
-        hash.update(without_tests(&text).as_bytes());
-    }
-    Ok(format!("{:08x}", hash.finalize()))
-}
-
-/// A file up to its tests, which stand at its end.
-fn without_tests(text: &str) -> &str {
-    let end = text.find("\n#[cfg(test)]\nmod tests {");
-    end.and_then(|end| text.get(..end)).unwrap_or(text)
-}
-
-fn short(package: &str) -> &str {
-    package.strip_prefix("waxwing-").unwrap_or(package)
-}
-
-/// What is known of `source`: nothing, where the code was another.
-fn load(file: &Path, source: &str) -> Result<Known> {
-    let fresh = || Known {
-        source: source.to_owned(),
-        ..Known::default()
-    };
-    match fs::read(file) {
-        Ok(bytes) => {
-            let known: Known = serde_json::from_slice(&bytes)
-                .with_context(|| format!("{} is not what this command writes", file.display()))?;
-            Ok(Some(known)
-                .filter(|known| known.source == source)
-                .unwrap_or_else(fresh))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(fresh()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn save(file: &Path, known: &Known) -> Result<()> {
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let mut text = serde_json::to_string_pretty(known)?;
-    text.push('\n');
-    Ok(fs::write(file, text)?)
 }
 
 /// Tries again what no test noticed.
@@ -345,22 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_are_of_one_code_and_tests_are_no_part_of_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("deep/a.json");
-        let mut known = load(&file, "1").unwrap();
-        assert_eq!((known.source.as_str(), known.shards.len()), ("1", 0));
-        known.shards.push(7);
-        save(&file, &known).unwrap();
-        assert_eq!(load(&file, "1").unwrap().shards, [7]);
-        assert!(load(&file, "2").unwrap().shards.is_empty());
-        fs::write(&file, "{").unwrap();
-        assert!(load(&file, "1").is_err());
-
-        let code = "fn a() {}\n";
-        let with = format!("{code}\n#[cfg(test)]\nmod tests {{\n}}\n");
-        assert_eq!(without_tests(&with), code);
-        assert_eq!(without_tests(code), code);
+    fn a_name_is_searched_for_as_it_is() {
         assert_eq!(
             escaped("a/b.rs:7:9: f -> Vec<u8> with vec![]"),
             r"a/b\.rs:7:9: f \-> Vec<u8> with vec\!\[\]"
