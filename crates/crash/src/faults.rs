@@ -12,10 +12,11 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use waxwing_storage::embedded::sled::verify_server;
 
+use crate::checking::Check;
 use crate::choice::Choice;
-use crate::examine::catch;
+use crate::process;
 use crate::recording::{Kind, Place, Recorder};
-use crate::subject::{Broken, ClientSubject, Finding, ServerSubject, Subject};
+use crate::subject::{Broken, Finding};
 use crate::trace::{Event, acknowledged_after_failed_sync};
 use crate::work::{Task, files as files_of};
 
@@ -78,51 +79,20 @@ impl Report {
     }
 }
 
-enum Any {
-    Server(ServerSubject),
-    Client(ClientSubject),
-}
-
-impl Any {
-    fn after(kind: Kind, events: &[Event]) -> Result<Self> {
-        let mut subject = match kind {
-            Kind::Server => Self::Server(ServerSubject::new(None)),
-            Kind::Client => Self::Client(ClientSubject::new(None)),
-        };
-        for event in events {
-            if let Event::Mark(line) = event {
-                match &mut subject {
-                    Self::Server(subject) => subject.hear(line)?,
-                    Self::Client(subject) => subject.hear(line)?,
-                }
-            }
-        }
-        Ok(subject)
-    }
-
-    async fn check(&self, folder: &Path, choice: &mut Choice) -> Result<(), Finding> {
-        match self {
-            Self::Server(subject) => catch(subject.check(folder, choice)).await,
-            Self::Client(subject) => catch(subject.check(folder, choice)).await,
-        }
-    }
-}
-
 impl Faults {
     /// Tries everything in a folder of its own below `scratch`.
     ///
     /// # Errors
     /// A process could not be started or watched.
-    pub async fn run(&self, recorder: &Recorder, scratch: &Path) -> Result<Report> {
+    pub fn run(&self, recorder: &Recorder, scratch: &Path) -> Result<Report> {
         let folder = scratch.join(format!("faults-{}-{}", self.kind.name(), self.seed));
         let mut report = Report::default();
         for round in 0..self.rounds {
             for (fault, says) in FAULTS {
-                self.fail(recorder, &folder, (fault, says), round, &mut report)
-                    .await?;
+                self.fail(recorder, &folder, (fault, says), round, &mut report)?;
             }
         }
-        self.damage(recorder, &folder, &mut report).await?;
+        self.damage(recorder, &folder, &mut report)?;
         fs::remove_dir_all(&folder)?;
         Ok(report)
     }
@@ -137,7 +107,7 @@ impl Faults {
         }
     }
 
-    async fn fail(
+    fn fail(
         &self,
         recorder: &Recorder,
         folder: &Path,
@@ -153,26 +123,27 @@ impl Faults {
             // One at a time, so that an acknowledgement after the fault is one of after the fault.
             task.workers = 1;
         }
-        let output = recorder
-            .command(&place, self.kind, task)
+        let mut command = recorder.command(&place, self.kind, task);
+        command
             .env("WAXWING_FAULT", fault)
-            .env("WAXWING_FAULT_AFTER", after.to_string())
-            .output()?;
+            .env("WAXWING_FAULT_AFTER", after.to_string());
+        let ended = process::run(&mut command)?;
         let events = place.events()?;
         if !events.iter().any(|event| matches!(event, Event::Fault(_))) {
-            if output.status.success() {
+            if ended.is_success() {
                 return Ok(());
             }
-            bail!("the work failed before its fault began");
+            bail!("before its fault began the work {}", ended.in_words());
         }
         report.faults += 1;
         let name = format!("{fault} at change {after}");
-        let said = String::from_utf8_lossy(&output.stderr);
+        let said = &ended.stderr;
         // Whoever waited behind the step that failed hears that the store has stopped.
         let is_clear = said.contains(says) || said.contains("the store stopped after an earlier");
-        if output.status.code() != Some(2) || !is_clear {
-            let what = format!("ended with {} and said: {}", output.status, said.trim());
-            report.add(&name, (Broken::Refused, what));
+        if ended.status.is_none() {
+            report.add(&name, (Broken::Died, ended.in_words()));
+        } else if ended.status.and_then(|status| status.code()) != Some(2) || !is_clear {
+            report.add(&name, (Broken::Refused, ended.in_words()));
         }
         // What a sync failed for is unknown from then on.
         let is_late = fault == "sync-error"
@@ -182,12 +153,20 @@ impl Faults {
             let what = "something was acknowledged after a sync had failed".to_owned();
             report.add(&name, (Broken::Lost, what));
         }
-        let subject = Any::after(self.kind, &events)?;
-        let mut choice = Choice::new(self.seed, round);
-        if let Err(finding) = subject.check(&place.store(), &mut choice).await {
+        if let Some(finding) = self.check(&place, &place.store(), round).run(recorder)? {
             report.add(&name, finding);
         }
         Ok(())
+    }
+
+    fn check<'a>(&self, place: &'a Place, folder: &'a Path, number: u64) -> Check<'a> {
+        Check {
+            kind: self.kind,
+            place,
+            folder,
+            seed: self.seed,
+            number,
+        }
     }
 
     /// Whether the command that reads every record finds the damage.
@@ -199,7 +178,7 @@ impl Faults {
         verified.map_or(true, |verified| !verified.is_whole())
     }
 
-    async fn damage(&self, recorder: &Recorder, folder: &Path, report: &mut Report) -> Result<()> {
+    fn damage(&self, recorder: &Recorder, folder: &Path, report: &mut Report) -> Result<()> {
         let place = Place::new(folder);
         place.clear()?;
         for process in 0..2 {
@@ -207,26 +186,25 @@ impl Faults {
                 process,
                 ..self.task(0)
             };
-            let output = recorder.command(&place, self.kind, task).output()?;
-            if !output.status.success() {
-                bail!("the work failed on a good disk");
+            let ended = process::run(&mut recorder.command(&place, self.kind, task))?;
+            if !ended.is_success() {
+                bail!("on a good disk the work {}", ended.in_words());
             }
         }
-        let subject = Any::after(self.kind, &place.events()?)?;
         let files = files(&place.store())?;
         for number in 0..self.damages {
             let copy = folder.join("damaged");
-            let damaged = || -> Result<(String, Choice)> {
+            let damaged = || -> Result<String> {
                 let mut choice = Choice::new(self.seed, number);
                 copy_folder(&place.store(), &copy)?;
-                Ok((damage(&copy, &files, &mut choice)?, choice))
+                damage(&copy, &files, &mut choice)
             };
-            let (name, mut choice) = damaged()?;
+            let name = damaged()?;
             report.damages += 1;
-            match subject.check(&copy, &mut choice).await {
-                Ok(()) => report.unharmed += 1,
-                Err((Broken::Refused, _)) => report.refused += 1,
-                Err(finding) if finding.0.is_missing() => {
+            match self.check(&place, &copy, number).run(recorder)? {
+                None => report.unharmed += 1,
+                Some((Broken::Refused, _)) => report.refused += 1,
+                Some(finding) if finding.0.is_missing() => {
                     // The check has used the folder up.
                     fs::remove_dir_all(&copy)?;
                     damaged()?;
@@ -237,7 +215,7 @@ impl Faults {
                         report.silent_shown.push(format!("{name}: {}", finding.1));
                     }
                 }
-                Err(finding) => report.add(&name, finding),
+                Some(finding) => report.add(&name, finding),
             }
             fs::remove_dir_all(&copy)?;
         }

@@ -14,12 +14,14 @@
 )]
 
 pub mod bare;
+pub mod checking;
 pub mod choice;
 pub mod disk;
 pub mod examine;
 pub mod faults;
 pub mod image;
 pub mod power_cut;
+pub mod process;
 pub mod recording;
 pub mod subject;
 pub mod trace;

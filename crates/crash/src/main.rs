@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use waxwing_crash::checking::Check;
 use waxwing_crash::examine::{self, Part};
 use waxwing_crash::faults::Faults;
 use waxwing_crash::power_cut::PowerCut;
@@ -82,6 +83,21 @@ enum Command {
         workers: u32,
         #[arg(long)]
         plant: Option<Plant>,
+    },
+    /// Compare one folder with a recording; prints what is wrong as JSON
+    Check {
+        /// The store
+        kind: Kind,
+        /// Where the recording is
+        #[arg(long)]
+        recording: PathBuf,
+        /// The folder that is compared, and used up
+        #[arg(long)]
+        folder: PathBuf,
+        #[arg(long)]
+        seed: u64,
+        #[arg(long)]
+        number: u64,
     },
     /// Open images of a recording; prints a verdict a line
     Examine {
@@ -175,7 +191,7 @@ fn run(command: Command) -> Result<bool> {
                 damages,
             };
             let (recorder, scratch) = (tools.recorder()?, &tools.scratch);
-            let report = runtime()?.block_on(faults.run(&recorder, scratch))?;
+            let report = faults.run(&recorder, scratch)?;
             println!("{}", serde_json::to_string(&report)?);
             Ok(report.holds())
         }
@@ -202,6 +218,24 @@ fn run(command: Command) -> Result<bool> {
                 Kind::Server => runtime.block_on(work::server::run(&folder, task, marks))?,
                 Kind::Client => runtime.block_on(work::client::run(&folder, task, marks))?,
             }
+            Ok(true)
+        }
+        Command::Check {
+            kind,
+            recording,
+            folder,
+            seed,
+            number,
+        } => {
+            let check = Check {
+                kind,
+                place: &Place::new(&recording),
+                folder: &folder,
+                seed,
+                number,
+            };
+            let found = runtime()?.block_on(check.here())?;
+            println!("{}", serde_json::to_string(&found)?);
             Ok(true)
         }
         Command::Examine {

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 
 use crate::choice::Choice;
+use crate::process;
 use crate::trace::{self, Event};
 use crate::work::{Plant, Task};
 
@@ -54,6 +55,12 @@ impl Place {
         Self {
             folder: folder.to_owned(),
         }
+    }
+
+    /// The folder of everything.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The folder that is watched.
@@ -151,13 +158,9 @@ impl Recorder {
             plant: None,
         };
         place.clear()?;
-        let output = self.command(&place, Kind::Client, task).output()?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            bail!(
-                "a process with the library ended with {}: {said}",
-                output.status
-            );
+        let ended = process::run(&mut self.command(&place, Kind::Client, task))?;
+        if !ended.is_success() {
+            bail!("a process with the library {}", ended.in_words());
         }
         let events = place.events()?;
         let wrote = |event: &Event| matches!(event, Event::Write { .. });
@@ -200,14 +203,13 @@ impl Recorder {
             if let End::Killed(after) = end {
                 command.env("WAXWING_TRACE_DIE_AFTER", after.to_string());
             }
-            let output = command.output().context("cannot start the work")?;
-            let killed = output.status.code().is_none();
-            let wanted = output.status.success() || (killed && matches!(end, End::Killed(_)));
+            let ended = process::run(&mut command)?;
+            let killed = ended.status.is_some_and(|status| status.code().is_none());
+            let wanted = ended.is_success() || (killed && matches!(end, End::Killed(_)));
             if !wanted {
                 bail!(
-                    "the work of seed {seed}, process {process}, ended with {}: {}",
-                    output.status,
-                    String::from_utf8_lossy(&output.stderr)
+                    "the work of seed {seed}, process {process}, {}",
+                    ended.in_words()
                 );
             }
         }

@@ -6,12 +6,14 @@
 //! G1 the `fdatasync` of a second handle of `db`; G2 new files are synced before anything is
 //! acknowledged, and torn ones of a store that never was are set aside; G3 half-written snapshots are deleted before opening; G4 a bad snapshot is moved
 //! aside once; G5 no row is so large that sled would put a page into a file that it never syncs;
-//! G6 the first error of any kind stops the store for good.
+//! G6 the first error of any kind stops the store for good; G7 a flush that sled would let wait for
+//! ever after an error is woken.
 
 mod committer;
 mod folder;
 mod guards;
 pub(super) mod platform;
+mod waking;
 mod witness;
 
 use core::future::Future;

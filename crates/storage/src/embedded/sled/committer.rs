@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use waxwing_proto::limits::{STORE_BATCH_SIZE_MAX, STORE_VALUE_SIZE_MAX};
 
 use super::guards::{self, failure};
+use super::waking::Waker;
 use super::witness::Witness;
 use super::{bytes, platform};
 use crate::StoreError;
@@ -216,6 +217,13 @@ pub(super) fn start(
     path: PathBuf,
     mut witness: Option<Witness>,
 ) -> Result<JoinHandle<()>, StoreError> {
+    let waker = {
+        let shared = Arc::clone(&shared);
+        Waker::start(move || {
+            // Whether it succeeds is for the committer's own flush to say.
+            let _known = shared.tree().map(|tree| tree.flush());
+        })?
+    };
     let thread = thread::Builder::new().name("store-committer".to_owned());
     let run = move || {
         let shared = Ending(shared);
@@ -223,7 +231,7 @@ pub(super) fn start(
         while let Some(requests) = shared.take() {
             let result = shared.tree().and_then(|tree| {
                 let files = (&file, syncer.as_ref(), path.as_path());
-                commit(&tree, &requests, files, witness.as_mut())
+                commit(&tree, &requests, (files, &waker), witness.as_mut())
             });
             if let Err(error) = result {
                 tracing::error!(code = error.code(), "the store stopped: {error}");
@@ -241,7 +249,7 @@ pub(super) fn start(
 fn commit(
     tree: &sled::Db,
     requests: &VecDeque<Request>,
-    (file, syncer, path): (&File, &dyn Syncer, &Path),
+    ((file, syncer, path), waker): ((&File, &dyn Syncer, &Path), &Waker),
     mut witness: Option<&mut Witness>,
 ) -> Result<(), StoreError> {
     let mut merged = sled::Batch::default();
@@ -270,7 +278,9 @@ fn commit(
         merged.insert(COUNT_KEY, &witness.next());
     }
     tree.apply_batch(merged).map_err(|error| failure(&error))?;
-    tree.flush().map_err(|error| failure(&error))?;
+    waker
+        .during(|| tree.flush())
+        .map_err(|error| failure(&error))?;
     // G5, the second belt: nothing should be there.
     guards::sync_blobs(path, &platform::sync_folder)?;
     // G1: sled's flush does not reach the disk; this does.
