@@ -23,7 +23,7 @@ pub(crate) fn ratchet(input: &[u8]) {
         // An older format is written as the newest one, and from then on it is the same.
         let row = session.hot_row();
         let again = Session::restore(&row, None, []).expect("what was written is read");
-        assert_eq!(again.hot_row(), row, "a session was read as another one");
+        assert_eq!(*again.hot_row(), *row, "a session was read as another one");
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
         // A manipulated state seals or refuses; it does not panic.
         let _ = session.encrypt(b"text", &mut rng);

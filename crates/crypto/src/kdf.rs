@@ -73,9 +73,21 @@ pub fn derive<const L: usize>(
     label: Label,
     ctx: &[u8],
 ) -> Secret<L> {
+    Secret::fill_with(|out| derive_into(salt, ikm, label, ctx, out))
+}
+
+/// As [`derive`], into bytes that the caller wipes.
+pub fn derive_into<const L: usize>(
+    salt: &[u8; 32],
+    ikm: &[&[u8]],
+    label: Label,
+    ctx: &[u8],
+    out: &mut [u8; L],
+) {
     // SES-3.
-    let prk = hmac(salt, ikm);
-    expand(&prk, label, ctx)
+    let mut prk = Scratch::<32>::zeros();
+    hmac_into(salt, ikm, &mut prk);
+    expand_into(&HmacKey::new(&prk), label, ctx, out);
 }
 
 /// `HKDF-Expand(prk, frame(L, label, ctx), L)`, for a `prk` that is already uniform.

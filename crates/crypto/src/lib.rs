@@ -25,6 +25,7 @@ pub mod prf;
 pub mod recovery;
 pub mod sealing;
 pub mod secret;
+mod secret_bytes;
 pub mod signing;
 
 pub use device::DeviceSecrets;
@@ -34,4 +35,5 @@ pub use kem::{KemSecret768, KemSecret1024};
 pub use recovery::RecoveryWords;
 pub use sealing::{MasterKey, PassphraseCost, RendezvousKey, StoreKeys};
 pub use secret::{Scratch, Secret};
+pub use secret_bytes::SecretBytes;
 pub use signing::{AccountSecret, DeviceSigningSecret};

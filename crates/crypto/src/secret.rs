@@ -5,11 +5,13 @@
 //! `Debug`, `Display` or `PartialEq`. The bytes live in one heap allocation, because a value that
 //! moves on the stack leaves its old bytes behind.
 
+use std::sync::Arc;
+
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// `N` secret bytes. Wiped when dropped.
+/// `N` secret bytes. Wiped when its last owner is dropped.
 ///
 /// ```compile_fail
 /// fn printable<T: std::fmt::Debug>() {}
@@ -23,15 +25,18 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 /// fn comparable<T: PartialEq>() {}
 /// comparable::<waxwing_crypto::Secret<32>>();
 /// ```
-pub struct Secret<const N: usize>(Box<[u8; N]>);
+pub struct Secret<const N: usize>(Arc<Scratch<N>>);
 
 impl<const N: usize> Secret<N> {
     /// Makes a secret by filling its bytes in place.
     #[must_use]
     pub fn fill_with(fill: impl FnOnce(&mut [u8; N])) -> Self {
-        let mut secret = Self(Box::new([0; N]));
-        fill(&mut secret.0);
-        secret
+        let mut bytes = Arc::new(Scratch::zeros());
+        // Nobody else has it yet.
+        if let Some(own) = Arc::get_mut(&mut bytes) {
+            fill(own);
+        }
+        Self(bytes)
     }
 
     /// As [`Secret::fill_with`], for a filling that can fail. What was filled is then wiped.
@@ -39,9 +44,9 @@ impl<const N: usize> Secret<N> {
     /// # Errors
     /// Those of `fill`.
     pub fn try_fill_with<E>(fill: impl FnOnce(&mut [u8; N]) -> Result<(), E>) -> Result<Self, E> {
-        let mut secret = Self(Box::new([0; N]));
-        fill(&mut secret.0)?;
-        Ok(secret)
+        let mut filled = Ok(());
+        let secret = Self::fill_with(|bytes| filled = fill(bytes));
+        filled.map(|()| secret)
     }
 
     /// Fresh random bytes.
@@ -70,11 +75,11 @@ impl<const N: usize> Secret<N> {
         &self.0
     }
 
-    /// A second copy, where a protocol state needs one. Deliberately not `Clone`, so that no
-    /// derived implementation duplicates secrets unseen.
+    /// A second owner of the same bytes, where a protocol state needs one. Deliberately not `Clone`, so
+    /// that no derived implementation duplicates secrets unseen.
     #[must_use]
     pub fn duplicate(&self) -> Self {
-        Self::copy_of(&self.0)
+        Self(Arc::clone(&self.0))
     }
 
     /// Compares in constant time.
@@ -82,12 +87,6 @@ impl<const N: usize> Secret<N> {
     pub fn equals(&self, other: &Self) -> bool {
         // SES-41.
         bool::from(self.0.as_slice().ct_eq(other.0.as_slice()))
-    }
-}
-
-impl<const N: usize> Drop for Secret<N> {
-    fn drop(&mut self) {
-        self.0.as_mut_slice().zeroize();
     }
 }
 
@@ -128,14 +127,14 @@ impl<const N: usize> Drop for Scratch<N> {
 
 impl<const N: usize> ZeroizeOnDrop for Scratch<N> {}
 
-/// Splits a derived secret into consecutive parts; each part is a [`Secret`] of its own. Parts
-/// that do not add up to the whole do not compile.
+/// Splits derived bytes into consecutive parts; each part is a [`Secret`] of its own. Parts that do
+/// not add up to the whole do not compile. The caller wipes the whole.
 #[must_use]
 pub fn split<const N: usize, const PARTS: usize, const M: usize>(
-    whole: &Secret<N>,
+    whole: &[u8; N],
 ) -> [Secret<M>; PARTS] {
     const { assert!(matches!(PARTS.checked_mul(M), Some(sum) if sum == N)) };
-    let mut chunks = whole.expose().chunks_exact(M);
+    let mut chunks = whole.chunks_exact(M);
     core::array::from_fn(|_| {
         Secret::fill_with(|part| {
             if let Some(chunk) = chunks.next() {
@@ -151,11 +150,7 @@ mod tests {
 
     #[test]
     fn a_split_keeps_every_byte_in_order() {
-        let whole = Secret::<96>::fill_with(|bytes| {
-            for (at, byte) in bytes.iter_mut().enumerate() {
-                *byte = u8::try_from(at).unwrap();
-            }
-        });
+        let whole: [u8; 96] = core::array::from_fn(|at| u8::try_from(at).unwrap());
         let [a, b, c] = split::<96, 3, 32>(&whole);
         assert_eq!(a.expose()[0], 0);
         assert_eq!(b.expose()[0], 32);

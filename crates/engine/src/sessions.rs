@@ -172,7 +172,7 @@ impl Sessions {
         let sealed = session.encrypt(content, turn.rng)?;
         journal.put(
             keys::session_hot(account, device, *slot),
-            sealed.session.hot_row(),
+            sealed.session.hot_row().into(),
         );
         *session = sealed.session;
         let now_ms = turn.now.wall_ms;
@@ -227,7 +227,10 @@ impl Sessions {
         let placed = known.set.place(&session, |id| known.session(id), now)?;
         let (id, slot) = (session.id(), known.next_slot());
         let (account, device) = &peer;
-        journal.put(keys::session_hot(account, device, slot), session.hot_row());
+        journal.put(
+            keys::session_hot(account, device, slot),
+            session.hot_row().into(),
+        );
         if let Some(prefix) = session.prefix_row() {
             journal.put(
                 keys::session_prefix(account, device, slot),
@@ -399,7 +402,7 @@ impl Sessions {
         };
         journal.put(
             keys::session_hot(account, device, *slot),
-            opened.session.hot_row(),
+            opened.session.hot_row().into(),
         );
         *session = opened.session;
         Self::put_kem(journal, id, opened.kem);
@@ -424,7 +427,7 @@ impl Sessions {
         for row in rows {
             journal.put(
                 keys::skipped_key(id.as_bytes(), row.id().to_bytes()),
-                row.encode(),
+                row.encode().into(),
             );
             self.skipped.insert((id, row.id()), row);
         }

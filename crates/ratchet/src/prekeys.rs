@@ -6,11 +6,10 @@
 //! replacement.
 
 use rand_core::CryptoRng;
-use waxwing_crypto::{DhSecret, KemSecret1024, Secret};
+use waxwing_crypto::{DhSecret, KemSecret1024, Secret, SecretBytes};
 use waxwing_identity::encoding::Reader;
 use waxwing_identity::prekey::KEM_KEY_LENGTH;
 use waxwing_identity::{Day, Digest, ManifestHead, PrekeyKind, PrekeyPair, UnsignedPrekeyPair};
-use zeroize::Zeroizing;
 
 use crate::handshake::LocalDevice;
 use crate::{RatchetError, day};
@@ -122,8 +121,8 @@ impl PrekeySecret {
 
     /// The bytes for the sealed store. They are secret; seal them at once.
     #[must_use]
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut row = Zeroizing::new(Vec::with_capacity(ROW_LENGTH));
+    pub fn encode(&self) -> SecretBytes {
+        let mut row = SecretBytes::with_capacity(ROW_LENGTH);
         let kind = if self.head().is_some() {
             SIGNED
         } else {

@@ -24,9 +24,8 @@ use core::fmt;
 use std::sync::Arc;
 
 use rand_core::CryptoRng;
-use waxwing_crypto::DhSecret;
+use waxwing_crypto::{DhSecret, SecretBytes};
 use waxwing_proto::limits::CHAIN_LENGTH_MAX;
-use zeroize::Zeroizing;
 
 use self::header::{Header, SEALED_HEADER_LENGTH};
 use self::kem::EpochPhase;
@@ -109,7 +108,7 @@ pub struct SentHash {
 /// A content, and the state after it.
 pub struct Opened {
     /// What the peer sent. Chosen by the peer in every byte.
-    pub content: Zeroizing<Vec<u8>>,
+    pub content: SecretBytes,
     /// The next state. Its hot row is committed together with everything below.
     pub session: Session,
     /// The chain and number in which the content came.
@@ -269,7 +268,7 @@ impl Session {
 
     /// The hot row: secret bytes for the sealed store, rewritten with each message. At most 1 KiB.
     #[must_use]
-    pub fn hot_row(&self) -> Zeroizing<Vec<u8>> {
+    pub fn hot_row(&self) -> SecretBytes {
         self.state.encode()
     }
 

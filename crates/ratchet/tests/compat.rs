@@ -218,7 +218,7 @@ fn restored(files: &Files, hot: &str, prefix: Option<&str>) -> Session {
     let prefix = prefix.map(|name| files[name].as_slice());
     let session = Session::restore(&files[hot], prefix, []).unwrap();
     let again = Session::restore(&session.hot_row(), prefix, []).unwrap();
-    assert_eq!(again.hot_row(), session.hot_row(), "{hot}");
+    assert_eq!(*again.hot_row(), *session.hot_row(), "{hot}");
     // The fields that every format has, behind its number.
     let fields = |row: &[u8]| row.get(1..100).map(<[u8]>::to_vec);
     assert_eq!(fields(&session.hot_row()), fields(&files[hot]), "{hot}");

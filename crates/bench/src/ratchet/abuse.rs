@@ -115,7 +115,7 @@ fn forge_jumps() -> Result<()> {
         ensure!(refused, "opened a forged header");
     }
     ensure!(
-        pair.bob.session.hot_row() == before,
+        *pair.bob.session.hot_row() == *before,
         "a forged jump left something behind"
     );
     pair.bob_opens(&honest)

@@ -19,7 +19,7 @@ impl Sessions {
         for (row, value) in changes {
             let key = keys::kem_row(id.as_bytes(), row.to_byte());
             match value {
-                Some(value) => journal.put(key, value),
+                Some(value) => journal.put(key, value.into()),
                 None => journal.delete(key),
             }
         }

@@ -76,7 +76,7 @@ impl Hidden {
             labels::HANDSHAKE_ID,
             &h0,
         );
-        let [identity_key, chaining] = secret::split(&derived);
+        let [identity_key, chaining] = secret::split(derived.expose());
         Self {
             identity_key,
             h0,
@@ -107,7 +107,7 @@ impl Hidden {
             labels::HANDSHAKE,
             &th,
         );
-        let [chaining, confirmation] = secret::split(&derived);
+        let [chaining, confirmation] = secret::split(derived.expose());
         Authenticated {
             session: SessionId::new(th),
             confirmation: kdf::hmac(confirmation.expose(), &[&th]),
@@ -142,7 +142,7 @@ impl Authenticated {
             labels::HANDSHAKE_ROOT,
             self.session.as_bytes(),
         );
-        let [root, initiator, responder] = secret::split(&derived);
+        let [root, initiator, responder] = secret::split(derived.expose());
         Root {
             root: RootKey::new(root),
             initiator_header: HeaderKeys::derive(&initiator),

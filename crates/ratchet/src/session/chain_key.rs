@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A chain key (Double Ratchet, section 2.2): `mk_n = HMAC(CK, 0x01 || n)`, `CK = HMAC(CK, 0x02)`.
 
-use std::sync::Arc;
-
 use waxwing_crypto::Secret;
 use waxwing_crypto::kdf::HmacKey;
 
@@ -10,11 +8,11 @@ use super::message_key::MessageKey;
 
 /// `CK`: gives the message keys of one chain, one after the other, and never one again. Shared
 /// between the states before and after a message of another chain.
-pub(crate) struct ChainKey(Arc<Secret<32>>);
+pub(crate) struct ChainKey(Secret<32>);
 
 impl ChainKey {
-    pub(crate) fn new(key: Secret<32>) -> Self {
-        Self(Arc::new(key))
+    pub(crate) const fn new(key: Secret<32>) -> Self {
+        Self(key)
     }
 
     /// The message key of number `n`, which must be the number that this chain key stands at, and
@@ -28,7 +26,7 @@ impl ChainKey {
     }
 
     pub(crate) fn duplicate(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self(self.0.duplicate())
     }
 
     pub(crate) fn expose(&self) -> &[u8; 32] {

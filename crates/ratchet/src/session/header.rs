@@ -8,6 +8,7 @@
 use core::ops::Range;
 use std::sync::{Arc, OnceLock};
 
+use waxwing_crypto::kdf::HmacKey;
 use waxwing_crypto::prf::BlockPrf;
 use waxwing_crypto::{Scratch, Secret, aead, kdf, labels, secret};
 
@@ -49,15 +50,17 @@ pub(crate) struct HeaderKeys(Arc<Keys>);
 struct Keys {
     tag: Secret<32>,
     seal: Secret<32>,
-    tags: OnceLock<BlockPrf>,
-    cipher: OnceLock<aead::Cipher>,
+    tags: OnceLock<Box<BlockPrf>>,
+    cipher: OnceLock<Box<aead::Cipher>>,
 }
 
 impl HeaderKeys {
     /// From `HK`.
     pub(crate) fn derive(header_key: &Secret<32>) -> Self {
         // SES-33.
-        let derived: Secret<64> = kdf::expand(header_key, labels::HEADER, &[]);
+        let key = HmacKey::new(header_key.expose());
+        let mut derived = Scratch::<64>::zeros();
+        kdf::expand_into(&key, labels::HEADER, &[], &mut derived);
         let [tag, seal] = secret::split(&derived);
         Self::from_parts(tag, seal)
     }
@@ -80,13 +83,15 @@ impl HeaderKeys {
     }
 
     fn prf(&self) -> &BlockPrf {
-        self.0.tags.get_or_init(|| BlockPrf::new(&self.0.tag))
+        self.0
+            .tags
+            .get_or_init(|| Box::new(BlockPrf::new(&self.0.tag)))
     }
 
     fn cipher(&self) -> &aead::Cipher {
         let keys = &self.0;
         keys.cipher
-            .get_or_init(|| aead::Cipher::new(keys.seal.expose()))
+            .get_or_init(|| Box::new(aead::Cipher::new(keys.seal.expose())))
     }
 
     /// `tag_n = AES-256(TK, n)`, `n` as 16 bytes, big-endian.

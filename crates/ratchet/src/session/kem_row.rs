@@ -5,9 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use waxwing_crypto::{KemSecret768, Secret};
+use waxwing_crypto::{KemSecret768, Secret, SecretBytes};
 use waxwing_identity::encoding::Reader;
-use zeroize::Zeroizing;
 
 use super::kem::{Answer, EpochSecret, Epochs, OfferedKey, Phase};
 use super::units::{Part, Run, Units};
@@ -49,11 +48,11 @@ impl KemRowId {
 /// What a message changes in a session's KEM rows: a value to write, or none to delete the row.
 /// Committed with the hot row. The values are secret.
 #[derive(Default)]
-pub struct KemChanges(BTreeMap<KemRowId, Option<Zeroizing<Vec<u8>>>>);
+pub struct KemChanges(BTreeMap<KemRowId, Option<SecretBytes>>);
 
 impl IntoIterator for KemChanges {
-    type Item = (KemRowId, Option<Zeroizing<Vec<u8>>>);
-    type IntoIter = std::collections::btree_map::IntoIter<KemRowId, Option<Zeroizing<Vec<u8>>>>;
+    type Item = (KemRowId, Option<SecretBytes>);
+    type IntoIter = std::collections::btree_map::IntoIter<KemRowId, Option<SecretBytes>>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
@@ -112,7 +111,7 @@ impl KemChanges {
     // SES-101.
     fn put(&mut self, row: KemRowId, kind: u8, epoch: u32, parts: &[&[u8]]) {
         // The capacity is never exceeded, so no half-written copy is left behind by growing.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(ROW_LENGTH_MAX));
+        let mut bytes = SecretBytes::with_capacity(ROW_LENGTH_MAX);
         bytes.extend_from_slice(&[FORMAT, kind]);
         bytes.extend_from_slice(&epoch.to_be_bytes());
         for part in parts {

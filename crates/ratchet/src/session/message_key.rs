@@ -7,9 +7,8 @@
 //! rolled back with it.
 
 use rand_core::CryptoRng;
-use waxwing_crypto::kdf::HmacKey;
 use waxwing_crypto::{Scratch, Secret, aead, kdf, labels};
-use zeroize::Zeroizing;
+use waxwing_crypto::{SecretBytes, kdf::HmacKey};
 
 use crate::RatchetError;
 
@@ -62,12 +61,12 @@ impl MessageKey {
         salt: &Salt,
         ad: &[u8],
         ciphertext: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, RatchetError> {
+    ) -> Result<SecretBytes, RatchetError> {
         let (body, tag) = ciphertext
             .split_last_chunk::<{ aead::TAG_LENGTH }>()
             .ok_or(RatchetError::AuthFailed)?;
         let (cipher, nonce) = single_use(&HmacKey::new(self.0.expose()), salt);
-        let mut padded = Zeroizing::new(body.to_vec());
+        let mut padded = SecretBytes::from(body.to_vec());
         cipher.open(&nonce, ad, &mut padded, tag)?;
         Ok(padded)
     }

@@ -3,8 +3,8 @@
 //!
 //! Padded content: `u16(length) || content || items || zeros`; the items are those of `slack`.
 
+use waxwing_crypto::SecretBytes;
 use waxwing_proto::limits::{CONTENT_SIZE_MAX, OPENING_SIZE_MIN};
-use zeroize::{Zeroize, Zeroizing};
 
 use crate::RatchetError;
 
@@ -98,13 +98,8 @@ pub(crate) fn split(padded: &[u8]) -> Result<(&[u8], &[u8]), RatchetError> {
 
 /// Turns a padded content into the content alone, without another copy of it. What stood behind it
 /// is wiped.
-pub(crate) fn keep_content(padded: &mut Zeroizing<Vec<u8>>, length: usize) {
-    let end = LENGTH_PREFIX.saturating_add(length).min(padded.len());
-    padded.copy_within(LENGTH_PREFIX.min(end)..end, 0);
-    if let Some(rest) = padded.get_mut(length..) {
-        rest.zeroize();
-    }
-    padded.truncate(length);
+pub(crate) fn keep_content(padded: &mut SecretBytes, length: usize) {
+    padded.keep(LENGTH_PREFIX..LENGTH_PREFIX.saturating_add(length));
 }
 
 #[cfg(test)]

@@ -4,10 +4,9 @@
 
 use core::ops::Range;
 
-use waxwing_crypto::DhSecret;
+use waxwing_crypto::{DhSecret, SecretBytes};
 use waxwing_identity::Day;
 use waxwing_proto::limits::{CHAIN_LENGTH_MAX, SKIPPED_KEYS_PER_SESSION_MAX};
-use zeroize::Zeroizing;
 
 use super::header::{Header, HeaderKeys};
 use super::kem_row::KemChanges;
@@ -23,7 +22,7 @@ use crate::{RatchetError, SkippedId};
 /// What opening an envelope yields.
 pub(crate) struct Received {
     pub(crate) state: State,
-    pub(crate) content: Zeroizing<Vec<u8>>,
+    pub(crate) content: SecretBytes,
     /// The acknowledgement that travelled with it.
     pub(crate) receipt: Option<Receipt>,
     /// Where the envelope stood: its chain's step and its number.
@@ -143,7 +142,7 @@ impl State {
         envelope: &Envelope<'_>,
         key: MessageKey,
         kem: &mut KemChanges,
-    ) -> Result<(Zeroizing<Vec<u8>>, Option<Receipt>), RatchetError> {
+    ) -> Result<(SecretBytes, Option<Receipt>), RatchetError> {
         let ad = envelope.content_ad(&self.id);
         let mut padded = key.open(envelope.salt(), ad.as_ref(), envelope.ciphertext())?;
         let (content, slack) = padding::split(&padded)?;

@@ -5,9 +5,7 @@
 //! `ctx = SHA256(th || step || mix || new_X || remote || [SHA256(ek) || SHA256(ct)])`,
 //! the key of the side that makes the step first, on both sides.
 
-use std::sync::Arc;
-
-use waxwing_crypto::{Secret, kdf, labels, secret};
+use waxwing_crypto::{Scratch, Secret, kdf, labels, secret};
 
 use super::chain_key::ChainKey;
 use super::header::HeaderKeys;
@@ -15,7 +13,7 @@ use super::kem::EpochSecret;
 use crate::SessionId;
 
 /// `RK`. Each step replaces it.
-pub(crate) struct RootKey(Arc<Secret<32>>);
+pub(crate) struct RootKey(Secret<32>);
 
 /// What distinguishes one step from every other.
 pub(crate) struct StepContext<'a> {
@@ -40,8 +38,8 @@ pub(crate) struct Step {
 }
 
 impl RootKey {
-    pub(crate) fn new(key: Secret<32>) -> Self {
-        Self(Arc::new(key))
+    pub(crate) const fn new(key: Secret<32>) -> Self {
+        Self(key)
     }
 
     /// Makes a step, or follows the peer's.
@@ -62,8 +60,9 @@ impl RootKey {
             ciphertext_hash,
         ]);
         let kem = secret.map_or(&kdf::Z, |secret| secret.shared.expose());
-        let derived: Secret<128> =
-            kdf::derive(self.0.expose(), &[dh.expose(), kem], labels::STEP, &digest);
+        let ikm: [&[u8]; 2] = [dh.expose(), kem];
+        let mut derived = Scratch::<128>::zeros();
+        kdf::derive_into(self.0.expose(), &ikm, labels::STEP, &digest, &mut derived);
         let [root, chain, header, continuity] = secret::split(&derived);
         Step {
             root: Self::new(root),
@@ -74,7 +73,7 @@ impl RootKey {
     }
 
     pub(crate) fn duplicate(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self(self.0.duplicate())
     }
 
     pub(crate) fn expose(&self) -> &[u8; 32] {

@@ -2,10 +2,9 @@
 //! Skipped message keys: rows outside the hot state, one for each envelope that is still under way
 //! while a later one of its chain, or of a later chain, has arrived.
 
-use waxwing_crypto::Secret;
+use waxwing_crypto::{Secret, SecretBytes};
 use waxwing_identity::Day;
 use waxwing_identity::encoding::Reader;
-use zeroize::Zeroizing;
 
 use super::message_key::MessageKey;
 use crate::{RatchetError, SkippedId, Tag};
@@ -51,9 +50,9 @@ impl SkippedRow {
 
     /// The bytes for the sealed store. They are secret; seal them at once.
     #[must_use]
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut row = Zeroizing::new(Vec::with_capacity(ROW_LENGTH));
-        row.push(FORMAT);
+    pub fn encode(&self) -> SecretBytes {
+        let mut row = SecretBytes::with_capacity(ROW_LENGTH);
+        row.extend_from_slice(&[FORMAT]);
         row.extend_from_slice(&self.day.to_be_bytes());
         row.extend_from_slice(self.tag.as_bytes());
         row.extend_from_slice(self.key.expose());

@@ -4,10 +4,9 @@
 
 use std::sync::Arc;
 
-use waxwing_crypto::{DhSecret, Secret};
+use waxwing_crypto::{DhSecret, Secret, SecretBytes};
 use waxwing_identity::encoding::Reader;
 use waxwing_proto::limits::{CHAIN_LENGTH_MAX, SESSION_STATE_SIZE_MAX};
-use zeroize::Zeroizing;
 
 use super::chain_key::ChainKey;
 use super::header::HeaderKeys;
@@ -47,9 +46,9 @@ impl State {
     }
 
     /// The bytes for the sealed store.
-    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn encode(&self) -> SecretBytes {
         // The capacity is never exceeded, so no half-written copy is left behind by growing.
-        let mut row = Zeroizing::new(Vec::with_capacity(SESSION_STATE_SIZE_MAX));
+        let mut row = SecretBytes::with_capacity(SESSION_STATE_SIZE_MAX);
         row.extend_from_slice(&[FORMAT, self.flags(), self.role.to_byte()]);
         row.extend_from_slice(self.id.as_bytes());
         row.extend_from_slice(self.handshake.as_bytes());
@@ -102,14 +101,14 @@ impl State {
     }
 }
 
-fn put_header(row: &mut Vec<u8>, keys: &HeaderKeys) {
+fn put_header(row: &mut SecretBytes, keys: &HeaderKeys) {
     for part in keys.expose() {
         row.extend_from_slice(part);
     }
 }
 
 /// The phase of the epoch under way has rows of its own.
-fn put_epochs(row: &mut Vec<u8>, epochs: &Epochs) {
+fn put_epochs(row: &mut SecretBytes, epochs: &Epochs) {
     row.extend_from_slice(&epochs.number.to_be_bytes());
     row.extend_from_slice(&[epochs.cursor, u8::from(epochs.failed)]);
     row.extend_from_slice(&epochs.held_by_peer.bits().to_be_bytes());
