@@ -26,7 +26,7 @@ def padding():
     for prefix in (0, 2684, 3708, 10876):
         for content in sorted(edges):
             lengths.append({"prefix": prefix, "content": content, "padded": ses.padded_length(content, prefix)})
-    item = (1, u32(3) + bytes_of("ack", 8))
+    item = (4, u32(3) + bytes_of("ack", 8))
     named = [
         ("nothing", ses.pad(b"", 0), True), ("an item", ses.pad(b"text", 0, [item]), True),
         ("an unknown item", ses.pad(b"text", 0, [(200, b"new"), item]), True),
@@ -34,7 +34,7 @@ def padding():
         ("behind a prefix", ses.pad(b"text", 2684, [item]), True),
         ("the content is longer than the bucket", u16(511) + bytes(510), False),
         ("an item is longer than the bucket", ses.pad(b"text", 0)[:6] + u8(1) + u16(504) + bytes(503), False),
-        ("an acknowledgement of another length", ses.pad(b"text", 0, [(1, bytes(11))]), False),
+        ("an acknowledgement of another length", ses.pad(b"text", 0, [(4, bytes(11))]), False),
         ("a byte behind the last item", ses.pad(b"text", 0, [item])[:-1] + u8(1), False),
         ("no bucket", bytes(513), False), ("a bucket too small for a prefix", bytes(512), False),
     ]
@@ -404,7 +404,7 @@ def dishonest():
         ("the content is longer than its bucket", "padded", lambda padded: b"\xff\xff" + padded[2:]),
         ("an item is longer than the bucket", "padded", lambda padded: padded[:6] + u8(9) + u16(60000) + padded[9:]),
         ("an acknowledgement of another length", "padded",
-         lambda padded: padded[:6] + u8(1) + u16(11) + bytes(len(padded) - 9)),
+         lambda padded: padded[:6] + u8(4) + u16(11) + bytes(len(padded) - 9)),
         ("a byte behind the last item", "padded", lambda padded: padded[:-1] + u8(1)),
         ("no bucket", "padded", lambda padded: padded + b"\0"),
         ("a unit of 31 bytes", "padded", lambda padded: padded[:6] + u8(2) + u16(36) + bytes(len(padded) - 9)),

@@ -63,7 +63,7 @@ def unpad(padded, prefix):
                 raise Refused("ENV-4")
             break
         items.append((kind, reader.take(reader.number(2))))
-        if kind == 1 and len(items[-1][1]) != 12 or not item_is_whole(*items[-1]):
+        if kind == 4 and len(items[-1][1]) != 12 or not item_is_whole(*items[-1]):
             raise Refused("ENV-4")
     return content, items
 
@@ -300,7 +300,7 @@ class Session:
         if chain.n >= CHAIN_END:
             raise Refused("SES-36")
         n, mk = chain.n, chain.next_message_key()
-        items = [(1, u32(self.newest[0]) + self.newest[1])] if self.newest else []
+        items = [(4, u32(self.newest[0]) + self.newest[1])] if self.newest else []
         slack = padded_length(len(content), len(self.prefix)) - 2 - len(content)
         self.epochs.begin(slack, kem_random)
         items += self.epochs.items(slack - (15 if items and slack >= 15 else 0))
@@ -355,7 +355,7 @@ class Session:
         content, items = unpad(padded, len(prefix))
         self.epochs.receive(items)
         if self.newest is None or (step, n) > self.newest[2]:
-            self.newest = (n, sha256(envelope)[:8], (step, n))
+            self.newest = (n, sha256(salt + sealed[-16:])[:8], (step, n))
         self.prefix = b""
         return content
 

@@ -131,9 +131,10 @@ impl<'a> Envelope<'a> {
         ContentAd::new(session, self.bytes.get(..end).unwrap_or_default())
     }
 
-    /// What an acknowledgement names: 8 bytes of SHA-256 over the whole envelope.
+    /// What an acknowledgement names it by.
     pub(crate) fn hash(&self) -> [u8; 8] {
-        hash(self.bytes)
+        let tag = self.ciphertext.last_chunk().unwrap_or(&[0; 16]);
+        hash(self.salt(), tag)
     }
 }
 
@@ -166,9 +167,11 @@ impl AsRef<[u8]> for ContentAd {
     }
 }
 
-/// 8 bytes of SHA-256 over a whole envelope.
-pub(crate) fn hash(envelope: &[u8]) -> [u8; 8] {
-    let digest = kdf::sha256(&[envelope]);
+/// 8 bytes of SHA-256 over the salt and the tag of the content: the salt commits to the content under
+/// its message key, and the tag is over every byte before it.
+pub(crate) fn hash(salt: &Salt, tag: &[u8; aead::TAG_LENGTH]) -> [u8; 8] {
+    // SES-40, SES-110.
+    let digest = kdf::sha256(&[salt, tag]);
     digest.first_chunk().copied().unwrap_or_default()
 }
 

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use crate::{RatchetError, SentHash, SkippedId};
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// Hashes of another kind, which no acknowledgement names any more: the rows are deleted.
+const FORMAT_1: u8 = 1;
 /// Hashes in one row: a chain of 1000 is 32 rows, of which a message rewrites one.
 const ROW_HASHES: u32 = 32;
 const HASH_LENGTH: usize = 8;
@@ -31,6 +33,8 @@ pub type SentRowId = SkippedId;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SentHashes {
     chains: BTreeMap<u32, Chain>,
+    /// Rows of an older format, to be deleted.
+    outdated: Vec<SentRowId>,
 }
 
 /// The hashes of consecutive numbers.
@@ -46,7 +50,7 @@ struct Chain {
 pub struct SentChanges {
     /// The row to write.
     pub put: (SentRowId, Vec<u8>),
-    /// The rows to delete: of the chain before the last two.
+    /// The rows to delete: of the chain before the last two, and those of an older format.
     pub delete: Vec<SentRowId>,
 }
 
@@ -67,7 +71,8 @@ impl SentHashes {
         });
         chain.hashes.push(sent.hash);
         let put = chain.row(step, row_of(n));
-        let mut delete = Vec::new();
+        let mut delete = core::mem::take(&mut self.outdated);
+        delete.retain(|row| *row != put.0);
         while self.chains.len() > 2
             && let Some((step, chain)) = self.chains.pop_first()
         {
@@ -97,10 +102,11 @@ impl SentHashes {
 
     /// The names of all rows.
     pub fn rows(&self) -> impl Iterator<Item = SentRowId> + '_ {
-        self.chains.iter().flat_map(|(step, chain)| {
+        let kept = self.chains.iter().flat_map(|(step, chain)| {
             let step = *step;
             chain.rows().map(move |n| SentRowId { step, n })
-        })
+        });
+        kept.chain(self.outdated.iter().copied())
     }
 
     /// Puts the hashes together from their rows, in the order of their names.
@@ -112,6 +118,10 @@ impl SentHashes {
     ) -> Result<Self, RatchetError> {
         let mut sent = Self::default();
         for (id, row) in rows {
+            if row.first() == Some(&FORMAT_1) {
+                sent.outdated.push(id);
+                continue;
+            }
             let (first, hashes) = read(id, row)?;
             let chain = sent.chains.entry(id.step).or_insert_with(|| Chain {
                 first,
@@ -262,8 +272,26 @@ mod tests {
         let rows = [(*id, &row[..13]), (elsewhere, &store.0[&elsewhere])];
         assert!(SentHashes::restore(rows).is_err());
         assert_eq!(
-            SentHashes::restore([(*id, [2].as_slice())]),
-            Err(RatchetError::UnsupportedFormat(2))
+            SentHashes::restore([(*id, [3].as_slice())]),
+            Err(RatchetError::UnsupportedFormat(3))
         );
+    }
+
+    /// Rows of hashes that no acknowledgement names any more judge nothing, and go.
+    #[test]
+    fn rows_of_an_older_format_are_deleted() {
+        let name = |step, n| SentRowId { step, n };
+        let outdated = [name(1, 0), name(3, 0), name(3, 32)];
+        let old = outdated.map(|id| (id, [1, 0, 0, 0, 7].as_slice()));
+        let mut sent = SentHashes::restore(old).unwrap();
+        assert_eq!(sent.judge(&hash(3, 0)), Acknowledgement::Forgotten);
+        assert!(sent.rows().eq(outdated));
+        // The chain goes on in the row of one of them.
+        let changes = sent.record(&hash(3, 40));
+        assert_eq!(changes.put.0, name(3, 32));
+        assert_eq!(changes.delete, [name(1, 0), name(3, 0)]);
+        assert!(sent.rows().eq([name(3, 32)]));
+        assert_eq!(sent.judge(&hash(3, 40)), Acknowledgement::Ours);
+        assert_eq!(sent.judge(&hash(3, 39)), Acknowledgement::Forgotten);
     }
 }

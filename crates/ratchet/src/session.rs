@@ -96,7 +96,7 @@ pub struct Sealed {
 }
 
 /// The name that a peer's acknowledgement gives to an envelope of ours: where it stood, and 8 bytes
-/// of SHA-256 over all of it.
+/// of SHA-256 over its salt and its content's tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SentHash {
     /// Its chain and number.
@@ -200,7 +200,7 @@ impl Session {
             mix: chain.mix,
         };
         let (key, next) = chain.key.advance(n);
-        let tag = key.seal(padded, rng, |salt| {
+        let (salt, tag) = key.seal(padded, rng, |salt| {
             let (before, place) = head.split_at_mut(header_at);
             if let Some(salt_place) = before.last_chunk_mut() {
                 *salt_place = *salt;
@@ -213,7 +213,7 @@ impl Session {
         chain.n = n.saturating_add(1);
         let sent = SentHash {
             position: SkippedId { step: *step, n },
-            hash: envelope::hash(&out),
+            hash: envelope::hash(&salt, &tag),
         };
         Ok(Sealed {
             envelope: out,

@@ -42,7 +42,7 @@ impl MessageKey {
         padded: &mut [u8],
         rng: &mut R,
         ad: impl FnOnce(&Salt) -> Result<A, RatchetError>,
-    ) -> Result<[u8; aead::TAG_LENGTH], RatchetError> {
+    ) -> Result<(Salt, [u8; aead::TAG_LENGTH]), RatchetError> {
         // SES-32.
         let key = HmacKey::new(self.0.expose());
         let mut context = [0; 48];
@@ -52,7 +52,8 @@ impl MessageKey {
         let salt = kdf::name_under(&key, labels::SALT, &context);
         let ad = ad(&salt)?;
         let (cipher, nonce) = single_use(&key, &salt);
-        Ok(cipher.seal(&nonce, ad.as_ref(), padded)?)
+        let tag = cipher.seal(&nonce, ad.as_ref(), padded)?;
+        Ok((salt, tag))
     }
 
     /// Opens a padded content.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What travels in the slack of a padded content: items of `type (u8, not 0) || u16(length) ||
-//! bytes`. Type 1 is the acknowledgement, type 2 a run of units of a KEM epoch, type 3 the map of the
-//! units held. What a version does not know it steps over; an item never makes a bucket larger.
+//! bytes`. Type 4 is the acknowledgement, type 2 a run of units of a KEM epoch, type 3 the map of the
+//! units held; type 1 was an acknowledgement by another hash. What a version does not know it steps over; an item never makes a bucket larger.
 
 use super::kem::Epochs;
 use super::units::{UNIT_LENGTH, UnitMap, next_units};
@@ -9,7 +9,7 @@ use crate::RatchetError;
 
 const ITEM_HEADER: usize = 3;
 const END: u8 = 0;
-const ACKNOWLEDGEMENT: u8 = 1;
+const ACKNOWLEDGEMENT: u8 = 4;
 const ACKNOWLEDGEMENT_LENGTH: u16 = 12;
 const UNITS: u8 = 2;
 /// Epoch and first unit.
@@ -20,8 +20,7 @@ const HELD_LENGTH: u16 = 12;
 
 const MALFORMED: RatchetError = RatchetError::Malformed("padding");
 
-/// The newest envelope of the peer's latest chain that was opened: its number and 8 bytes of
-/// SHA-256 over the whole envelope.
+/// The newest envelope of the peer's latest chain that was opened: its number and its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Receipt {
     pub(crate) n: u32,
@@ -249,9 +248,7 @@ mod tests {
     #[test]
     fn unknown_items_are_stepped_over_and_bad_ones_refused() {
         let good = [
-            &[
-                200, 0, 2, 9, 9, 1, 0, 12, 0, 0, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8,
-            ][..],
+            &[1, 0, 2, 9, 9, 4, 0, 12, 0, 0, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8][..],
             &[3, 0, 12, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0],
         ]
         .concat();
@@ -259,10 +256,10 @@ mod tests {
         assert_eq!(slack.receipt, Some(RECEIPT));
         assert_eq!(slack.held.unwrap().held.bits(), 258);
         for bad in [
-            &[1][..],
-            &[1, 0],
+            &[4][..],
+            &[4, 0],
             &[9, 0, 1],
-            &[1, 0, 11, 0, 0, 0, 7, 1, 2, 3, 4, 5, 6, 7],
+            &[4, 0, 11, 0, 0, 0, 7, 1, 2, 3, 4, 5, 6, 7],
             &[3, 0, 11, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1],
             &[2, 0, 5, 0, 0, 0, 1, 0],
             &[2, 0, 6, 0, 0, 0, 1, 0, 0],

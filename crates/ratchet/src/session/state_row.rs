@@ -17,9 +17,11 @@ use super::state::{Continuity, ReceivingChain, SendingChain, State};
 use super::units::UnitMap;
 use crate::{HandshakeId, RatchetError, Role, SessionId};
 
-/// Without epochs: read, and written again in the newest format.
+/// Without epochs: read, and written again in the newest format. So is the next.
 const FORMAT_1: u8 = 1;
-const FORMAT: u8 = 3;
+/// The newest envelope that was opened is named by another hash, which nobody asks for any more.
+const FORMAT_3: u8 = 3;
+const FORMAT: u8 = 4;
 
 const SENDING: u8 = 1;
 const RECEIVING: u8 = 1 << 1;
@@ -92,10 +94,10 @@ impl State {
     /// Reads what [`State::encode`] wrote.
     pub(crate) fn decode(row: &[u8]) -> Result<Self, RatchetError> {
         match row.first() {
-            Some(&(FORMAT_1 | FORMAT)) if row.len() <= SESSION_STATE_SIZE_MAX => {
+            Some(&(FORMAT_1 | FORMAT_3 | FORMAT)) if row.len() <= SESSION_STATE_SIZE_MAX => {
                 read(Reader::new(row)).ok_or(RatchetError::Corrupt)
             }
-            Some(&(FORMAT_1 | FORMAT)) | None => Err(RatchetError::Corrupt),
+            Some(&(FORMAT_1 | FORMAT_3 | FORMAT)) | None => Err(RatchetError::Corrupt),
             Some(format) => Err(RatchetError::UnsupportedFormat(*format)),
         }
     }
@@ -153,11 +155,16 @@ fn read(mut reader: Reader<'_>) -> Option<State> {
     } else {
         None
     };
-    let receiving = if has(RECEIVING) {
+    let mut receiving = if has(RECEIVING) {
         Some(receiving(r, has(NEWEST))?)
     } else {
         None
     };
+    if format != FORMAT
+        && let Some(chain) = &mut receiving
+    {
+        chain.newest = None;
+    }
     let mut continuity = Continuity::default();
     if has(CONTINUITY_PEER) {
         continuity.peer = Some(secret(r)?);

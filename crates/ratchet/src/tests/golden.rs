@@ -28,17 +28,17 @@ fn envelopes_and_rows_are_what_they_always_were() {
         (
             "answering envelope",
             answer,
-            "9f651c02592603ae9e82942f0ad97caa",
+            "412459aef1ee4546e95d57094c1b9de5",
         ),
         (
             "initiator's hot row",
             a.active().hot_row().to_vec(),
-            "2bcc130c9262f3df0447f69b610132b3",
+            "fbdd5615c46cee225e63b958f3d72bd0",
         ),
         (
             "responder's hot row",
             b.active().hot_row().to_vec(),
-            "d2b82e5499bcfc476e63c92d8f6f8908",
+            "3de159a92f40048fcf777a9904af2ab9",
         ),
         ("skipped row", skipped, "bb915db88440d3f8e2736c1ef943ad8f"),
         (

@@ -40,7 +40,7 @@ pub(super) fn lie<R: CryptoRng>(
         Ok(ContentAd::new(&session.id(), &out))
     });
     out.extend_from_slice(&padded);
-    out.extend_from_slice(&seal.unwrap());
+    out.extend_from_slice(&seal.unwrap().1);
     out
 }
 

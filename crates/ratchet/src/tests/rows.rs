@@ -42,10 +42,10 @@ fn damaged_rows_are_refused() {
     longer.push(0);
     assert!(Session::restore(&longer, prefix, []).is_err());
     let mut newer = row.to_vec();
-    newer[0] = 4;
+    newer[0] = 5;
     assert!(matches!(
         Session::restore(&newer, prefix, []),
-        Err(RatchetError::UnsupportedFormat(4))
+        Err(RatchetError::UnsupportedFormat(5))
     ));
 }
 
