@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `cargo xtask model`: the bounded exploration of `tests/model`, with bounds of one's choice.
 //!
-//! `model HANDSHAKES DEAD CONTENTS DRAINS DUPLICATES STATES SECONDS`
+//! `model HANDSHAKES DEAD CONTENTS DRAINS DUPLICATES TALK THEFTS STATES SECONDS`
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -22,6 +22,8 @@ mod explore;
 )]
 #[path = "../tests/model/party.rs"]
 mod party;
+#[path = "../tests/model/thief.rs"]
+mod thief;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -39,11 +41,13 @@ fn main() -> ExitCode {
         contents,
         drains,
         duplicates,
+        talk,
+        thefts,
         states,
         seconds,
     ] = numbers[..]
     else {
-        println!("model HANDSHAKES DEAD CONTENTS DRAINS DUPLICATES STATES SECONDS");
+        println!("model HANDSHAKES DEAD CONTENTS DRAINS DUPLICATES TALK THEFTS STATES SECONDS");
         return ExitCode::FAILURE;
     };
     let small = |number: u64| u8::try_from(number).unwrap();
@@ -53,6 +57,8 @@ fn main() -> ExitCode {
         contents: small(contents),
         drains: small(drains),
         duplicates: small(duplicates),
+        talk: small(talk),
+        thefts: small(thefts),
         states: usize::try_from(states).unwrap(),
         time: Duration::from_secs(seconds),
     };

@@ -13,9 +13,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use waxwing_crypto::kdf::sha256;
-use waxwing_ratchet::Envelope;
+use waxwing_ratchet::{Envelope, SessionId};
 
 use crate::party::{Keys, Party, Plant, Prekeys, Refusal};
+use crate::thief::Thief;
 
 /// How far the explorer goes.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,11 @@ pub(crate) struct Bound {
     pub(crate) drains: u8,
     /// Envelopes that arrive a second time in the whole run.
     pub(crate) duplicates: u8,
+    /// Turns of a talk that goes before: everything is explored from each moment of it, and from each
+    /// moment after a device was read out at each earlier one.
+    pub(crate) talk: u8,
+    /// Devices that are read out in the whole run.
+    pub(crate) thefts: u8,
     /// Distinct states.
     pub(crate) states: usize,
     /// Time.
@@ -49,19 +55,30 @@ pub(crate) enum Event {
     ArriveTwice(u32),
     /// Two days pass for a device, and its mailbox is drained.
     Drain(u8),
+    /// A device is read out, with everything that it stores.
+    ReadOut(u8),
 }
 
 /// Two devices, by their numbers, what is under way, and how often something came twice.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct State {
-    parties: [u32; 2],
+pub(crate) struct State {
+    pub(crate) parties: [u32; 2],
     under_way: Vec<u32>,
     duplicates: u8,
+    /// Contents of the talk before, which are in no bound.
+    talked: [u8; 2],
+    pub(crate) thief: Option<Thief>,
 }
+
+/// A state, where it came from, and by what.
+type Found = (State, usize, Option<Event>);
+
+/// What went wrong, and the events that led there.
+type Violation = (String, Vec<Event>);
 
 /// What a device does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Act {
+pub(crate) enum Act {
     Open(Prekeys),
     Send,
     Receive(u32),
@@ -69,10 +86,13 @@ enum Act {
 }
 
 /// The device after an act, and the envelope that it sent.
-type Outcome = Result<(u32, Option<u32>), Refusal>;
+pub(crate) type Outcome = Result<(u32, Option<u32>), Refusal>;
 
-struct Sent {
-    to: u8,
+pub(crate) struct Sent {
+    pub(crate) to: u8,
+    /// Its session and step, and how many epochs were mixed by then.
+    pub(crate) place: (SessionId, u32),
+    pub(crate) mixed: u32,
     /// What stands before the prefix, and the prefix, which many envelopes share.
     prefix: Option<Rc<[u8]>>,
     rest: Box<[u8]>,
@@ -104,28 +124,41 @@ pub(crate) struct Report {
     pub(crate) sessions_most: usize,
     /// Envelopes that were refused because their session was gone or they came again.
     pub(crate) not_needed: usize,
+    /// Envelopes that thieves tried, and those of them that they opened.
+    pub(crate) stolen: [usize; 2],
+    /// Most epochs that were mixed in one session.
+    pub(crate) epochs_most: u32,
     /// Whether every state within the bound was seen.
     pub(crate) exhausted: bool,
     pub(crate) took: Duration,
     /// What went wrong, and the events that led there.
-    pub(crate) violation: Option<(String, Vec<Event>)>,
+    pub(crate) violation: Option<Violation>,
 }
 
 /// See the module.
 pub(crate) struct Explorer {
     keys: [Keys; 2],
     bound: Bound,
-    plant: Option<Plant>,
-    parties: Vec<Party>,
+    pub(crate) plant: Option<Plant>,
+    pub(crate) parties: Vec<Party>,
     by_rows: HashMap<[u8; 32], u32>,
-    envelopes: Vec<Sent>,
+    pub(crate) envelopes: Vec<Sent>,
+    /// What the handshake of each session continues, and the newest step that its maker had heard there.
+    pub(crate) openings: HashMap<SessionId, Option<(SessionId, u32)>>,
     prefixes: HashMap<[u8; 32], Rc<[u8]>>,
     acts: HashMap<(u32, Act), Outcome>,
     mended: HashMap<[u32; 2], Result<bool, String>>,
     /// What a device has opened, for the check that nothing of it opens again.
-    read: HashMap<u32, Vec<u32>>,
+    pub(crate) read: HashMap<u32, Vec<u32>>,
+    pub(crate) stolen: [usize; 2],
     steps: usize,
     not_needed: usize,
+}
+
+impl State {
+    pub(crate) fn under_way(&self) -> &[u32] {
+        &self.under_way
+    }
 }
 
 impl Explorer {
@@ -137,10 +170,12 @@ impl Explorer {
             parties: Vec::new(),
             by_rows: HashMap::new(),
             envelopes: Vec::new(),
+            openings: HashMap::new(),
             prefixes: HashMap::new(),
             acts: HashMap::new(),
             mended: HashMap::new(),
             read: HashMap::new(),
+            stolen: [0; 2],
             steps: 0,
             not_needed: 0,
         }
@@ -153,12 +188,15 @@ impl Explorer {
             parties,
             under_way: Vec::new(),
             duplicates: 0,
+            talked: [0; 2],
+            thief: None,
         };
-        let mut seen: HashSet<State> = HashSet::from([first.clone()]);
         // The states in the order in which they were found, each with where it came from.
-        let mut found: Vec<(State, usize, Option<Event>)> = vec![(first, 0, None)];
-        let (mut at, mut violation, mut exhausted) = (0, None, true);
-        'all: while at < found.len() {
+        let mut found = vec![(first, 0, None)];
+        let mut violation = self.talk(&mut found).err();
+        let mut seen: HashSet<State> = found.iter().map(|(state, ..)| state.clone()).collect();
+        let (mut at, mut exhausted) = (0, true);
+        'all: while at < found.len() && violation.is_none() {
             if found.len() >= self.bound.states || began.elapsed() > self.bound.time {
                 exhausted = false;
                 break;
@@ -197,14 +235,73 @@ impl Explorer {
             retried: retried.count(),
             sessions_most: most.unwrap_or_default(),
             not_needed: self.not_needed,
+            stolen: self.stolen,
+            epochs_most: self
+                .envelopes
+                .iter()
+                .map(|sent| sent.mixed)
+                .max()
+                .unwrap_or(0),
             exhausted: exhausted && violation.is_none(),
             took: began.elapsed(),
             violation,
         }
     }
 
+    /// The states of a talk without any loss, and those of the same talk after each device was read out
+    /// at each moment of it.
+    fn talk(&mut self, found: &mut Vec<Found>) -> Result<(), Violation> {
+        self.goes_on(found, 0)?;
+        if self.bound.thefts > 0 {
+            for moment in 1..found.len() {
+                for side in [0, 1] {
+                    if self.parties[found[moment].0.parties[usize::from(side)] as usize]
+                        .session_count()
+                        > 0
+                    {
+                        self.adds(found, moment, Event::ReadOut(side))?;
+                        self.goes_on(found, moment)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rest of the talk, of which so many events have happened, behind the state that was found last.
+    fn goes_on(&mut self, found: &mut Vec<Found>, events: usize) -> Result<(), Violation> {
+        for event in events..2 * usize::from(self.bound.talk) {
+            let at = found.len() - 1;
+            let side = u8::from(event / 2 % 2 == 1);
+            let event = match (event, found[at].0.under_way.first()) {
+                (_, Some(envelope)) => Event::Arrive(*envelope),
+                (0, None) => Event::Open(side, Prekeys::Live),
+                (_, None) => Event::Send(side),
+            };
+            self.adds(found, at, event)?;
+            if event == Event::Send(side) {
+                let talked = &mut found[at + 1].0.talked;
+                talked[usize::from(side)] += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn adds(&mut self, found: &mut Vec<Found>, at: usize, event: Event) -> Result<(), Violation> {
+        let state = found[at].0.clone();
+        match self.step(&state, event) {
+            Ok(next) => found.push((next, at, Some(event))),
+            Err(what) => {
+                let mut events = trace(found, at);
+                events.push(event);
+                return Err((what, events));
+            }
+        }
+        Ok(())
+    }
+
     /// The number of a device with these rows.
-    fn intern(&mut self, party: Party) -> u32 {
+    pub(crate) fn intern(&mut self, party: Party) -> u32 {
         let next = u32::try_from(self.parties.len()).unwrap();
         let number = *self
             .by_rows
@@ -227,12 +324,17 @@ impl Explorer {
                     events.push(Event::Open(side, Prekeys::Dead));
                 }
             }
-            let beside = party.contents_sent.saturating_sub(party.handshakes_made);
+            let others = party.handshakes_made + state.talked[usize::from(side)];
+            let beside = party.contents_sent.saturating_sub(others);
             if beside < self.bound.contents && party.active(self.plant).is_some() {
                 events.push(Event::Send(side));
             }
             if party.drains < self.bound.drains && party.session_count() > 0 {
                 events.push(Event::Drain(side));
+            }
+            let may_read = self.bound.thefts > 0 && state.thief.is_none();
+            if may_read && party.session_count() > 0 {
+                events.push(Event::ReadOut(side));
             }
         }
         for envelope in &state.under_way {
@@ -258,7 +360,11 @@ impl Explorer {
                 next.duplicates = next.duplicates.saturating_add(1);
                 self.arrive(&mut next.parties, envelope)?;
             }
+            Event::ReadOut(side) => {
+                next.thief = Some(Thief::new(side, next.parties[usize::from(side)]));
+            }
         }
+        self.thief_follows(state, &mut next, event)?;
         Ok(next)
     }
 
@@ -293,7 +399,7 @@ impl Explorer {
     }
 
     /// What a device does, by the real state machine or from memory.
-    fn act(&mut self, number: u32, act: Act) -> Outcome {
+    pub(crate) fn act(&mut self, number: u32, act: Act) -> Outcome {
         if let Some(outcome) = self.acts.get(&(number, act)) {
             return *outcome;
         }
@@ -338,8 +444,16 @@ impl Explorer {
                 .map_or(0, |prefix| 2 + prefix.as_bytes().len());
             let (prefix, rest) = bytes.split_at(length);
             let prefix = (length > 0).then(|| self.prefix(prefix));
+            let place = party.sent_at.unwrap();
+            if matches!(act, Act::Open(_)) {
+                let continued = party.continues();
+                let heard = |named| (named, party.heard.get(&named).copied().unwrap_or_default());
+                self.openings.insert(place.0, continued.map(heard));
+            }
             self.envelopes.push(Sent {
                 to: 1 - side,
+                place,
+                mixed: party.mixed(place.0),
                 prefix,
                 rest: rest.into(),
                 content,
@@ -429,7 +543,7 @@ impl Explorer {
     }
 }
 
-fn trace(found: &[(State, usize, Option<Event>)], mut at: usize) -> Vec<Event> {
+fn trace(found: &[Found], mut at: usize) -> Vec<Event> {
     let mut events = Vec::new();
     while let (_, from, Some(event)) = &found[at] {
         events.push(*event);
@@ -450,16 +564,21 @@ pub(crate) fn lines(bound: &Bound, report: &Report) -> String {
         ("of them by a new attempt", report.retried.to_string()),
         ("most sessions kept", report.sessions_most.to_string()),
         ("arrivals not needed", report.not_needed.to_string()),
+        ("tried by thieves", report.stolen[0].to_string()),
+        ("of them opened", report.stolen[1].to_string()),
+        ("most epochs mixed", report.epochs_most.to_string()),
         ("whole bound seen", report.exhausted.to_string()),
         ("seconds", format!("{:.1}", report.took.as_secs_f64())),
     ]);
     let mut text = format!(
-        "bound: {} handshakes ({} of them dead), {} contents, {} drains each, {} duplicates; {} states, {} s\n",
+        "bound: {} handshakes ({} of them dead), {} contents, {} drains each, {} duplicates, a talk of {} turns before, {} thefts; {} states, {} s\n",
         bound.handshakes,
         bound.dead,
         bound.contents,
         bound.drains,
         bound.duplicates,
+        bound.talk,
+        bound.thefts,
         bound.states,
         bound.time.as_secs()
     );

@@ -15,6 +15,7 @@
 mod compromise;
 mod explore;
 mod party;
+mod thief;
 
 use std::time::Duration;
 
@@ -27,8 +28,21 @@ const SMALL: Bound = Bound {
     contents: 1,
     drains: 0,
     duplicates: 0,
+    talk: 0,
+    thefts: 0,
     states: 4_000,
     time: Duration::from_secs(600),
+};
+
+/// A talk of more than three epochs.
+const READ_OUT: Bound = Bound {
+    handshakes: 1,
+    dead: 0,
+    contents: 1,
+    talk: 46,
+    thefts: 1,
+    states: 14_000,
+    ..SMALL
 };
 
 fn explore(bound: Bound, plant: Option<Plant>) -> Report {
@@ -58,6 +72,16 @@ fn drains_and_duplicates_part_nobody() {
     assert!(report.not_needed > 0);
 }
 
+/// What heals, at each moment of more than three epochs, whatever is lost, late or doubled around it.
+#[test]
+fn a_device_that_was_read_out_heals() {
+    let report = explore(READ_OUT, None);
+    assert!(report.violation.is_none(), "{:?}", report.violation);
+    assert!(report.epochs_most >= 3, "{report:?}");
+    let [tried, opened] = report.stolen;
+    assert!(opened > 500 && tried - opened > 500, "{report:?}");
+}
+
 #[test]
 fn an_exhausted_bound_says_so() {
     let bound = Bound {
@@ -85,6 +109,10 @@ fn planted_faults_are_found() {
             ..SMALL
         };
         let report = explore(bound, Some(plant));
+        assert!(report.violation.is_some(), "{plant:?}");
+    }
+    for plant in [Plant::Foreseen, Plant::KemForeseen] {
+        let report = explore(READ_OUT, Some(plant));
         assert!(report.violation.is_some(), "{plant:?}");
     }
 }

@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng, TryCryptoRng, TryRng};
 use waxwing_crypto::{DeviceSecrets, RecoveryWords, kdf};
 use waxwing_identity::{DeviceManifest, ManifestDraft, PrekeyBundle, Signatory};
 use waxwing_proto::{DeviceId, v1};
 use waxwing_ratchet::{
-    Claim, Continuation, Envelope, Found, HandshakeId, KemChanges, KemRowId, LocalDevice, Opened,
-    PrekeySecret, RatchetError, ResponderKeys, Session, SessionId, SessionSet, SkippedId,
-    SkippedRow, TagTable, find, initiate_next,
+    Claim, Continuation, Envelope, EpochPhase, Found, HandshakeId, KemChanges, KemRowId,
+    LocalDevice, Opened, PrekeySecret, RatchetError, ResponderKeys, Session, SessionId, SessionSet,
+    SkippedId, SkippedRow, TagTable, find, initiate_next,
 };
 
 /// Some day in 2024, in seconds.
@@ -33,6 +33,10 @@ pub(crate) enum Plant {
     NothingContinued,
     /// The second device counts each attempt as the first.
     AttemptsNotCounted,
+    /// Who read a device out foresees all its randomness.
+    Foreseen,
+    /// Who computes ratchet keys foresees the rest, too.
+    KemForeseen,
 }
 
 /// What does not change in a run.
@@ -101,6 +105,39 @@ fn local<'a>(secrets: &'a DeviceSecrets, manifest: &'a DeviceManifest) -> LocalD
         manifest,
     }
 }
+
+/// The device's randomness at first, another's afterwards.
+struct Seen {
+    left: usize,
+    device: ChaCha20Rng,
+    own: ChaCha20Rng,
+}
+
+impl TryRng for Seen {
+    type Error = core::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        let (seen, other) = bytes.split_at_mut(self.left.min(bytes.len()));
+        self.left -= seen.len();
+        self.device.fill_bytes(seen);
+        self.own.fill_bytes(other);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Seen {}
 
 /// The rows of a device about the one peer device that there is.
 #[derive(Clone, Default)]
@@ -210,6 +247,43 @@ impl Party {
 
     pub(crate) fn session_count(&self) -> usize {
         self.hot.len()
+    }
+
+    /// How many epochs are mixed in a session.
+    pub(crate) fn mixed(&self, id: SessionId) -> u32 {
+        self.session(id).epochs_mixed()
+    }
+
+    /// The first epoch of a session whose secret is not stored, nor what it is computed from.
+    pub(crate) fn first_unknown_epoch(&self, id: SessionId) -> u32 {
+        let session = self.session(id);
+        let under_way = session.epochs_mixed() + 1;
+        match session.epoch_phase() {
+            EpochPhase::Offering | EpochPhase::Ready | EpochPhase::Answering => under_way + 1,
+            _ => under_way,
+        }
+    }
+
+    /// What a thief with a quantum computer makes of a sending of the device that it once read out: it
+    /// computes the ratchet key of a step from what is seen, and has none of the device's other
+    /// randomness: the first `seen` bytes. Where it lost the thread before, nothing happens.
+    pub(crate) fn follow(&mut self, id: SessionId, seen: usize) {
+        let device = rng(&[b"model content", &[self.side, self.contents_sent]]);
+        let own = rng(&[b"model thief", &[self.side, self.contents_sent]]);
+        let mut rng = Seen {
+            left: seen,
+            device,
+            own,
+        };
+        self.contents_sent = self.contents_sent.saturating_add(1);
+        if !self.hot.contains_key(&id) {
+            return;
+        }
+        if let Ok(sealed) = self.session(id).encrypt(&[self.side], &mut rng) {
+            self.steps.insert(id, sealed.sent.position.step);
+            self.keep(&sealed.session);
+            self.keep_kem(id, sealed.kem);
+        }
     }
 
     fn session(&self, id: SessionId) -> Session {
