@@ -22,13 +22,18 @@ mod explore;
 )]
 #[path = "../tests/model/party.rs"]
 mod party;
+#[path = "../tests/model/report.rs"]
+mod report;
+#[path = "../tests/model/talk.rs"]
+mod talk;
 #[path = "../tests/model/thief.rs"]
 mod thief;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use explore::{Bound, Explorer, lines};
+use explore::{Bound, Explorer};
+use report::lines;
 
 fn main() -> ExitCode {
     let numbers: Vec<u64> = std::env::args()

@@ -8,7 +8,7 @@
 //! depends on its own rows alone, so each event of each device is computed once and looked up
 //! afterwards; nothing else is abstracted.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use waxwing_crypto::kdf::sha256;
 use waxwing_ratchet::{Envelope, SessionId};
 
 use crate::party::{Keys, Party, Plant, Prekeys, Refusal};
+use crate::report::Report;
 use crate::thief::Thief;
 
 /// How far the explorer goes.
@@ -66,15 +67,15 @@ pub(crate) struct State {
     under_way: Vec<u32>,
     duplicates: u8,
     /// Contents of the talk before, which are in no bound.
-    talked: [u8; 2],
+    pub(crate) talked: [u8; 2],
     pub(crate) thief: Option<Thief>,
 }
 
 /// A state, where it came from, and by what.
-type Found = (State, usize, Option<Event>);
+pub(crate) type Found = (State, usize, Option<Event>);
 
 /// What went wrong, and the events that led there.
-type Violation = (String, Vec<Event>);
+pub(crate) type Violation = (String, Vec<Event>);
 
 /// What a device does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,40 +106,10 @@ impl Sent {
     }
 }
 
-/// What was found.
-#[derive(Debug)]
-pub(crate) struct Report {
-    /// Distinct states of the world.
-    pub(crate) states: usize,
-    /// Steps between them.
-    pub(crate) steps: usize,
-    /// Distinct states of one device.
-    pub(crate) devices: usize,
-    /// Acts that the real state machine computed.
-    pub(crate) acts: usize,
-    /// Pairs of devices that were brought together again.
-    pub(crate) mended: usize,
-    /// Of those, how many needed a new attempt.
-    pub(crate) retried: usize,
-    /// Most sessions that a device kept.
-    pub(crate) sessions_most: usize,
-    /// Envelopes that were refused because their session was gone or they came again.
-    pub(crate) not_needed: usize,
-    /// Envelopes that thieves tried, and those of them that they opened.
-    pub(crate) stolen: [usize; 2],
-    /// Most epochs that were mixed in one session.
-    pub(crate) epochs_most: u32,
-    /// Whether every state within the bound was seen.
-    pub(crate) exhausted: bool,
-    pub(crate) took: Duration,
-    /// What went wrong, and the events that led there.
-    pub(crate) violation: Option<Violation>,
-}
-
 /// See the module.
 pub(crate) struct Explorer {
     keys: [Keys; 2],
-    bound: Bound,
+    pub(crate) bound: Bound,
     pub(crate) plant: Option<Plant>,
     pub(crate) parties: Vec<Party>,
     by_rows: HashMap<[u8; 32], u32>,
@@ -248,58 +219,6 @@ impl Explorer {
         }
     }
 
-    /// The states of a talk without any loss, and those of the same talk after each device was read out
-    /// at each moment of it.
-    fn talk(&mut self, found: &mut Vec<Found>) -> Result<(), Violation> {
-        self.goes_on(found, 0)?;
-        if self.bound.thefts > 0 {
-            for moment in 1..found.len() {
-                for side in [0, 1] {
-                    if self.parties[found[moment].0.parties[usize::from(side)] as usize]
-                        .session_count()
-                        > 0
-                    {
-                        self.adds(found, moment, Event::ReadOut(side))?;
-                        self.goes_on(found, moment)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The rest of the talk, of which so many events have happened, behind the state that was found last.
-    fn goes_on(&mut self, found: &mut Vec<Found>, events: usize) -> Result<(), Violation> {
-        for event in events..2 * usize::from(self.bound.talk) {
-            let at = found.len() - 1;
-            let side = u8::from(event / 2 % 2 == 1);
-            let event = match (event, found[at].0.under_way.first()) {
-                (_, Some(envelope)) => Event::Arrive(*envelope),
-                (0, None) => Event::Open(side, Prekeys::Live),
-                (_, None) => Event::Send(side),
-            };
-            self.adds(found, at, event)?;
-            if event == Event::Send(side) {
-                let talked = &mut found[at + 1].0.talked;
-                talked[usize::from(side)] += 1;
-            }
-        }
-        Ok(())
-    }
-
-    fn adds(&mut self, found: &mut Vec<Found>, at: usize, event: Event) -> Result<(), Violation> {
-        let state = found[at].0.clone();
-        match self.step(&state, event) {
-            Ok(next) => found.push((next, at, Some(event))),
-            Err(what) => {
-                let mut events = trace(found, at);
-                events.push(event);
-                return Err((what, events));
-            }
-        }
-        Ok(())
-    }
-
     /// The number of a device with these rows.
     pub(crate) fn intern(&mut self, party: Party) -> u32 {
         let next = u32::try_from(self.parties.len()).unwrap();
@@ -346,7 +265,7 @@ impl Explorer {
         events
     }
 
-    fn step(&mut self, state: &State, event: Event) -> Result<State, String> {
+    pub(crate) fn step(&mut self, state: &State, event: Event) -> Result<State, String> {
         let mut next = state.clone();
         match event {
             Event::Open(side, prekeys) => self.send(&mut next, side, Act::Open(prekeys))?,
@@ -543,7 +462,7 @@ impl Explorer {
     }
 }
 
-fn trace(found: &[Found], mut at: usize) -> Vec<Event> {
+pub(crate) fn trace(found: &[Found], mut at: usize) -> Vec<Event> {
     let mut events = Vec::new();
     while let (_, from, Some(event)) = &found[at] {
         events.push(*event);
@@ -551,43 +470,4 @@ fn trace(found: &[Found], mut at: usize) -> Vec<Event> {
     }
     events.reverse();
     events
-}
-
-/// The numbers of a report, one a line.
-pub(crate) fn lines(bound: &Bound, report: &Report) -> String {
-    let numbers: BTreeMap<&str, String> = BTreeMap::from([
-        ("states", report.states.to_string()),
-        ("steps between them", report.steps.to_string()),
-        ("states of one device", report.devices.to_string()),
-        ("acts computed", report.acts.to_string()),
-        ("pairs brought together", report.mended.to_string()),
-        ("of them by a new attempt", report.retried.to_string()),
-        ("most sessions kept", report.sessions_most.to_string()),
-        ("arrivals not needed", report.not_needed.to_string()),
-        ("tried by thieves", report.stolen[0].to_string()),
-        ("of them opened", report.stolen[1].to_string()),
-        ("most epochs mixed", report.epochs_most.to_string()),
-        ("whole bound seen", report.exhausted.to_string()),
-        ("seconds", format!("{:.1}", report.took.as_secs_f64())),
-    ]);
-    let mut text = format!(
-        "bound: {} handshakes ({} of them dead), {} contents, {} drains each, {} duplicates, a talk of {} turns before, {} thefts; {} states, {} s\n",
-        bound.handshakes,
-        bound.dead,
-        bound.contents,
-        bound.drains,
-        bound.duplicates,
-        bound.talk,
-        bound.thefts,
-        bound.states,
-        bound.time.as_secs()
-    );
-    for (name, value) in numbers {
-        text.push_str(&format!("  {name}: {value}\n"));
-    }
-    match &report.violation {
-        None => text.push_str("  nothing went wrong\n"),
-        Some((what, events)) => text.push_str(&format!("  VIOLATION: {what}\n  {events:?}\n")),
-    }
-    text
 }

@@ -15,12 +15,15 @@
 mod compromise;
 mod explore;
 mod party;
+mod report;
+mod talk;
 mod thief;
 
 use std::time::Duration;
 
-use explore::{Bound, Explorer, Report, lines};
+use explore::{Bound, Explorer};
 use party::Plant;
+use report::{Report, lines};
 
 const SMALL: Bound = Bound {
     handshakes: 2,

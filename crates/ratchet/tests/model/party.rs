@@ -5,11 +5,14 @@
 //! The randomness of an event is derived from what the event is, so that the same event in the same
 //! state gives the same bytes, and states that were reached in different ways are found to be equal.
 
+#[path = "seen.rs"]
+mod seen;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::{Rng as _, SeedableRng, TryCryptoRng, TryRng};
+use rand_chacha::rand_core::SeedableRng;
 use waxwing_crypto::{DeviceSecrets, RecoveryWords, kdf};
 use waxwing_identity::{DeviceManifest, ManifestDraft, PrekeyBundle, Signatory};
 use waxwing_proto::{DeviceId, v1};
@@ -18,6 +21,8 @@ use waxwing_ratchet::{
     LocalDevice, Opened, PrekeySecret, RatchetError, ResponderKeys, Session, SessionId, SessionSet,
     SkippedId, SkippedRow, TagTable, find, initiate_next,
 };
+
+use self::seen::Seen;
 
 /// Some day in 2024, in seconds.
 const START: u64 = 20_000 * 86_400;
@@ -105,39 +110,6 @@ fn local<'a>(secrets: &'a DeviceSecrets, manifest: &'a DeviceManifest) -> LocalD
         manifest,
     }
 }
-
-/// The device's randomness at first, another's afterwards.
-struct Seen {
-    left: usize,
-    device: ChaCha20Rng,
-    own: ChaCha20Rng,
-}
-
-impl TryRng for Seen {
-    type Error = core::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        let (seen, other) = bytes.split_at_mut(self.left.min(bytes.len()));
-        self.left -= seen.len();
-        self.device.fill_bytes(seen);
-        self.own.fill_bytes(other);
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Seen {}
 
 /// The rows of a device about the one peer device that there is.
 #[derive(Clone, Default)]
