@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{crash, test, tidy, workspace};
+use crate::{crash, instructions, test, tidy, workspace};
 
-/// Format, lints, tidy, all tests and the small crash suite, in this order, with the time of each.
+/// Format, lints, tidy, all tests, the instructions of the ratchet and the small crash suite, in this
+/// order, with the time of each.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask ci               everything, stopping at the first step that fails
@@ -18,7 +19,7 @@ pub(crate) struct Ci {
     keep_going: bool,
 }
 
-const STEPS: [&str; 5] = ["format", "lints", "tidy", "test", "crash"];
+const STEPS: [&str; 6] = ["format", "lints", "tidy", "test", "counts", "crash"];
 
 struct Finished {
     name: &'static str,
@@ -48,6 +49,7 @@ impl Ci {
                     "warnings",
                 ]))?,
                 "tidy" => tidy::Tidy::default().run()?,
+                "counts" => instructions::Instructions::default().run()?,
                 "crash" => crash::Crash::small().run()?,
                 _ => {
                     let outcome = test::Test::default().outcome()?;

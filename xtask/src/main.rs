@@ -14,6 +14,7 @@ mod constant_time;
 mod crash;
 mod demo;
 mod fuzz;
+mod instructions;
 mod kills;
 mod model;
 mod mutants;
@@ -47,6 +48,7 @@ enum Command {
     Mutants(mutants::Mutants),
     Wiretap(wiretap::Wiretap),
     Bench(bench::Bench),
+    Instructions(instructions::Instructions),
     Fuzz(fuzz::Fuzz),
     Tidy(tidy::Tidy),
     Vectors(vectors::Vectors),
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Command::Mutants(command) => command.run(),
         Command::Wiretap(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Instructions(command) => command.run(),
         Command::Fuzz(command) => command.run(),
         Command::Tidy(command) => command.run(),
         Command::Vectors(command) => command.run(),

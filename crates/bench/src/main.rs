@@ -33,6 +33,9 @@ struct Arguments {
     /// Also measure what needs thousands of connections
     #[arg(long)]
     heavy: bool,
+    /// ratchet: only count instructions, under valgrind; prints JSON
+    #[arg(long)]
+    instructions: bool,
     /// Do one thing and measure nothing, for a program that counts instructions
     #[arg(long, hide = true, requires = "side")]
     work: Option<ratchet::Work>,
@@ -80,6 +83,10 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     if let (Some(work), Some(side)) = (arguments.work, arguments.side) {
         ratchet::work(work, side, arguments.count)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.instructions {
+        println!("{}", serde_json::to_string(&ratchet::instructions()?)?);
         return Ok(ExitCode::SUCCESS);
     }
     let figures = match arguments.name {

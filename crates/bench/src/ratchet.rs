@@ -12,7 +12,9 @@ mod ours;
 mod speed;
 mod theirs;
 
-use anyhow::Result;
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
 
 pub(crate) use self::instructions::{Side, Work};
 use crate::report::Figure;
@@ -32,6 +34,21 @@ pub(crate) fn run() -> Result<Vec<Figure>> {
         figures.extend(counts::figures()?);
     }
     Ok(figures)
+}
+
+/// The instructions of our side for one operation of each kind.
+///
+/// # Errors
+/// There is no valgrind, or it counted nothing.
+pub(crate) fn instructions() -> Result<BTreeMap<String, u64>> {
+    let all = Work::ALL.into_iter().map(|work| {
+        let counted = instructions::of(work, Side::Ours);
+        Ok((
+            instructions::name(&work),
+            counted.context("valgrind counted nothing")?,
+        ))
+    });
+    all.collect()
 }
 
 /// One workload, for a program that counts its instructions.

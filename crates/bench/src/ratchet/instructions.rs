@@ -23,6 +23,10 @@ pub(crate) enum Work {
     Establish,
 }
 
+impl Work {
+    pub(super) const ALL: [Self; 4] = [Self::Encrypt, Self::Decrypt, Self::Turn, Self::Establish];
+}
+
 /// Whose protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Side {
@@ -88,19 +92,21 @@ pub(super) fn work(work: Work, side: Side, count: u32) -> Result<()> {
 
 /// The instructions of both sides for one operation; `None` without valgrind.
 pub(super) fn counted(work: Work) -> Option<(u64, u64)> {
+    Some((of(work, Side::Ours)?, of(work, Side::Theirs)?))
+}
+
+/// The instructions of one side for one operation; `None` without valgrind.
+pub(super) fn of(work: Work, side: Side) -> Option<u64> {
     let (few, many) = match work {
         Work::Encrypt | Work::Decrypt => (50, 250),
         // Eight whole epochs.
         Work::Turn => (26, 26 + 104),
         Work::Establish => (2, 12),
     };
-    let of = |side| {
-        let difference = total(work, side, many)
-            .ok()?
-            .checked_sub(total(work, side, few).ok()?)?;
-        difference.checked_div(u64::from(many - few))
-    };
-    Some((of(Side::Ours)?, of(Side::Theirs)?))
+    let difference = total(work, side, many)
+        .ok()?
+        .checked_sub(total(work, side, few).ok()?)?;
+    difference.checked_div(u64::from(many - few))
 }
 
 /// The instructions of one run.
@@ -123,7 +129,7 @@ fn total(work: Work, side: Side, count: u32) -> Result<u64> {
 }
 
 /// The name of a value on the command line.
-fn name(value: &impl ValueEnum) -> String {
+pub(super) fn name(value: &impl ValueEnum) -> String {
     value
         .to_possible_value()
         .map(|value| value.get_name().to_owned())
