@@ -159,6 +159,10 @@ fn run(package: &str, which: &[OsString]) -> Result<BTreeMap<String, Fate>> {
         // Tests that fail as things are would notice every mutant.
         .args(["--baseline=run", "--timeout", "120", "--output"])
         .arg(scratch.path())
+        // No examples, and no time for what a test would run a little faster by.
+        .args(["--", "--tests"])
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0")
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .env("CARGO_TARGET_DIR", &build);
     let output = command.output().context("cannot start cargo-mutants")?;
     if !output
