@@ -79,6 +79,43 @@
 //! assert!(opened.prefix_ended);
 //! # Ok::<(), waxwing_ratchet::RatchetError>(())
 //! ```
+//!
+//! `examples/two_devices` is a whole program: two devices with all their rows, over a network that loses,
+//! delays and doubles.
+//!
+//! # What is stored
+//!
+//! All rows that one message changes are committed in one batch, durably, before the envelope leaves
+//! or the content is shown. All but the prefix are secret: seal them.
+//!
+//! | row | made by | changes |
+//! |---|---|---|
+//! | session, at most 1 KiB | [`Session::hot_row`] | with each message |
+//! | prefix of a handshake | [`Session::prefix_row`] | once; goes with [`Opened::prefix_ended`] |
+//! | KEM epoch under way | [`Sealed::kem`], [`Opened::kem`] | while units travel |
+//! | skipped keys | [`Opened::skipped_added`] | go with [`Opened::skipped_removed`] |
+//! | hashes of what was sent | [`SentHashes::record`] | with each message sent |
+//! | sessions of a device | [`SessionSet::encode`] | when one comes or goes |
+//! | handshake to session | [`Session::handshake_id`] | once, on the side that accepts |
+//! | prekeys | [`PrekeySecret::encode`] | one-time ones go when they are used |
+//!
+//! [`Session::restore`] puts a session together again. The [`TagTable`] is a cache: it is made anew
+//! from sessions and skipped keys.
+//!
+//! # What an attacker controls
+//!
+//! Every byte of an envelope. [`Envelope::parse`] and [`find`] are all that a forged one gets: one look-up
+//! and a header opening for each live header key, and nothing is stored. An authenticated peer can make a
+//! chain of at most 1000 envelopes and with a jump cost at most 2000 key derivations
+//! ([`waxwing_proto::limits`] names every bound). A server can withhold, delay, repeat and reorder.
+//!
+//! # Errors
+//!
+//! [`RatchetError`] says by whose fault. Those for which [`RatchetError::is_alarm`] holds, and
+//! [`Acknowledgement::Foreign`], mean that a device exists twice: show them, and answer nothing.
+//! [`RatchetError::Replay`], [`RatchetError::Superseded`] and [`RatchetError::UnknownTag`] are the
+//! network's: drop the envelope. A session after [`RatchetError::ChainExhausted`] or
+//! [`Opened::epoch_failed`] needs a new one beside it: [`initiate_next`].
 
 mod continuity;
 mod envelope;
