@@ -95,6 +95,62 @@ async fn multiplexing() {
     }
 }
 
+/// TRN-80, TRN-81: the second connection is resumed by a ticket, with a key share of its own and in one
+/// round trip; the certificate and its signature are not sent again.
+#[tokio::test(start_paused = true)]
+async fn resumption() {
+    const SEED: u64 = 9;
+    let steady = PacketSettings {
+        delay_ms: 50,
+        jitter_ms: 0,
+        loss_per_mille: 0,
+        duplicate_per_mille: 0,
+        reorder_per_mille: 0,
+        ..PacketSettings::default()
+    };
+    let network = PacketNetwork::new(SEED, steady);
+    let clock = Arc::new(SimClock::new(1_700_000_000_000));
+    let kept = Arc::new(MemoryTickets::default());
+    let entropy = Arc::new(SimEntropy::new(SEED, "tickets"));
+    let tickets = Tickets::new(Arc::clone(&kept) as Arc<_>, clock, entropy);
+    let (identity, keys, tickets) = (identity(), keys(), Arc::new(tickets));
+    let with = (&identity, &keys, Some(&tickets));
+    let listener = network.listen("relay", PORT, with, ListenerSettings::default());
+    let world = world_around(SEED, network, Arc::new(listener.unwrap()));
+    world.serve();
+    let events = world.record();
+
+    let mut flights = Vec::new();
+    for _ in 0..3 {
+        // What the connection before still says is over.
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        events.lock().unwrap().clear();
+        let begun_ms = world.now_ms();
+        let connection = world.connect().await;
+        // Handshake and greeting, a round trip each, and what the library waits before it sends.
+        let took_ms = world.now_ms() - begun_ms;
+        assert!((200..=210).contains(&took_ms), "{took_ms}");
+        exchange(&connection, 1_000, 1).await.unwrap();
+        assert_eq!(kept.count(1), 1, "a ticket serves once, and gives another");
+        connection.link().close(CloseCode::Done);
+
+        let events = events.lock().unwrap();
+        let client = events[0].from;
+        let first_answer = events.iter().position(|event| event.from != client);
+        assert_eq!(first_answer, Some(2), "two datagrams ask");
+        let answered_ms = events[2].time_ms;
+        let answers = events
+            .iter()
+            .filter(|event| event.to == client && event.time_ms <= answered_ms + 30);
+        flights.push(answers.map(|event| event.bytes.len()).sum::<usize>());
+    }
+    let [full, resumed, again] = flights[..] else {
+        panic!("three connections");
+    };
+    // What is saved is the signature; its bytes are padding now.
+    assert!(resumed <= full && again <= full, "{flights:?}");
+}
+
 /// TRN-66: a server under load lets clients show their address first.
 #[tokio::test(start_paused = true)]
 async fn retry() {

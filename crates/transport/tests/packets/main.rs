@@ -22,6 +22,7 @@ use waxwing_transport::quic::{
 };
 use waxwing_transport::recovery::probing;
 use waxwing_transport::sim::{PacketEvent, PacketNetwork, PacketSettings, SimClock, SimEntropy};
+use waxwing_transport::tls::{MemoryTickets, TicketStore as _, Tickets};
 use waxwing_transport::{
     CallError, Clock, CloseCode, CloseReason, Connection, Dialer, Keeper, Kept, KeyExchange, Link,
     LinkError, Listener, Plane, Signals, serve_hello,
@@ -62,6 +63,10 @@ fn world(seed: u64, settings: PacketSettings) -> World {
 fn world_with(seed: u64, settings: PacketSettings, listening: ListenerSettings) -> World {
     let network = PacketNetwork::new(seed, settings);
     let listener = listen(&network, listening);
+    world_around(seed, network, listener)
+}
+
+fn world_around(seed: u64, network: PacketNetwork, listener: Arc<QuicListener>) -> World {
     World {
         clock: Arc::new(SimClock::new(1_700_000_000_000)),
         listener,
