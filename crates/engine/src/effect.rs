@@ -68,7 +68,9 @@ pub enum Effect {
     Acknowledge {
         /// The batch that must be durable first.
         after: Option<BatchId>,
-        /// Their positions.
+        /// Everything that was handed over on this connection up to this position; 0 for none.
+        up_to: u64,
+        /// Positions beside these.
         positions: Vec<u64>,
     },
     /// The end of one command.

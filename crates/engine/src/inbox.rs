@@ -16,6 +16,7 @@ use waxwing_ratchet::{LocalDevice, RatchetError};
 
 use crate::effect::Effect;
 use crate::engine::{Engine, Turn};
+use crate::handed_over::HandedOver;
 use crate::keys;
 use crate::manifests::decode_all;
 use crate::notice::{AlarmKind, Notice};
@@ -50,6 +51,7 @@ pub(crate) struct Inbox {
     in_hand: Option<InHand>,
     /// Positions that are done with and were not told to the server.
     done: Vec<u64>,
+    handed_over: HandedOver,
     /// Envelopes that nothing here can open, in this run.
     pub(crate) unopenable: u64,
 }
@@ -66,11 +68,15 @@ impl Inbox {
     pub(crate) fn forget_waiting(&mut self) {
         self.waiting.clear();
         self.done.clear();
+        self.handed_over = HandedOver::default();
     }
 }
 
 impl Engine {
     pub(crate) fn delivered(&mut self, turn: &mut Turn<'_>, event: DeliveryEvent) {
+        if let DeliveryEvent::Envelope(envelope) = &event {
+            self.inbox.handed_over.add(envelope.position);
+        }
         match event {
             // What a server hands over beyond its bound is left: not acknowledged, it comes again.
             DeliveryEvent::Envelope(_) | DeliveryEvent::Drained(_)
@@ -312,8 +318,10 @@ impl Engine {
     fn tell_acknowledged(&mut self) {
         let positions = core::mem::take(&mut self.inbox.done);
         if !positions.is_empty() {
+            let (up_to, positions) = self.inbox.handed_over.done(positions);
             self.journal.push(Effect::Acknowledge {
                 after: None,
+                up_to,
                 positions,
             });
         }

@@ -105,7 +105,8 @@ mod tests {
         let mut journal = Journal::default();
         journal.push(Effect::Acknowledge {
             after: None,
-            positions: vec![1],
+            up_to: 1,
+            positions: vec![],
         });
         journal.put(key(1), Zeroizing::new(vec![1]));
         journal.checkpoint();

@@ -25,6 +25,7 @@ pub mod event;
 mod expiry;
 mod gaps;
 mod gathering;
+mod handed_over;
 mod horizon;
 mod inbox;
 mod journal;

@@ -167,11 +167,13 @@ impl<S: Store> Subscription<S> {
 
     /// Deletes what the client has stored, then says so.
     async fn acknowledge(&mut self, frame: v1::Acknowledge) -> Result<(), End> {
-        // BOX-22, BOX-23.
+        // BOX-22, BOX-23, BOX-77.
         if frame.positions.len() > POSITIONS_MAX {
             return Err(End::Broken);
         }
-        let positions: Vec<Position> = frame.positions.iter().copied().map(Position).collect();
+        let handed_over = self.under_way.range(..=Position(frame.up_to));
+        let mut positions: Vec<Position> = handed_over.map(|(position, _)| *position).collect();
+        positions.extend(frame.positions.iter().copied().map(Position));
         for position in &positions {
             if let Some(size) = self.under_way.remove(position) {
                 self.bytes_under_way = self.bytes_under_way.saturating_sub(size);
@@ -187,6 +189,7 @@ impl<S: Store> Subscription<S> {
         self.answers_waiting = self.answers_waiting.saturating_add(1);
         self.queue(Event::Acknowledged(v1::Acknowledged {
             positions: frame.positions,
+            up_to: frame.up_to,
         }))
     }
 

@@ -205,7 +205,11 @@ async fn receive(
         };
         anyhow::ensure!(envelope.envelope.len() == MESSAGE_SIZE, "another size");
         let positions = vec![envelope.position];
-        sink.send(&v1::Acknowledge { positions }).await?;
+        let frame = v1::Acknowledge {
+            positions,
+            up_to: 0,
+        };
+        sink.send(&frame).await?;
     }
     Ok((sink, source))
 }

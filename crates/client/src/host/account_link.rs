@@ -19,7 +19,7 @@ use super::inbound::{Generation, Inbound};
 pub(super) struct AccountLink {
     pub(super) generation: Generation,
     pub(super) connection: Option<Connection>,
-    acknowledgements: Option<mpsc::UnboundedSender<Vec<u64>>>,
+    acknowledgements: Option<mpsc::UnboundedSender<v1::Acknowledge>>,
     inbound: mpsc::Sender<Inbound>,
     keeper: JoinSet<()>,
     streams: JoinSet<()>,
@@ -88,10 +88,10 @@ impl AccountLink {
 
     /// Sends an acknowledgement if there is a delivery stream; the server delivers again what was
     /// not acknowledged. Returns whether there is one.
-    pub(super) fn acknowledge(&self, positions: Vec<u64>) -> bool {
+    pub(super) fn acknowledge(&self, frame: v1::Acknowledge) -> bool {
         self.acknowledgements
             .as_ref()
-            .is_some_and(|queue| queue.send(positions).is_ok())
+            .is_some_and(|queue| queue.send(frame).is_ok())
     }
 }
 
@@ -160,9 +160,12 @@ async fn deliver(
     }
 }
 
-async fn acknowledge(mut sink: AcknowledgeSink, mut queue: mpsc::UnboundedReceiver<Vec<u64>>) {
-    while let Some(positions) = queue.recv().await {
-        if let Err(error) = sink.send(&v1::Acknowledge { positions }).await {
+async fn acknowledge(
+    mut sink: AcknowledgeSink,
+    mut queue: mpsc::UnboundedReceiver<v1::Acknowledge>,
+) {
+    while let Some(frame) = queue.recv().await {
+        if let Err(error) = sink.send(&frame).await {
             tracing::debug!(code = error.code(), "an acknowledgement was not taken");
             return;
         }

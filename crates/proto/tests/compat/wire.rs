@@ -242,6 +242,7 @@ pub(crate) fn mailbox() -> Vec<Sample> {
     let event = |event| v1::Delivery { event: Some(event) };
     let acknowledged = v1::Acknowledged {
         positions: vec![1, 300],
+        up_to: 0,
     };
     let mut samples = samples![
         SendRequest {
@@ -261,7 +262,9 @@ pub(crate) fn mailbox() -> Vec<Sample> {
         SubscribeRequest {},
         SubscribeResponse {},
         Drained {},
-        Acknowledge { positions: vec![1, 2, 1_000_000] },
+        Acknowledge { positions: vec![1, 2, 1_000_000], up_to: 0 },
+        "-up-to" => Acknowledge { positions: vec![302], up_to: 300 },
+        "-up-to" => Acknowledged { positions: vec![302], up_to: 300 },
     ];
     samples.extend([
         sample(

@@ -80,7 +80,10 @@ async fn the_window_bounds_what_is_under_way() {
     assert!(subscription.is_silent().await);
     subscription
         .sink
-        .send(&v1::Acknowledge { positions })
+        .send(&v1::Acknowledge {
+            positions,
+            ..v1::Acknowledge::default()
+        })
         .await
         .unwrap();
     let (mut envelopes, mut acknowledged, mut drained) = (0, 0, 0);
@@ -92,6 +95,40 @@ async fn the_window_bounds_what_is_under_way() {
         }
     }
     assert_eq!((envelopes, acknowledged, drained), (10, 1, 1));
+}
+
+/// [BOX-77]: one number for everything that was handed over up to it, beside single positions. What
+/// was not handed over on this stream is in none of it.
+#[tokio::test(start_paused = true)]
+async fn one_number_acknowledges_what_came_before_it() {
+    let world = World::open().await;
+    let alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    let sender = world.connect("bob").await;
+    let count = u64::try_from(limits::UNACKNOWLEDGED_MAX).unwrap();
+    send_many(&sender, &alice, 0..count + 5).await;
+    let client = world.connect_as(&alice, 0).await;
+    let mut subscription = client.subscribe().await;
+    let mut positions = Vec::new();
+    for _ in 0..count {
+        positions.push(subscription.envelope().await.position);
+    }
+    assert!(subscription.is_silent().await);
+    // Beyond everything that is there, and what the window holds back is in none of it.
+    subscription.acknowledge_up_to(u64::MAX, Vec::new()).await;
+    drop(subscription);
+    let next = |number| positions[63] + number;
+    let mut again = client.subscribe().await;
+    for number in 1..=5 {
+        assert_eq!(again.envelope().await.position, next(number));
+    }
+    again.drained().await;
+    again.acknowledge_up_to(next(2), vec![next(5)]).await;
+    drop(again);
+    let mut last = client.subscribe().await;
+    assert_eq!(last.envelope().await.position, next(3));
+    assert_eq!(last.envelope().await.position, next(4));
+    last.drained().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,7 +151,10 @@ async fn the_window_counts_bytes_too() {
     assert!(subscription.is_silent().await);
     subscription
         .sink
-        .send(&v1::Acknowledge { positions })
+        .send(&v1::Acknowledge {
+            positions,
+            ..v1::Acknowledge::default()
+        })
         .await
         .unwrap();
     let mut envelopes = 0;
@@ -183,7 +223,10 @@ async fn too_many_positions_end_the_stream() {
     let positions = (0..5000).collect();
     subscription
         .sink
-        .send(&v1::Acknowledge { positions })
+        .send(&v1::Acknowledge {
+            positions,
+            ..v1::Acknowledge::default()
+        })
         .await
         .unwrap();
     assert!(subscription.next().await.is_err());

@@ -233,14 +233,24 @@ impl Subscription {
     }
 
     pub(super) async fn acknowledge(&mut self, positions: Vec<u64>) {
-        self.sink
-            .send(&v1::Acknowledge {
-                positions: positions.clone(),
-            })
-            .await
-            .unwrap();
-        let event = self.next().await.unwrap().unwrap();
-        assert_eq!(event, Event::Acknowledged(v1::Acknowledged { positions }));
+        self.acknowledge_up_to(0, positions).await;
+    }
+
+    /// Waits for the answer; envelopes that come before it are passed over.
+    pub(super) async fn acknowledge_up_to(&mut self, up_to: u64, positions: Vec<u64>) {
+        let frame = v1::Acknowledge {
+            positions: positions.clone(),
+            up_to,
+        };
+        self.sink.send(&frame).await.unwrap();
+        let answer = loop {
+            match self.next().await.unwrap().unwrap() {
+                Event::Envelope(_) if up_to > 0 => {}
+                event => break event,
+            }
+        };
+        let expected = v1::Acknowledged { positions, up_to };
+        assert_eq!(answer, Event::Acknowledged(expected));
     }
 
     /// Whether nothing comes for a while.

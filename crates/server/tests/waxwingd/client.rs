@@ -180,7 +180,12 @@ impl Person {
                 v1::delivery::Event::Envelope(stored) => {
                     envelopes.push(stored.envelope.to_vec());
                     let positions = vec![stored.position];
-                    sink.send(&v1::Acknowledge { positions }).await.unwrap();
+                    sink.send(&v1::Acknowledge {
+                        positions,
+                        ..v1::Acknowledge::default()
+                    })
+                    .await
+                    .unwrap();
                     waiting += 1;
                 }
                 v1::delivery::Event::Drained(_) => drained = true,

@@ -181,7 +181,10 @@ pub(crate) async fn deliveries_and_acknowledgements_flow_both_ways<K: Kind>(kind
         assert_eq!(envelope.position, expected);
         let positions = vec![expected];
         acknowledge
-            .send(&v1::Acknowledge { positions })
+            .send(&v1::Acknowledge {
+                positions,
+                ..v1::Acknowledge::default()
+            })
             .await
             .unwrap();
     }

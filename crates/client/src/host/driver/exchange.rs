@@ -53,14 +53,16 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
                     account.subscribe();
                 }
             }
-            Effect::Acknowledge { positions, .. } => {
-                let count = positions.len();
+            Effect::Acknowledge {
+                up_to, positions, ..
+            } => {
+                let frame = v1::Acknowledge { positions, up_to };
                 if self
                     .account
                     .as_ref()
-                    .is_some_and(|account| account.acknowledge(positions))
+                    .is_some_and(|account| account.acknowledge(frame))
                 {
-                    self.unconfirmed = self.unconfirmed.saturating_add(count);
+                    self.unconfirmed = self.unconfirmed.saturating_add(1);
                 }
             }
             Effect::Answer {
@@ -142,8 +144,8 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
                 self.tell(Event::LinkDown(failure));
             }
             Inbound::Delivery(generation, event) if Some(generation) == current => {
-                if let v1::delivery::Event::Acknowledged(done) = &event {
-                    self.unconfirmed = self.unconfirmed.saturating_sub(done.positions.len());
+                if let v1::delivery::Event::Acknowledged(_) = &event {
+                    self.unconfirmed = self.unconfirmed.saturating_sub(1);
                 }
                 self.tell(Event::Delivery(event));
             }

@@ -183,13 +183,17 @@ impl Client {
                     relay.undrained.insert(device);
                 }
             }
-            Effect::Acknowledge { after, positions } => {
+            Effect::Acknowledge {
+                after,
+                up_to,
+                positions,
+            } => {
                 assert!(
                     after <= self.durable,
                     "an acknowledgement left before its batch"
                 );
-                if let Some((_, device, _)) = self.stream {
-                    relay.acknowledge(device, &positions);
+                if let Some((_, device, handed_over)) = self.stream {
+                    relay.acknowledge(device, up_to.min(handed_over), &positions);
                 }
             }
             Effect::Answer {

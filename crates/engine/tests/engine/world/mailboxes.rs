@@ -166,12 +166,14 @@ impl Relay {
             .count()
     }
 
-    pub(crate) fn acknowledge(&mut self, id: DeviceId, positions: &[u64]) {
-        self.acknowledged += positions.len() as u64;
+    /// `up_to` is at most what was handed over on the stream.
+    pub(crate) fn acknowledge(&mut self, id: DeviceId, up_to: u64, positions: &[u64]) {
         if let Some(mailbox) = self.mailboxes.get_mut(&id) {
-            mailbox
-                .stored
-                .retain(|envelope| !positions.contains(&envelope.position));
+            let before = mailbox.stored.len();
+            mailbox.stored.retain(|envelope| {
+                envelope.position > up_to && !positions.contains(&envelope.position)
+            });
+            self.acknowledged += (before - mailbox.stored.len()) as u64;
         }
     }
 }
