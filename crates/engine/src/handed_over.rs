@@ -31,7 +31,7 @@ impl HandedOver {
     /// Takes positions that are done with. Answers up to which one everything is, 0 for none, and the
     /// positions above it.
     pub(crate) fn done(&mut self, mut done: Vec<u64>) -> (u64, Vec<u64>) {
-        // BOX-77.
+        // BOX-78.
         // One of an earlier connection says nothing about this one: what is below it may be under way.
         let mut here: Vec<u64> = done.clone();
         here.retain(|position| self.positions.remove(position));
@@ -56,7 +56,7 @@ mod tests {
         handed
     }
 
-    /// [BOX-77].
+    /// [BOX-78].
     #[test]
     fn one_number_names_what_is_done_without_a_gap() {
         let mut handed = handed(3..=9);

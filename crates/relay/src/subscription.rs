@@ -167,7 +167,7 @@ impl<S: Store> Subscription<S> {
 
     /// Deletes what the client has stored, then says so.
     async fn acknowledge(&mut self, frame: v1::Acknowledge) -> Result<(), End> {
-        // BOX-22, BOX-23, BOX-77.
+        // BOX-22, BOX-23, BOX-78.
         if frame.positions.len() > POSITIONS_MAX {
             return Err(End::Broken);
         }

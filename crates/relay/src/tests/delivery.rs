@@ -97,7 +97,7 @@ async fn the_window_bounds_what_is_under_way() {
     assert_eq!((envelopes, acknowledged, drained), (10, 1, 1));
 }
 
-/// [BOX-77]: one number for everything that was handed over up to it, beside single positions. What
+/// [BOX-78]: one number for everything that was handed over up to it, beside single positions. What
 /// was not handed over on this stream is in none of it.
 #[tokio::test(start_paused = true)]
 async fn one_number_acknowledges_what_came_before_it() {
