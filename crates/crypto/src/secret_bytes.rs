@@ -24,9 +24,11 @@ impl SecretBytes {
         &self.0
     }
 
-    /// Appends bytes. The room that was asked for is never exceeded where no copy may be left behind:
-    /// growing moves the bytes and wipes nothing.
+    /// Appends bytes within the capacity. Growing moves the bytes and wipes nothing, so it stops a
+    /// debug build.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
+        let room = self.0.capacity().saturating_sub(self.0.len());
+        debug_assert!(bytes.len() <= room, "a copy of secret bytes is left behind");
         self.0.extend_from_slice(bytes);
     }
 
