@@ -99,6 +99,8 @@ mod tests {
     fn a_part_is_kept_and_the_rest_is_wiped() {
         let mut bytes = SecretBytes::with_capacity(16);
         bytes.extend_from_slice(b"0123456789");
+        bytes.keep(0..10);
+        assert_eq!(bytes.as_slice(), b"0123456789");
         bytes.keep(2..5);
         assert_eq!(&*bytes, b"234");
         bytes[0] = b'x';
@@ -109,6 +111,10 @@ mod tests {
             bytes.keep(wrong);
             assert!(bytes.is_empty());
         }
+        // Nothing of it is as much a part as any.
+        let mut bytes = SecretBytes::from(b"0123456789".to_vec());
+        bytes.keep(10..10);
+        assert!(bytes.is_empty());
         assert_eq!(
             format!("{:?}", SecretBytes::from(vec![7])),
             "1 secret bytes"

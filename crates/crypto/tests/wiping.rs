@@ -14,7 +14,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-use waxwing_crypto::{DhSecret, KemSecret768, KemSecret1024, Scratch, Secret};
+use waxwing_crypto::{DhSecret, KemSecret768, KemSecret1024, Scratch, Secret, SecretBytes};
 
 /// What is searched for is nowhere in memory but in the secret: it is kept under this.
 const MASK: u8 = 0x5a;
@@ -137,6 +137,26 @@ fn an_expanded_key_is_nowhere_after_its_use() {
     assert!(expanded.decapsulate(&[7; 1568]).is_ok());
     drop(expanded);
     assert_eq!(found_seed(&masked), 0);
+}
+
+#[test]
+fn dropped_bytes_are_nowhere() {
+    let masked = masked::<32>(6);
+    let filled = || {
+        let mut held = SecretBytes::with_capacity(64);
+        for from in &masked {
+            held.extend_from_slice(&[from ^ MASK]);
+        }
+        held
+    };
+    let held = filled();
+    assert!(found(&masked) >= 1);
+    drop(held);
+    assert_eq!(found(&masked), 0);
+    // What is not kept goes at once.
+    let mut held = filled();
+    held.keep(20..32);
+    assert_eq!((found(&masked), held.len()), (0, 12));
 }
 
 #[test]

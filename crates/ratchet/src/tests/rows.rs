@@ -24,6 +24,16 @@ fn a_hot_row_is_small_and_survives() {
 }
 
 #[test]
+fn a_session_says_when_it_was_made_and_how_far_it_can_go() {
+    let (mut a, mut b) = strangers();
+    for sent in 1..=3 {
+        a.send(&mut b, b"x");
+        assert_eq!(a.active().envelopes_left(), 1000 - sent);
+    }
+    assert_eq!(a.active().created_at(), NOW);
+}
+
+#[test]
 fn damaged_rows_are_refused() {
     let (mut a, mut b) = strangers();
     a.send(&mut b, b"x");
