@@ -6,46 +6,14 @@
     reason = "a test that fails panics"
 )]
 
-use ed25519_dalek::{Signer as _, SigningKey};
+mod common;
+
+use common::{OWNER, account, device, entry, sign};
 use waxwing_identity::{
-    AccountKey, DeviceDhKey, DeviceEntry, DeviceId, DeviceKeys, DeviceManifest, DeviceSigningKey,
-    LayoutError, ManifestDraft, ManifestError, PinVerdict, Signatory, Signature, check_provisional,
-    judge,
+    DeviceId, DeviceManifest, LayoutError, ManifestDraft, ManifestError, PinVerdict, Signatory,
+    Signature, check_provisional, judge,
 };
 use waxwing_proto::limits;
-
-const DAY: u32 = 20_000;
-/// The key of the account; other numbers are devices.
-const OWNER: u8 = 1;
-
-fn key(seed: u8) -> SigningKey {
-    SigningKey::from_bytes(&[seed; 32])
-}
-
-fn account() -> AccountKey {
-    AccountKey::new(key(OWNER).verifying_key().to_bytes())
-}
-
-fn device(seed: u8) -> DeviceKeys {
-    DeviceKeys {
-        id: DeviceId::new([seed; 16]),
-        signing_key: DeviceSigningKey::new(key(seed).verifying_key().to_bytes()),
-        dh_key: DeviceDhKey::new([seed; 32]),
-    }
-}
-
-fn sign(seed: u8, message: &[u8]) -> Signature {
-    Signature::new(key(seed).sign(message).to_bytes())
-}
-
-/// A device that the account key admits.
-fn entry(seed: u8) -> DeviceEntry {
-    let keys = device(seed);
-    let membership = sign(seed, &keys.membership_signable(&account()));
-    let device = keys.countersigned(&account(), membership).unwrap();
-    let admission = sign(OWNER, &device.admission_signable(DAY, &Signatory::Account));
-    device.admit(DAY, Signatory::Account, admission).unwrap()
-}
 
 fn first() -> DeviceManifest {
     signed(OWNER, ManifestDraft::first(account(), entry(2)))

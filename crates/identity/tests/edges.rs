@@ -6,51 +6,22 @@
     reason = "a test that fails panics"
 )]
 
-use ed25519_dalek::{Signer as _, SigningKey};
+mod common;
+
+use common::{DAY, OWNER, account, device, entry, sign};
+use ed25519_dalek::SigningKey;
 use waxwing_identity::encoding::Reader;
 use waxwing_identity::manifest::ManifestError;
 use waxwing_identity::prekey::PrekeyError;
 use waxwing_identity::{
-    AccountKey, DeviceDhKey, DeviceEntry, DeviceId, DeviceKeys, DeviceManifest, DeviceSigningKey,
-    Fingerprint, KeyPin, LayoutError, LinkCode, LinkError, ManifestDraft, PrekeyKind, PrekeyPair,
-    RendezvousSecret, ServerAddress, ServerLink, Signatory, Signature, SignatureError,
-    UnsignedPrekeyPair, VerifyingKey,
+    AccountKey, DeviceId, DeviceManifest, Fingerprint, KeyPin, LayoutError, LinkCode, LinkError,
+    ManifestDraft, PrekeyKind, PrekeyPair, RendezvousSecret, ServerAddress, ServerLink, Signatory,
+    SignatureError, UnsignedPrekeyPair, VerifyingKey,
 };
 use waxwing_proto::limits;
 
-const DAY: u32 = 20_000;
-
-fn key(seed: u8) -> SigningKey {
-    SigningKey::from_bytes(&[seed; 32])
-}
-
-fn account(seed: u8) -> AccountKey {
-    AccountKey::new(key(seed).verifying_key().to_bytes())
-}
-
-fn device(seed: u8) -> DeviceKeys {
-    DeviceKeys {
-        id: DeviceId::new([seed; 16]),
-        signing_key: DeviceSigningKey::new(key(seed).verifying_key().to_bytes()),
-        dh_key: DeviceDhKey::new([seed; 32]),
-    }
-}
-
-fn sign(seed: u8, message: &[u8]) -> Signature {
-    Signature::new(key(seed).sign(message).to_bytes())
-}
-
-/// A device of the account 1, which the account key admits.
-fn entry(seed: u8) -> DeviceEntry {
-    let keys = device(seed);
-    let membership = sign(seed, &keys.membership_signable(&account(1)));
-    let device = keys.countersigned(&account(1), membership).unwrap();
-    let admission = sign(1, &device.admission_signable(DAY, &Signatory::Account));
-    device.admit(DAY, Signatory::Account, admission).unwrap()
-}
-
 fn signed(draft: ManifestDraft) -> DeviceManifest {
-    let signature = sign(1, &draft.signable().unwrap());
+    let signature = sign(OWNER, &draft.signable().unwrap());
     draft.finish(signature).unwrap()
 }
 
@@ -75,7 +46,7 @@ fn a_reader_says_what_is_left_and_gives_it() {
 
 #[test]
 fn a_fingerprint_may_have_256_characters() {
-    let text = Fingerprint::of(&account(1)).to_string();
+    let text = Fingerprint::of(&account()).to_string();
     for (length, is_read) in [(255, true), (256, true), (257, false)] {
         let padded = format!("{text}{}", " ".repeat(length - text.len()));
         assert_eq!(padded.parse::<Fingerprint>().is_ok(), is_read, "{length}");
@@ -154,7 +125,7 @@ fn link_codes_differ_where_a_part_does() {
 
 #[test]
 fn devices_stand_in_the_order_of_their_admission() {
-    let mut draft = ManifestDraft::first(account(1), entry(2));
+    let mut draft = ManifestDraft::first(account(), entry(2));
     assert_eq!(draft.version(), 1);
     draft = draft.list(entry(3)).unwrap().list(entry(4)).unwrap();
     let first = signed(draft);
@@ -171,7 +142,7 @@ fn devices_stand_in_the_order_of_their_admission() {
 #[test]
 fn a_pair_is_shown_without_its_keys() {
     let pair = UnsignedPrekeyPair {
-        account: account(1),
+        account: account(),
         device: DeviceId::new([2; 16]),
         kind: PrekeyKind::OneTime,
         id: 77,
