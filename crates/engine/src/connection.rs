@@ -62,6 +62,8 @@ pub(crate) struct Connection {
     pub(crate) manifests_withheld: u32,
     /// The version of the own manifest when this device proved itself: the server has at least that one.
     pub(crate) version_proved: u32,
+    /// The proof that was given ahead of its connection, by its exporter value, and the version then.
+    pub(crate) proved_ahead: Option<([u8; 32], u32)>,
     /// Who waits for a removal.
     pub(crate) removing: Option<CommandId>,
     /// Whether a change of devices is being published.
@@ -160,23 +162,44 @@ impl Engine {
         }
     }
 
-    /// Proves this device, bound to this connection.
-    pub(crate) fn authenticate(&mut self) {
-        self.connection.version_proved = self.newest_own_version();
-        let (Some(exporter), Some(account)) = (self.connection.exporter, &self.account) else {
-            return;
-        };
-        let Some(key) = account.key else { return };
-        let signable = authentication_signable(&exporter, &key, &account.device);
-        let Ok(signature) = account.secrets.signing.sign(&signable) else {
-            return;
-        };
-        let call = Call::Authenticate(v1::AuthenticateRequest {
+    /// The call with which this device proves itself on the connection of this exporter value, for a
+    /// host that lets it go out before [`Event::LinkUp`](crate::Event::LinkUp): the same that is
+    /// asked for then. `None` where there is another thing to do first, or nothing.
+    pub fn login(&mut self, exporter: &[u8; 32]) -> Option<Call> {
+        let phase = self.account.as_ref().map(|account| account.phase);
+        let call = self
+            .proof(exporter)
+            .filter(|_| phase == Some(Phase::Active))?;
+        self.connection.proved_ahead = Some((*exporter, self.newest_own_version()));
+        Some(call)
+    }
+
+    fn proof(&self, exporter: &[u8; 32]) -> Option<Call> {
+        let account = self.account.as_ref()?;
+        let key = account.key?;
+        let signable = authentication_signable(exporter, &key, &account.device);
+        let signature = account.secrets.signing.sign(&signable).ok()?;
+        Some(Call::Authenticate(v1::AuthenticateRequest {
             account_key: key.to_wire(),
             device_id: account.device.to_wire(),
             signature: bytes::Bytes::copy_from_slice(signature.as_bytes()),
-        });
-        self.account_request(call, Pending::Account(AccountCall::Authenticate));
+        }))
+    }
+
+    /// Proves this device, bound to this connection.
+    pub(crate) fn authenticate(&mut self) {
+        let Some(exporter) = self.connection.exporter else {
+            return;
+        };
+        let ahead = self.connection.proved_ahead.take();
+        self.connection.version_proved = match ahead {
+            // The server may have answered by what it had then.
+            Some((proved, version)) if proved == exporter => version,
+            _ => self.newest_own_version(),
+        };
+        if let Some(call) = self.proof(&exporter) {
+            self.account_request(call, Pending::Account(AccountCall::Authenticate));
+        }
     }
 
     pub(crate) fn account_responded(

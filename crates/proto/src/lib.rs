@@ -32,6 +32,8 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/waxwing.v1.rs"));
 }
 
+include!(concat!(env!("OUT_DIR"), "/early.rs"));
+
 /// A value that came from outside and breaks a rule of the wire format.
 ///
 /// Holds no bytes of the value: it may be shown and logged.

@@ -128,8 +128,8 @@ pub use listeners::Listeners;
 pub use reconnect::Backoff;
 pub use recovery::{Keeper, Kept, Signals};
 pub use rpc::{
-    AcknowledgeSink, AcknowledgeStream, Connection, DeliverySink, DeliveryStream, Greeting,
-    IncomingCall, PendingCall, Responder, ServerConnection, serve_hello,
+    AcknowledgeSink, AcknowledgeStream, Connection, DeliverySink, DeliveryStream, FirstCall,
+    Greeting, IncomingCall, PendingCall, Responder, ServerConnection, serve_hello,
 };
 pub use seams::{BoxFuture, Clock, Entropy, EntropyRng, within};
 pub use stream::{RecvStream, SendStream};

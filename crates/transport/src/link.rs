@@ -7,6 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use waxwing_proto::ServerAddress;
 
 use crate::close::{CloseCode, CloseReason};
@@ -298,6 +299,23 @@ pub trait Dialer: Send + Sync + 'static {
         server: &'a ServerAddress,
         plane: Plane,
     ) -> BoxFuture<'a, Result<Link, LinkError>>;
+
+    /// As [`Dialer::dial`], and where this side holds what it takes, `first` goes out as the whole
+    /// of the link's first stream before the handshake has ended (0-RTT). Then what the server says
+    /// on that stream is given beside the link; otherwise nothing of `first` was taken by the
+    /// server, and the link's first stream is still to be opened.
+    ///
+    /// Whoever records the packets can send `first` to the server again, and a later theft of the
+    /// server's tickets opens it: nothing may be in it that is secret or changes anything.
+    fn dial_early<'a>(
+        &'a self,
+        server: &'a ServerAddress,
+        plane: Plane,
+        first: Bytes,
+    ) -> BoxFuture<'a, Result<(Link, Option<RecvStream>), LinkError>> {
+        drop(first);
+        Box::pin(async move { Ok((self.dial(server, plane).await?, None)) })
+    }
 }
 
 impl Dialer for Box<dyn Dialer> {
@@ -308,11 +326,21 @@ impl Dialer for Box<dyn Dialer> {
     ) -> BoxFuture<'a, Result<Link, LinkError>> {
         self.as_ref().dial(server, plane)
     }
+
+    fn dial_early<'a>(
+        &'a self,
+        server: &'a ServerAddress,
+        plane: Plane,
+        first: Bytes,
+    ) -> BoxFuture<'a, Result<(Link, Option<RecvStream>), LinkError>> {
+        self.as_ref().dial_early(server, plane, first)
+    }
 }
 
 /// Takes links from clients.
 pub trait Listener: Send + Sync + 'static {
-    /// The next link whose handshake has ended; `None` after [`Listener::stop_accepting`].
+    /// The next link; `None` after [`Listener::stop_accepting`]. Its handshake has ended, or its
+    /// client has sent something before that: on streams of which [`RecvStream::is_early`] says so.
     /// Cancellation safe.
     fn accept(&self) -> BoxFuture<'_, Option<Link>>;
 

@@ -4,7 +4,8 @@
 //! The only key exchange is X25519MLKEM768: a peer without it cannot connect, so nobody can force
 //! one that a quantum computer breaks. The server is known by the hash of its Ed25519 raw public
 //! key (RFC 7250), never by a certificate. Connections of the account plane are resumed by single-use
-//! tickets, see [`crate::tls::tickets`]; no early data, validation token or QUIC datagram exists.
+//! tickets, see [`crate::tls::tickets`], and may begin with early data, see [`crate::Dialer::dial_early`]
+//! and [`crate::RecvStream::is_early`]; no validation token or QUIC datagram exists.
 
 use crate::tls::identity;
 

@@ -12,11 +12,13 @@ use core::str::FromStr;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use waxwing_proto::{ServerAddress, limits};
 
 use crate::error::LinkError;
 use crate::link::{Dialer, Link, Plane, Transport};
 use crate::seams::{BoxFuture, Clock};
+use crate::stream::RecvStream;
 
 /// How long the first transport is alone, in milliseconds (RFC 8305, section 8).
 pub const HEAD_START_MS: u64 = 250;
@@ -152,7 +154,12 @@ impl RaceDialer {
         }
     }
 
-    async fn race(&self, server: &ServerAddress, plane: Plane) -> Result<Link, LinkError> {
+    async fn race(
+        &self,
+        server: &ServerAddress,
+        plane: Plane,
+        early: Bytes,
+    ) -> Result<(Link, Option<RecvStream>), LinkError> {
         // TRN-52.
         let network = (self.network)();
         let leader = self.leader(network, server);
@@ -160,7 +167,7 @@ impl RaceDialer {
             Transport::Tcp => (&self.tcp, &self.quic, Transport::Quic),
             _ => (&self.quic, &self.tcp, Transport::Tcp),
         };
-        let mut leading = first.dial(server, plane);
+        let mut leading = first.dial_early(server, plane, early.clone());
         let alone = tokio::select! {
             biased;
             outcome = &mut leading => Some(outcome),
@@ -176,7 +183,7 @@ impl RaceDialer {
             Some(Err(error)) => Some(error),
             None => None,
         };
-        let mut following = second.dial(server, plane);
+        let mut following = second.dial_early(server, plane, early);
         let mut follower_failed = None;
         loop {
             let (winner, outcome) = tokio::select! {
@@ -205,7 +212,19 @@ impl Dialer for RaceDialer {
         server: &'a ServerAddress,
         plane: Plane,
     ) -> BoxFuture<'a, Result<Link, LinkError>> {
-        Box::pin(self.race(server, plane))
+        Box::pin(async move {
+            let dialled = self.race(server, plane, Bytes::new()).await;
+            dialled.map(|(link, _)| link)
+        })
+    }
+
+    fn dial_early<'a>(
+        &'a self,
+        server: &'a ServerAddress,
+        plane: Plane,
+        first: Bytes,
+    ) -> BoxFuture<'a, Result<(Link, Option<RecvStream>), LinkError>> {
+        Box::pin(self.race(server, plane, first))
     }
 }
 

@@ -1,28 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Calls on a link: a greeting, unary calls, and one long-lived stream for deliveries.
 //!
-//! The first bidirectional stream carries one `Hello` each way. Every later stream is one call:
+//! The first bidirectional stream carries one `Hello` each way; the client need not wait for the
+//! server's before it makes its first call. Every later stream is one call:
 //! one `Request` frame, then one `Response` frame; only `subscribe` goes on with `Delivery` frames
 //! one way and `Acknowledge` frames the other. A call is cancelled by dropping its future.
 
 mod client;
 mod incoming;
+mod opening;
 mod server;
 mod subscription;
 
 pub use client::Connection;
 pub use incoming::{IncomingCall, PendingCall, Responder};
+pub use opening::FirstCall;
 pub use server::{ServerConnection, serve_hello};
 pub use subscription::{
     AcknowledgeSink, AcknowledgeStream, DeliverySink, DeliveryStream, FrameSink, FrameSource,
 };
 
-use waxwing_proto::v1;
+use bytes::Bytes;
+use waxwing_proto::{limits, v1};
 
 use crate::error::{CallError, StreamError, Upgrade};
+use crate::framing::encode_frame;
 
-/// The priorities of streams: messages before receipts, both before other calls, bulk last. A
-/// stream of lower priority is sent when those of higher priority have nothing to send.
+/// The priorities of streams: the greeting, then messages before receipts, both before other calls,
+/// bulk last. A stream of lower priority is sent when those of higher priority have nothing to send.
+const PRIORITY_GREETING: i32 = 3;
 const PRIORITY_MESSAGES: i32 = 2;
 const PRIORITY_RECEIPTS: i32 = 1;
 const PRIORITY_CALLS: i32 = 0;
@@ -54,6 +60,11 @@ impl Greeting {
             features: self.features,
             server_time_ms,
         }
+    }
+
+    /// The frame in which a client says it.
+    fn to_frame(self) -> Result<Bytes, StreamError> {
+        encode_frame(&self.to_wire(0), limits::CONTROL_FRAME_SIZE_MAX)
     }
 
     /// Reads the peer's message. A range that is empty or begins at 0 is no greeting.

@@ -46,6 +46,10 @@ pub trait RecvHalf: Send + Sync + 'static {
     ) -> Poll<Result<Option<Bytes>, StreamError>>;
     /// Tells the peer to send no more, and discards what has come.
     fn stop(&mut self, code: StreamCode);
+    /// See [`RecvStream::is_early`].
+    fn is_early(&self) -> bool {
+        false
+    }
 }
 
 /// The sending half of a stream.
@@ -273,6 +277,13 @@ impl RecvStream {
             Ok(message) => Ok(Some(message)),
             Err(_) => Err(self.refuse(StreamCode::Malformed, StreamError::Malformed)),
         }
+    }
+
+    /// Whether the peer opened this stream before the handshake had ended: anybody who has recorded
+    /// what is on it may have sent it again.
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        self.half.is_early()
     }
 
     /// Tells the peer to send no more, and discards what has come.

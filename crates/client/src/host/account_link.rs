@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use waxwing_engine::LinkFailure;
+use waxwing_identity::authentication::EXPORTER_LABEL;
 use waxwing_proto::{ServerAddress, limits, v1};
 use waxwing_transport::{
-    AcknowledgeSink, Clock, CloseCode, Connection, DeliveryStream, Dialer, Entropy, Keeper, Kept,
-    Plane, Signals,
+    AcknowledgeSink, BoxFuture, Clock, CloseCode, Connection, DeliveryStream, Dialer, Entropy,
+    FirstCall, Keeper, Kept, Link, Plane, Signals,
 };
 
 use super::connect;
@@ -34,7 +35,11 @@ impl AccountLink {
         inbound: mpsc::Sender<Inbound>,
     ) -> Self {
         let seams = (dialer, clock, entropy as Arc<dyn Entropy>);
-        let kept = Keeper::new(seams, server, Plane::Account, signals);
+        let login = Login {
+            generation,
+            inbound: inbound.clone(),
+        };
+        let kept = Keeper::new(seams, server, Plane::Account, signals).calling(Arc::new(login));
         let mut keeper = JoinSet::new();
         keeper.spawn(keep_up(generation, kept, inbound.clone()));
         Self {
@@ -99,6 +104,33 @@ impl Drop for AccountLink {
     fn drop(&mut self) {
         self.keeper.abort_all();
         self.down();
+    }
+}
+
+/// Lets the login go out with the end of the handshake.
+struct Login {
+    generation: Generation,
+    inbound: mpsc::Sender<Inbound>,
+}
+
+impl FirstCall for Login {
+    fn first_call<'a>(&'a self, link: &'a Link) -> BoxFuture<'a, Option<v1::Request>> {
+        Box::pin(async {
+            let exporter = link.exporter(EXPORTER_LABEL, b"").ok()?;
+            let (first, call) = oneshot::channel();
+            let generation = self.generation;
+            let opening = Inbound::Opening {
+                generation,
+                exporter,
+                first,
+            };
+            self.inbound.send(opening).await.ok()?;
+            let call = call.await.ok()?;
+            Some(v1::Request {
+                deadline_ms: limits::DEADLINE_MS_DEFAULT,
+                call: Some(call?),
+            })
+        })
     }
 }
 

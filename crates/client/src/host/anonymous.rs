@@ -14,7 +14,9 @@ use tokio::task::JoinSet;
 use waxwing_engine::{LinkFailure, RequestFailure, RequestId};
 use waxwing_proto::{ServerAddress, v1};
 use waxwing_transport::recovery::{connect_eagerly, probing};
-use waxwing_transport::{Clock, CloseCode, Connection, Dialer, Entropy, Plane, Signals, within};
+use waxwing_transport::{
+    Clock, CloseCode, Connection, Dialer, Entropy, FirstCall, Plane, Signals, within,
+};
 
 use super::connect;
 use super::inbound::Inbound;
@@ -50,6 +52,18 @@ fn subject(call: &v1::request::Call) -> Vec<u8> {
         _ => (0, &[]),
     };
     [&[kind], name].concat()
+}
+
+/// The call as one that goes out with the end of the handshake, unless it must not be made twice:
+/// several attempts to connect may get that far.
+fn first(job: &Job) -> Option<Arc<dyn FirstCall>> {
+    if matches!(job.call, v1::request::Call::TakePrekeys(_)) {
+        return None;
+    }
+    Some(Arc::new(v1::Request {
+        deadline_ms: job.deadline_ms,
+        call: Some(job.call.clone()),
+    }))
 }
 
 /// The anonymous connections of one host.
@@ -154,7 +168,7 @@ impl<D: Dialer> Caller<D> {
     async fn start(&mut self, job: Job, queue: &mut mpsc::UnboundedReceiver<Job>) {
         let clock = self.clock();
         let begun_ms = clock.monotonic_ms();
-        let connection = match self.open(job.deadline_ms).await {
+        let connection = match self.open(&job).await {
             Ok(connection) => connection,
             Err(failure) => {
                 // Whoever waits for the same connection learns the same.
@@ -186,7 +200,7 @@ impl<D: Dialer> Caller<D> {
         });
     }
 
-    async fn open(&mut self, deadline_ms: u32) -> Result<Connection, RequestFailure> {
+    async fn open(&mut self, job: &Job) -> Result<Connection, RequestFailure> {
         if let Some(connection) = self
             .connection
             .as_ref()
@@ -197,8 +211,9 @@ impl<D: Dialer> Caller<D> {
         self.connection = None;
         let clock = self.clock();
         let (seams, server) = (self.seams.clone(), self.server.clone());
-        let attempt = connect_eagerly(seams, server, Plane::Anonymous, &self.signals);
-        match within(&*clock, u64::from(deadline_ms), attempt).await {
+        let to = (server, Plane::Anonymous);
+        let attempt = connect_eagerly(seams, to, first(job), &self.signals);
+        match within(&*clock, u64::from(job.deadline_ms), attempt).await {
             Some(Ok(connection)) => Ok(self.connection.insert(connection).clone()),
             Some(Err(error)) => Err(RequestFailure::Link(connect::connect_failure(error))),
             None => Err(RequestFailure::Link(LinkFailure::Unreachable)),

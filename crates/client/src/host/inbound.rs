@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the tasks around the driver tell it. One queue, so that their order is one order.
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use waxwing_engine::{LinkFailure, RequestFailure, RequestId};
 use waxwing_proto::v1;
 use waxwing_transport::Connection;
@@ -15,6 +15,12 @@ pub(super) struct Generation(pub(super) u64);
 
 /// What a task tells the driver.
 pub(super) enum Inbound {
+    /// A handshake of the account plane has ended: which call goes out with its end?
+    Opening {
+        generation: Generation,
+        exporter: [u8; 32],
+        first: oneshot::Sender<Option<v1::request::Call>>,
+    },
     /// The connection of the account plane is up.
     LinkUp(Generation, Box<Connection>),
     /// It could not be made, or is gone.

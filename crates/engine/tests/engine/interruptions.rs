@@ -173,3 +173,19 @@ fn a_damaged_row_is_told() {
         ))
     );
 }
+
+/// What a host lets go out with the end of the handshake is what the engine asks for then; an account
+/// that is not there yet has nothing to say.
+#[test]
+fn the_login_is_known_ahead_of_its_connection() {
+    let mut nobody = Engine::open([]).unwrap();
+    assert_eq!(nobody.login(&[1; 32]), None);
+    let mut world = acquainted(41);
+    let before = world.client("alice").logins_ahead;
+    for _ in 0..3 {
+        world.go_offline("alice");
+        world.go_online("alice");
+        world.settle();
+    }
+    assert_eq!(world.client("alice").logins_ahead, before + 3);
+}

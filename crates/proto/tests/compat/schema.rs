@@ -12,7 +12,9 @@ fn messages(protos: &[&str]) -> BTreeMap<String, BTreeSet<u64>> {
         let text = std::fs::read_to_string(folder.join(proto).with_extension("proto")).unwrap();
         let mut open: Vec<Option<String>> = Vec::new();
         for line in text.lines() {
-            let line = line.split("//").next().unwrap_or_default().trim();
+            let line = line.split("//").next().unwrap_or_default();
+            // Nor what is said about a field.
+            let line = line.split(" [").next().unwrap_or_default().trim();
             if let Some(head) = line.strip_suffix('{') {
                 let name = head.trim().strip_prefix("message ").map(str::to_owned);
                 open.push(name);

@@ -50,6 +50,41 @@ async fn an_authenticated_connection_names_nobody_else() {
         .unwrap();
 }
 
+/// TRN-84. Who has recorded such a call can make it again, and nothing is another one then.
+#[tokio::test(start_paused = true)]
+async fn calls_that_may_come_early_change_nothing() {
+    use v1::fetch_manifests_request::Account;
+    let world = World::open().await;
+    let alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    let client = world.connect("nobody").await;
+    let fetch = |account| {
+        Call::FetchManifests(v1::FetchManifestsRequest {
+            account: Some(account),
+            ..v1::FetchManifestsRequest::default()
+        })
+    };
+    let calls = [
+        Call::ResolveName(v1::ResolveNameRequest {
+            name: alice.name.to_owned(),
+        }),
+        fetch(Account::AccountKey(alice.account().to_wire())),
+        fetch(Account::DeliveryId(alice.public_id.to_wire())),
+    ];
+    let stored = || (world.disk.rows(), world.disk.sync_count());
+    let before = stored();
+    for call in calls {
+        assert!(call.may_come_early());
+        client.call(call).await.unwrap();
+        assert!(stored() == before);
+    }
+    // The others could be seen.
+    let send = alice.send_request(alice.public_id, 1);
+    assert!(!Call::Send(send.clone()).may_come_early());
+    client.send(send).await.unwrap();
+    assert!(stored() != before);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_unauthenticated_connection_manages_no_account() {
     let world = World::open().await;

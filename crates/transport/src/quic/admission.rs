@@ -8,6 +8,7 @@
 //! others out by writing their address on packets.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use waxwing_proto::limits;
@@ -80,7 +81,7 @@ impl Admission {
         Verdict::Accept(Place {
             counts: Arc::clone(&self.counts),
             prefix,
-            is_connected: false,
+            is_connected: AtomicBool::new(false),
         })
     }
 }
@@ -94,14 +95,14 @@ fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
 pub(super) struct Place {
     counts: Arc<Mutex<Counts>>,
     prefix: AddressPrefix,
-    is_connected: bool,
+    is_connected: AtomicBool,
 }
 
 impl Place {
     /// The handshake has ended well.
-    pub(super) fn connected(&mut self) {
+    pub(super) fn connected(&self) {
         self.leave();
-        self.is_connected = true;
+        self.is_connected.store(true, Ordering::Relaxed);
         let mut counts = lock(&self.counts);
         counts.total.connected = counts.total.connected.saturating_add(1);
         let own = counts.prefixes.entry(self.prefix).or_default();
@@ -111,7 +112,7 @@ impl Place {
     fn leave(&self) {
         let mut counts = lock(&self.counts);
         let lower = |count: &mut Count| {
-            let place = if self.is_connected {
+            let place = if self.is_connected.load(Ordering::Relaxed) {
                 &mut count.connected
             } else {
                 &mut count.connecting
@@ -155,7 +156,7 @@ mod tests {
         for _ in 0..3 {
             let mut places = Vec::new();
             for _ in 0..10 {
-                let Verdict::Accept(mut place) = admission.decide(prefix(1), false) else {
+                let Verdict::Accept(place) = admission.decide(prefix(1), false) else {
                     panic!("no place");
                 };
                 place.connected();

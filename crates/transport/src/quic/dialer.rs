@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Connects to servers over QUIC.
 
+use core::future::{Future as _, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{Connecting, ConnectionError, Endpoint, TransportErrorCode};
+use bytes::Bytes;
+use quinn::{
+    Connecting, Connection, ConnectionError, Endpoint, TransportErrorCode, ZeroRttAccepted,
+};
 use rustls::crypto::CryptoProvider;
 use tokio::task::JoinSet;
 use waxwing_proto::{ServerAddress, limits};
 
-use super::link::{End, Local};
+use super::link::{End, Local, QuicLink};
 use super::packets::{self, Packets, SystemPackets};
-use super::{SERVER_NAME, link, settings, tls};
+use super::{SERVER_NAME, settings, tls};
 use crate::error::LinkError;
 use crate::link::{Dialer, Link, Plane};
 use crate::seams::BoxFuture;
+use crate::stream::RecvStream;
 use crate::tls::pins::other_key_alert;
 use crate::tls::session_cache::SessionCache;
 
@@ -86,7 +93,12 @@ impl QuicDialer {
         Ok((endpoint, local))
     }
 
-    async fn connect(&self, server: &ServerAddress, plane: Plane) -> Result<Link, LinkError> {
+    async fn connect(
+        &self,
+        server: &ServerAddress,
+        plane: Plane,
+        first: Bytes,
+    ) -> Result<Dialled, LinkError> {
         if server.key_pins.is_empty() {
             return Err(LinkError::NoKeyPin);
         }
@@ -101,16 +113,19 @@ impl QuicDialer {
         let mut delay = Duration::ZERO;
         for address in self.packets.resolve(server).await? {
             let config = self.sessions.config(server, plane, || {
-                tls::client(Arc::clone(&self.provider), server.key_pins.clone())
+                let mut config = tls::client(Arc::clone(&self.provider), server.key_pins.clone())?;
+                config.enable_early_data = true;
+                Ok(config)
             });
             let config = settings::client(tls::attempt(config?)?, Arc::clone(&transport));
             let (endpoint, local) = self.endpoint(address.is_ipv6())?;
+            let first = first.clone();
             attempts.spawn(async move {
                 tokio::time::sleep(delay).await;
                 let connecting = endpoint
                     .connect_with(config, address, SERVER_NAME)
                     .map_err(|_| LinkError::Settings("the server's address cannot be used"))?;
-                finish(connecting, local).await
+                finish(connecting, local, first).await
             });
             delay = delay.saturating_add(NEXT_ADDRESS_DELAY);
         }
@@ -130,9 +145,21 @@ impl Dialer for QuicDialer {
         server: &'a ServerAddress,
         plane: Plane,
     ) -> BoxFuture<'a, Result<Link, LinkError>> {
+        Box::pin(async move {
+            let dialled = self.dial_early(server, plane, Bytes::new()).await;
+            dialled.map(|(link, _)| link)
+        })
+    }
+
+    fn dial_early<'a>(
+        &'a self,
+        server: &'a ServerAddress,
+        plane: Plane,
+        first: Bytes,
+    ) -> BoxFuture<'a, Result<Dialled, LinkError>> {
         let limit = Duration::from_millis(u64::from(self.settings.connect_timeout_ms));
         Box::pin(async move {
-            tokio::time::timeout(limit, self.connect(server, plane))
+            tokio::time::timeout(limit, self.connect(server, plane, first))
                 .await
                 .unwrap_or(Err(LinkError::TimedOut))
         })
@@ -147,8 +174,62 @@ impl core::fmt::Debug for QuicDialer {
     }
 }
 
-async fn finish(connecting: Connecting, local: Local) -> Result<Link, LinkError> {
-    let connection = connecting.await.map_err(|error| match error {
+/// A link, and where the answer to what went out early comes.
+type Dialled = (Link, Option<RecvStream>);
+
+/// Waits for the end of the handshake; where there is a ticket, `first` goes out before.
+async fn finish(connecting: Connecting, local: Local, first: Bytes) -> Result<Dialled, LinkError> {
+    let connecting = if first.is_empty() {
+        connecting
+    } else {
+        match connecting.into_0rtt() {
+            Ok((connection, accepted)) => {
+                return finish_early(connection, accepted, local, first).await;
+            }
+            Err(connecting) => connecting,
+        }
+    };
+    let connection = connecting.await.map_err(|error| failure(&error))?;
+    let link = QuicLink::new(connection, End::Client(local))?;
+    Ok((link.into_link(), None))
+}
+
+/// The same, with keys for early data. A server that does not take it has not read it.
+async fn finish_early(
+    connection: Connection,
+    accepted: ZeroRttAccepted,
+    local: Local,
+    first: Bytes,
+) -> Result<Dialled, LinkError> {
+    // TRN-5.
+    let answer = {
+        let mut opening = pin!(open_early(&connection, first));
+        // It does not wait, unless the server once allowed no streams.
+        let at_once = poll_fn(|context| match opening.as_mut().poll(context) {
+            Poll::Ready(opened) => Poll::Ready(opened),
+            Poll::Pending => Poll::Ready(None),
+        });
+        at_once.await
+    };
+    let is_accepted = accepted.await;
+    if let Some(error) = connection.close_reason() {
+        return Err(failure(&error));
+    }
+    let link = QuicLink::new(connection, End::Client(local))?;
+    let answer = answer.filter(|_| is_accepted);
+    let answer = answer.map(|stream| link.receiving(stream));
+    Ok((link.into_link(), answer))
+}
+
+async fn open_early(connection: &Connection, first: Bytes) -> Option<quinn::RecvStream> {
+    let (mut send, recv) = connection.open_bi().await.ok()?;
+    send.write_chunk(first).await.ok()?;
+    send.finish().ok()?;
+    Some(recv)
+}
+
+fn failure(error: &ConnectionError) -> LinkError {
+    match error {
         ConnectionError::TimedOut => LinkError::TimedOut,
         ConnectionError::ConnectionClosed(close)
             if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
@@ -165,12 +246,13 @@ async fn finish(connecting: Connecting, local: Local) -> Result<Link, LinkError>
             LinkError::Settings("the dialer was closed during the attempt")
         }
         _ => LinkError::Handshake,
-    })?;
-    link::link(connection, End::Client(local))
+    }
 }
 
 /// The first link, or the error that says most.
-async fn first_success(mut attempts: JoinSet<Result<Link, LinkError>>) -> Result<Link, LinkError> {
+async fn first_success(
+    mut attempts: JoinSet<Result<Dialled, LinkError>>,
+) -> Result<Dialled, LinkError> {
     let weight = |error: &LinkError| match error {
         LinkError::ServerKeyMismatch => 3,
         LinkError::Handshake | LinkError::Refused => 2,

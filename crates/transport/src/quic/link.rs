@@ -4,7 +4,7 @@
 use core::pin::pin;
 use core::task::{Context, Poll};
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use quinn::crypto::rustls::HandshakeData;
@@ -47,7 +47,7 @@ impl Local {
 /// What belongs to one end of a connection and lives as long as it.
 pub(super) enum End {
     Client(Local),
-    Server(#[allow(dead_code, reason = "it is counted until it is dropped")] Place),
+    Server(#[allow(dead_code, reason = "it is counted until it is dropped")] Arc<Place>),
 }
 
 /// Closes the connection when the last handle and the last stream are gone.
@@ -84,56 +84,78 @@ impl Handle {
     }
 }
 
-/// Wraps a connection whose handshake has ended.
-///
-/// # Errors
-/// [`LinkError::Handshake`] when another application protocol was agreed on.
-pub(super) fn link(connection: Connection, end: End) -> Result<Link, LinkError> {
-    let handshake = connection
-        .handshake_data()
-        .and_then(|it| it.downcast::<HandshakeData>().ok());
-    if handshake.and_then(|it| it.protocol).as_deref() != Some(ALPN) {
-        let code = CloseCode::ProtocolViolation.to_wire();
-        connection.close(VarInt::from_u32(code), &[]);
-        return Err(LinkError::Handshake);
-    }
-    Ok(Link::new(Arc::new(QuicLink(Arc::new(Handle {
-        connection,
-        end,
-        closed_with: Arc::new(OnceLock::new()),
-    })))))
+/// One connection as a link.
+pub(super) struct QuicLink {
+    handle: Arc<Handle>,
+    /// A stream that was accepted before the link was there.
+    accepted: Mutex<Option<(quinn::SendStream, quinn::RecvStream)>>,
 }
 
-struct QuicLink(Arc<Handle>);
-
 impl QuicLink {
+    /// Wraps a connection of which both sides' first flights are known.
+    ///
+    /// # Errors
+    /// [`LinkError::Handshake`] when another application protocol was agreed on.
+    pub(super) fn new(connection: Connection, end: End) -> Result<Self, LinkError> {
+        let handshake = connection
+            .handshake_data()
+            .and_then(|it| it.downcast::<HandshakeData>().ok());
+        if handshake.and_then(|it| it.protocol).as_deref() != Some(ALPN) {
+            let code = CloseCode::ProtocolViolation.to_wire();
+            connection.close(VarInt::from_u32(code), &[]);
+            return Err(LinkError::Handshake);
+        }
+        let handle = Handle {
+            connection,
+            end,
+            closed_with: Arc::new(OnceLock::new()),
+        };
+        Ok(Self {
+            handle: Arc::new(handle),
+            accepted: Mutex::new(None),
+        })
+    }
+
+    /// The stream is what the link's next `accept` gives.
+    pub(super) fn accepting(self, stream: (quinn::SendStream, quinn::RecvStream)) -> Self {
+        Self {
+            accepted: Mutex::new(Some(stream)),
+            ..self
+        }
+    }
+
+    pub(super) fn into_link(self) -> Link {
+        Link::new(Arc::new(self))
+    }
+
+    /// What the server says on a stream of which this side has said all.
+    pub(super) fn receiving(&self, stream: quinn::RecvStream) -> RecvStream {
+        RecvStream::new(Box::new(QuicRecv {
+            stream,
+            handle: Arc::clone(&self.handle),
+        }))
+    }
+
     fn streams(
         &self,
         (send, recv): (quinn::SendStream, quinn::RecvStream),
     ) -> (SendStream, RecvStream) {
         let send = QuicSend {
             stream: send,
-            handle: Arc::clone(&self.0),
+            handle: Arc::clone(&self.handle),
         };
-        let recv = QuicRecv {
-            stream: recv,
-            handle: Arc::clone(&self.0),
-        };
-        (
-            SendStream::new(Box::new(send)),
-            RecvStream::new(Box::new(recv)),
-        )
+        (SendStream::new(Box::new(send)), self.receiving(recv))
     }
 
     fn over(&self, error: &ConnectionError) -> LinkError {
-        LinkError::Closed(self.0.reason(error))
+        LinkError::Closed(self.handle.reason(error))
     }
 }
 
 impl LinkBackend for QuicLink {
     fn open(&self) -> BoxFuture<'_, Result<(SendStream, RecvStream), LinkError>> {
         Box::pin(async {
-            let opened = self.0.connection.open_bi().await;
+            let opened = self.handle.connection.open_bi().await;
             opened
                 .map(|halves| self.streams(halves))
                 .map_err(|error| self.over(&error))
@@ -141,8 +163,13 @@ impl LinkBackend for QuicLink {
     }
 
     fn accept(&self) -> BoxFuture<'_, Result<(SendStream, RecvStream), LinkError>> {
+        let mut first = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(halves) = first.take() {
+            let streams = self.streams(halves);
+            return Box::pin(core::future::ready(Ok(streams)));
+        }
         Box::pin(async {
-            let accepted = self.0.connection.accept_bi().await;
+            let accepted = self.handle.connection.accept_bi().await;
             accepted
                 .map(|halves| self.streams(halves))
                 .map_err(|error| self.over(&error))
@@ -151,7 +178,7 @@ impl LinkBackend for QuicLink {
 
     fn exporter(&self, label: &[u8], context: &[u8]) -> Result<[u8; 32], LinkError> {
         let mut value = [0; 32];
-        self.0
+        self.handle
             .connection
             .export_keying_material(&mut value, label, context)
             .map_err(|_| LinkError::Handshake)?;
@@ -159,7 +186,7 @@ impl LinkBackend for QuicLink {
     }
 
     fn remote_address(&self) -> SocketAddr {
-        self.0.connection.remote_address()
+        self.handle.connection.remote_address()
     }
 
     fn transport(&self) -> Transport {
@@ -172,15 +199,16 @@ impl LinkBackend for QuicLink {
     }
 
     fn close(&self, code: CloseCode, retry_after_ms: Option<u32>) {
-        self.0.close(code, retry_after_ms, None);
+        self.handle.close(code, retry_after_ms, None);
     }
 
     fn send_elsewhere(&self, code: CloseCode, retry_after_ms: u32, elsewhere: &Elsewhere) {
-        self.0.close(code, Some(retry_after_ms), Some(elsewhere));
+        self.handle
+            .close(code, Some(retry_after_ms), Some(elsewhere));
     }
 
     fn elsewhere(&self) -> Option<Elsewhere> {
-        match self.0.connection.close_reason()? {
+        match self.handle.connection.close_reason()? {
             ConnectionError::ApplicationClosed(close) => {
                 let (_, bytes) = close.reason.split_first_chunk::<4>()?;
                 Elsewhere::from_wire(bytes).ok()
@@ -190,34 +218,34 @@ impl LinkBackend for QuicLink {
     }
 
     fn close_reason(&self) -> Option<CloseReason> {
-        let error = self.0.connection.close_reason()?;
-        Some(self.0.reason(&error))
+        let error = self.handle.connection.close_reason()?;
+        Some(self.handle.reason(&error))
     }
 
     fn probe(&self) {
         // The server's socket stays where it is: only clients move (RFC 9000, section 9).
-        if let End::Client(local) = &self.0.end {
+        if let End::Client(local) = &self.handle.end {
             local.probe();
         }
     }
 
     fn signs_of_life(&self) -> Option<u64> {
         // Counted after decryption: nobody but the peer makes it grow.
-        Some(self.0.connection.stats().frame_rx.acks)
+        Some(self.handle.connection.stats().frame_rx.acks)
     }
 
     fn round_trip_ms(&self) -> Option<u64> {
-        u64::try_from(self.0.connection.rtt().as_millis()).ok()
+        u64::try_from(self.handle.connection.rtt().as_millis()).ok()
     }
 
     fn update_keys(&self) {
-        self.0.connection.force_key_update();
+        self.handle.connection.force_key_update();
     }
 
     fn closed(&self) -> BoxFuture<'static, CloseReason> {
         // Not the handle: waiting for the end must not put it off.
-        let connection = self.0.connection.clone();
-        let closed_with = Arc::clone(&self.0.closed_with);
+        let connection = self.handle.connection.clone();
+        let closed_with = Arc::clone(&self.handle.closed_with);
         Box::pin(async move { close_reason(&connection.closed().await, &closed_with) })
     }
 }
@@ -336,5 +364,9 @@ impl RecvHalf for QuicRecv {
     fn stop(&mut self, code: StreamCode) {
         // It only fails where everything was read before.
         let _ = self.stream.stop(VarInt::from_u32(code.to_wire()));
+    }
+
+    fn is_early(&self) -> bool {
+        self.stream.is_0rtt()
     }
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quinn::{Endpoint, Incoming};
+use quinn::{Connection, Endpoint, VarInt, ZeroRttAccepted};
 use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::AbortHandle;
 use waxwing_proto::limits;
 
 use super::admission::{Admission, Place, Verdict};
 use super::identity::ServerIdentity;
-use super::link::{self, End};
+use super::link::{End, QuicLink};
 use super::packets::{self, Packets, SystemPackets};
 use super::settings;
 use super::settings::StableKeys;
@@ -201,19 +201,66 @@ async fn accept_all(
                 continue;
             }
         };
-        let ready = ready.clone();
+        // A handshake that fails concerns nobody but the client, who is told.
+        let Ok(connecting) = incoming.accept() else {
+            continue;
+        };
+        // A server can always go on with what it has.
+        let Ok((connection, done)) = connecting.into_0rtt() else {
+            continue;
+        };
         let limit = Duration::from_millis(u64::from(settings.handshake_timeout_ms));
+        let handshake = Handshake {
+            connection: connection.clone(),
+            place: Arc::new(place),
+            ready: ready.clone(),
+        };
         tokio::spawn(async move {
-            // A handshake that fails concerns nobody but the client, who is told.
-            if let Ok(Ok(link)) = tokio::time::timeout(limit, complete(incoming, place)).await {
-                let _ = ready.send(link).await;
+            let in_time = tokio::time::timeout(limit, handshake.complete(done)).await;
+            if in_time.is_err() {
+                // The link may be in use already.
+                let code = CloseCode::Done.to_wire();
+                connection.close(VarInt::from_u32(code), &[]);
             }
         });
     }
 }
 
-async fn complete(incoming: Incoming, mut place: Place) -> Result<Link, LinkError> {
-    let connection = incoming.await.map_err(|_| LinkError::Handshake)?;
-    place.connected();
-    link::link(connection, End::Server(place))
+/// A connection whose handshake has begun.
+struct Handshake {
+    connection: Connection,
+    place: Arc<Place>,
+    ready: mpsc::Sender<Link>,
+}
+
+impl Handshake {
+    /// Hands the link out when the handshake has ended, or when its client has sent something before
+    /// that; completes with the handshake.
+    async fn complete(self, mut done: ZeroRttAccepted) {
+        let early = tokio::select! {
+            biased;
+            _ = &mut done => None,
+            stream = self.connection.accept_bi() => stream.ok(),
+        };
+        if let Some(stream) = early {
+            let link = QuicLink::new(self.connection.clone(), self.end());
+            let Ok(link) = link.map(|link| link.accepting(stream).into_link()) else {
+                return;
+            };
+            let _ = self.ready.send(link).await;
+            done.await;
+            if self.connection.close_reason().is_none() {
+                self.place.connected();
+            }
+        } else if self.connection.close_reason().is_none() {
+            self.place.connected();
+            if let Ok(link) = QuicLink::new(self.connection.clone(), self.end()) {
+                let _ = self.ready.send(link.into_link()).await;
+            }
+        }
+    }
+
+    fn end(&self) -> End {
+        End::Server(Arc::clone(&self.place))
+    }
 }

@@ -33,6 +33,10 @@ pub(super) fn server(
     identity: &ServerIdentity,
     tickets: Option<&Arc<Tickets>>,
 ) -> Result<QuicServerConfig, LinkError> {
-    let config = config::server(identity, ALPN, tickets)?;
+    let mut config = config::server(identity, ALPN, tickets)?;
+    if tickets.is_some() {
+        // All or nothing (RFC 9001, section 4.6.1); flow control bounds it.
+        config.max_early_data_size = u32::MAX;
+    }
     QuicServerConfig::try_from(config).map_err(|_| UNUSABLE)
 }

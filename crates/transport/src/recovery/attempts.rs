@@ -9,7 +9,7 @@ use waxwing_proto::ServerAddress;
 
 use crate::error::CallError;
 use crate::link::{Dialer, Plane};
-use crate::rpc::Connection;
+use crate::rpc::{Connection, FirstCall};
 use crate::seams::Clock;
 
 /// Attempts at a time. The oldest makes room: with one every one and a half seconds it has had nine.
@@ -21,6 +21,7 @@ pub(super) struct Attempts<D: ?Sized> {
     clock: Arc<dyn Clock>,
     server: ServerAddress,
     plane: Plane,
+    first: Option<Arc<dyn FirstCall>>,
     running: JoinSet<Result<Connection, CallError>>,
     order: VecDeque<AbortHandle>,
 }
@@ -37,9 +38,15 @@ impl<D: Dialer + ?Sized> Attempts<D> {
             clock,
             server,
             plane,
+            first: None,
             running: JoinSet::new(),
             order: VecDeque::new(),
         }
+    }
+
+    /// What goes out behind the greeting of each attempt from now on.
+    pub(super) fn set_first(&mut self, first: Option<Arc<dyn FirstCall>>) {
+        self.first = first;
     }
 
     /// Where attempts go from now on.
@@ -58,9 +65,9 @@ impl<D: Dialer + ?Sized> Attempts<D> {
         }
         let (dialer, clock) = (Arc::clone(&self.dialer), Arc::clone(&self.clock));
         let (server, plane) = (self.server.clone(), self.plane);
+        let first = self.first.clone();
         self.order.push_back(self.running.spawn(async move {
-            let link = dialer.dial(&server, plane).await?;
-            Connection::establish(link, clock).await
+            Connection::dial(&*dialer, (&server, plane), clock, first.as_deref()).await
         }));
         is_full
     }

@@ -13,7 +13,7 @@ use crate::close::{CloseCode, CloseReason};
 use crate::elsewhere::Elsewhere;
 use crate::error::{CallError, LinkError};
 use crate::link::{Dialer, Plane};
-use crate::rpc::Connection;
+use crate::rpc::{Connection, FirstCall};
 use crate::seams::{BoxFuture, Clock, Entropy};
 
 /// A connection that lived this long makes the next delay short again, in milliseconds.
@@ -101,6 +101,15 @@ impl<D: Dialer + ?Sized> Keeper<D> {
             pace: Pace::new(),
             current: None,
         }
+    }
+
+    /// Lets a call go out behind the greeting of each connection, see [`Connection::dial`]. Of
+    /// several that are tried beside each other one is used, and the calls on the others are given
+    /// up.
+    #[must_use]
+    pub fn calling(mut self, first: Arc<dyn FirstCall>) -> Self {
+        self.attempts.set_first(Some(first));
+        self
     }
 
     /// Waits for the next change. Cancellation safe; while it is not called nothing is retried.

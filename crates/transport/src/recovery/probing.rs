@@ -13,7 +13,7 @@ use super::signals::Signals;
 use super::silence::Silence;
 use crate::error::CallError;
 use crate::link::{Dialer, Link, Plane};
-use crate::rpc::Connection;
+use crate::rpc::{Connection, FirstCall};
 use crate::seams::{Clock, Entropy};
 
 /// The round trip that is assumed where a link does not measure it, in milliseconds.
@@ -75,19 +75,21 @@ pub async fn probing<T>(
 
 /// Connects with a call that waits: an attempt begins when the last one has failed, and every
 /// [`waxwing_proto::limits::PROBE_INTERVAL_MS`] beside those that have not, until one succeeds or
-/// one fails for a reason that time does not cure. Bounded by the caller.
+/// one fails for a reason that time does not cure. Bounded by the caller. `first` goes out behind
+/// the greeting, see [`Connection::dial`].
 ///
 /// # Errors
 /// [`CallError`] of the first attempt that failed for such a reason.
 pub async fn connect_eagerly<D: Dialer + ?Sized>(
     (dialer, clock, entropy): (Arc<D>, Arc<dyn Clock>, Arc<dyn Entropy>),
-    server: ServerAddress,
-    plane: Plane,
+    (server, plane): (ServerAddress, Plane),
+    first: Option<Arc<dyn FirstCall>>,
     signals: &Signals,
 ) -> Result<Connection, CallError> {
     let mut known = signals.watch();
     let mut changes = known.take().changes;
     let mut attempts = Attempts::new(dialer, Arc::clone(&clock), server, plane);
+    attempts.set_first(first);
     let mut pace = Pace::new();
     pace.set_waiting(clock.monotonic_ms(), true);
     loop {

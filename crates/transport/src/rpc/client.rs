@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The client's side: [`Connection`].
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use waxwing_proto::{limits, v1};
+use waxwing_proto::{ServerAddress, limits, v1};
 
+use super::opening::{FirstCall, Opening, Sent, begin};
 use super::subscription::{AcknowledgeSink, DeliveryStream, FrameSink, FrameSource};
 use super::{
     Greeting, PRIORITY_BULK, PRIORITY_CALLS, PRIORITY_MESSAGES, PRIORITY_RECEIPTS, negotiate,
 };
 use crate::close::CloseCode;
 use crate::error::{CallError, StreamError};
-use crate::link::Link;
+use crate::link::{Dialer, Link, Plane};
 use crate::seams::{Clock, within};
 use crate::stream::{RecvStream, SendStream};
 
@@ -24,9 +25,36 @@ pub struct Connection {
     server: Greeting,
     server_time_ms: u64,
     established_at_ms: u64,
+    /// The call that went out behind the greeting, until it is asked for.
+    first: Arc<Mutex<Option<Sent>>>,
 }
 
 impl Connection {
+    /// Connects to `server` and exchanges greetings, with as few round trips as there can be. The
+    /// greeting goes out before the handshake has ended where the dialer can do that, and the call
+    /// that `first` names, if any, right behind it, without waiting for the server's: its answer is
+    /// had by [`Connection::call`] with the same call.
+    ///
+    /// # Errors
+    /// As [`Connection::establish`].
+    pub async fn dial<D: Dialer + ?Sized>(
+        dialer: &D,
+        (server, plane): (&ServerAddress, Plane),
+        clock: Arc<dyn Clock>,
+        first: Option<&dyn FirstCall>,
+    ) -> Result<Self, CallError> {
+        // TRN-5.
+        let greeting = Greeting::CURRENT;
+        let hello = greeting.to_frame()?;
+        let (link, answer) = dialer.dial_early(server, plane, hello).await?;
+        let opening = Opening {
+            greeting,
+            answer,
+            first,
+        };
+        Self::open(link, clock, opening).await
+    }
+
     /// Exchanges greetings on the first stream of `link`, within
     /// [`limits::HELLO_TIMEOUT_MS`]. Closes the link when that fails.
     ///
@@ -45,33 +73,41 @@ impl Connection {
     pub async fn establish_with(
         link: Link,
         clock: Arc<dyn Clock>,
-        client: Greeting,
+        greeting: Greeting,
+    ) -> Result<Self, CallError> {
+        let opening = Opening {
+            greeting,
+            answer: None,
+            first: None,
+        };
+        Self::open(link, clock, opening).await
+    }
+
+    async fn open(
+        link: Link,
+        clock: Arc<dyn Clock>,
+        opening: Opening<'_>,
     ) -> Result<Self, CallError> {
         // TRN-10.
-        let exchange = async {
-            let (mut send, mut recv) = link.open().await?;
-            let limit = limits::CONTROL_FRAME_SIZE_MAX;
-            send.send(&client.to_wire(0), limit).await?;
-            send.finish().await?;
-            let answer: Option<v1::Hello> = recv.receive(limit).await?;
-            answer.ok_or(CallError::Protocol(StreamError::Truncated))
-        };
-        let outcome = within(&*clock, u64::from(limits::HELLO_TIMEOUT_MS), exchange)
+        let client = opening.greeting;
+        let time_ms = u64::from(limits::HELLO_TIMEOUT_MS);
+        let outcome = within(&*clock, time_ms, begin(&link, opening))
             .await
             .unwrap_or(Err(CallError::Timeout))
-            .and_then(|hello| {
+            .and_then(|(hello, first)| {
                 let server = Greeting::from_wire(&hello)?;
                 let protocol = negotiate(client, server).map_err(CallError::UpgradeRequired)?;
-                Ok((protocol, server, hello.server_time_ms))
+                Ok((protocol, server, hello.server_time_ms, first))
             });
         match outcome {
-            Ok((protocol, server, server_time_ms)) => Ok(Self {
+            Ok((protocol, server, server_time_ms, first)) => Ok(Self {
                 established_at_ms: clock.monotonic_ms(),
                 link,
                 clock,
                 protocol,
                 server,
                 server_time_ms,
+                first: Arc::new(Mutex::new(first)),
             }),
             Err(error) => {
                 link.close(match error {
@@ -141,7 +177,10 @@ impl Connection {
         // TRN-12, TRN-18.
         let deadline_ms = bounded_deadline_ms(deadline_ms);
         let exchange = async {
-            let (mut send, mut recv) = self.request(request, deadline_ms).await?;
+            let (mut send, mut recv) = match self.take_first(&request) {
+                Some(halves) => halves,
+                None => request_on(&self.link, request, deadline_ms).await?,
+            };
             // An answer may be there although the server took no more of the request.
             let sent = send.finish().await;
             let response = Self::response(&mut recv).await;
@@ -171,7 +210,7 @@ impl Connection {
                 deadline_ms,
                 call: Some(v1::request::Call::Subscribe(v1::SubscribeRequest {})),
             };
-            let (send, mut recv) = self.request(request, deadline_ms).await?;
+            let (send, mut recv) = request_on(&self.link, request, deadline_ms).await?;
             let response = Self::response(&mut recv).await?;
             match response.result {
                 Some(v1::response::Result::Subscribe(_)) => Ok((
@@ -186,21 +225,11 @@ impl Connection {
             .unwrap_or(Err(CallError::Timeout))
     }
 
-    async fn request(
-        &self,
-        mut request: v1::Request,
-        deadline_ms: u32,
-    ) -> Result<(SendStream, RecvStream), CallError> {
-        request.deadline_ms = deadline_ms;
-        let priority = priority_of(&request);
-        let (mut send, recv) = self.link.open().await?;
-        send.set_priority(priority);
-        send.queue(&request, limits::FRAME_SIZE_MAX)?;
-        match send.flush().await {
-            // The reason, if the server gives one, stands in its answer.
-            Ok(()) | Err(StreamError::Stopped(_)) => Ok((send, recv)),
-            Err(error) => Err(error.into()),
-        }
+    /// The streams of `request` if it went out behind the greeting.
+    fn take_first(&self, request: &v1::Request) -> Option<(SendStream, RecvStream)> {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = first.take_if(|sent| request.call.as_ref() == Some(&sent.call))?;
+        Some(sent.halves)
     }
 
     async fn response(recv: &mut RecvStream) -> Result<v1::Response, CallError> {
@@ -225,6 +254,24 @@ impl core::fmt::Debug for Connection {
             .field("link", &self.link)
             .field("protocol", &self.protocol)
             .finish_non_exhaustive()
+    }
+}
+
+/// Opens a stream for a call and sends its request.
+pub(super) async fn request_on(
+    link: &Link,
+    mut request: v1::Request,
+    deadline_ms: u32,
+) -> Result<(SendStream, RecvStream), CallError> {
+    request.deadline_ms = deadline_ms;
+    let priority = priority_of(&request);
+    let (mut send, recv) = link.open().await?;
+    send.set_priority(priority);
+    send.queue(&request, limits::FRAME_SIZE_MAX)?;
+    match send.flush().await {
+        // The reason, if the server gives one, stands in its answer.
+        Ok(()) | Err(StreamError::Stopped(_)) => Ok((send, recv)),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -39,11 +39,13 @@ impl PendingCall {
     }
 
     /// Reads the request, within [`limits::DEADLINE_MS_DEFAULT`]. A request that cannot be read is
-    /// answered here, with `MALFORMED`, `TOO_LARGE`, `UNKNOWN_CALL` or `DEADLINE_EXCEEDED`.
+    /// answered here, with `MALFORMED`, `TOO_LARGE`, `UNKNOWN_CALL` or `DEADLINE_EXCEEDED`, and one
+    /// that came before the handshake had ended and is not marked as such that may with
+    /// `TOO_EARLY`.
     ///
     /// # Errors
-    /// [`CallError::Protocol`], [`CallError::Timeout`], [`CallError::LinkLost`]; nothing is left to
-    /// do for the caller.
+    /// [`CallError::Protocol`], [`CallError::Timeout`], [`CallError::LinkLost`],
+    /// [`CallError::Refused`]; nothing is left to do for the caller.
     pub async fn read(self) -> Result<IncomingCall, CallError> {
         let Self {
             send,
@@ -58,7 +60,13 @@ impl PendingCall {
             Self::read_request(&mut recv, large_requests),
         );
         let outcome = read.await.unwrap_or(Err(CallError::Timeout));
+        let is_early = recv.is_early();
         let code = match outcome {
+            // TRN-84.
+            Ok(v1::Request {
+                call: Some(ref request),
+                ..
+            }) if is_early && !request.may_come_early() => v1::ErrorCode::TooEarly,
             Ok(v1::Request {
                 call: Some(request),
                 deadline_ms,
@@ -81,6 +89,10 @@ impl PendingCall {
         };
         let error = match outcome {
             Err(error) => error,
+            Ok(ref request) if request.call.is_some() => CallError::Refused {
+                code,
+                retry_after_ms: None,
+            },
             Ok(_) => CallError::Protocol(StreamError::Malformed),
         };
         if matches!(error, CallError::Timeout) {

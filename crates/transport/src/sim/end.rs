@@ -115,19 +115,21 @@ impl LinkBackend for SimLink {
                         .streams
                         .iter_mut()
                         .filter(|(_, stream)| !stream.accepted);
-                    let first = waiting
-                        .filter_map(|(&id, stream)| {
-                            let flights = &stream.sent_by.at(side.other()).flights;
-                            Some((flights.front()?.at_ms, id, stream))
-                        })
-                        .min_by_key(|(at_ms, id, _)| (*at_ms, *id));
-                    match first {
-                        Some((at_ms, id, stream)) if at_ms <= now_ms => {
+                    let mut lowest = None;
+                    let mut at_ms = HELD;
+                    for (&id, stream) in waiting {
+                        let flights = &stream.sent_by.at(side.other()).flights;
+                        let arrives_ms = flights.front().map_or(HELD, |flight| flight.at_ms);
+                        at_ms = at_ms.min(arrives_ms);
+                        lowest.get_or_insert((id, stream));
+                    }
+                    match lowest {
+                        // One that has arrived opens those below it too (RFC 9000, section 2.1).
+                        Some((id, stream)) if at_ms <= now_ms => {
                             stream.accepted = true;
                             Look::Found(id)
                         }
-                        first => {
-                            let at_ms = first.map_or(HELD, |(at_ms, _, _)| at_ms);
+                        _ => {
                             let end = state.ends.at_mut(side);
                             end.streams_changed.register(context.waker());
                             Look::ArrivesAt(at_ms)

@@ -109,6 +109,14 @@ impl PacketNetwork {
         QuicDialer::over(self.host(name), settings)
     }
 
+    /// Plain quinn at the host `name`, for a client that behaves otherwise than [`QuicDialer`].
+    ///
+    /// # Errors
+    /// [`LinkError::Socket`].
+    pub fn endpoint(&self, name: &str) -> Result<quinn::Endpoint, LinkError> {
+        crate::quic::bare::client_over(&*self.host(name))
+    }
+
     /// Takes connections at the host `name`, which is brought up.
     ///
     /// # Errors

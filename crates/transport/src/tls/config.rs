@@ -62,6 +62,7 @@ pub(crate) fn server(
         Some(tickets) => Arc::clone(tickets) as Arc<dyn StoresServerSessions>,
         None => Arc::new(NoServerSessionStorage {}),
     };
+    // TRN-5. A ticket is looked up once, so a first flight that comes again finds none.
     config.max_early_data_size = 0;
     Ok(config)
 }

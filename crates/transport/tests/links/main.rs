@@ -17,6 +17,7 @@
 mod calls;
 mod ends;
 mod kinds;
+mod opening;
 mod planes;
 
 /// Runs every case over one kind of link.
@@ -52,6 +53,10 @@ macro_rules! suites {
                 crate::calls::cancelled_calls_return_their_credit
                     as cancelled_calls_return_their_credit,
                 crate::calls::calls_beyond_the_streams_wait as calls_beyond_the_streams_wait,
+                crate::opening::the_first_call_goes_out_behind_the_greeting_once
+                    as the_first_call_goes_out_behind_the_greeting_once,
+                crate::opening::a_first_call_that_nobody_asks_for_is_given_up
+                    as a_first_call_that_nobody_asks_for_is_given_up,
                 crate::calls::deliveries_and_acknowledgements_flow_both_ways
                     as deliveries_and_acknowledgements_flow_both_ways,
                 crate::ends::both_ends_export_the_same_secret_and_other_links_another

@@ -158,8 +158,8 @@ async fn a_message_overtakes_bulk() {
     assert_eq!(*order.lock().unwrap(), ["message", "bulk"]);
 }
 
-/// What an observer records and sends again changes nothing: there is no early data, so a replayed
-/// first flight gets no further than the handshake. TRN-5.
+/// What an observer records and sends again changes nothing: a connection that was not resumed has no
+/// early data, so its first flight gets no further than the handshake. See `early` for the others.
 #[tokio::test(start_paused = true)]
 async fn a_replayed_first_flight_reaches_no_call() {
     let world = world(36, PacketSettings::default());

@@ -99,24 +99,7 @@ async fn multiplexing() {
 /// round trip; the certificate and its signature are not sent again.
 #[tokio::test(start_paused = true)]
 async fn resumption() {
-    const SEED: u64 = 9;
-    let steady = PacketSettings {
-        delay_ms: 50,
-        jitter_ms: 0,
-        loss_per_mille: 0,
-        duplicate_per_mille: 0,
-        reorder_per_mille: 0,
-        ..PacketSettings::default()
-    };
-    let network = PacketNetwork::new(SEED, steady);
-    let clock = Arc::new(SimClock::new(1_700_000_000_000));
-    let kept = Arc::new(MemoryTickets::default());
-    let entropy = Arc::new(SimEntropy::new(SEED, "tickets"));
-    let tickets = Tickets::new(Arc::clone(&kept) as Arc<_>, clock, entropy);
-    let (identity, keys, tickets) = (identity(), keys(), Arc::new(tickets));
-    let with = (&identity, &keys, Some(&tickets));
-    let listener = network.listen("relay", PORT, with, ListenerSettings::default());
-    let world = world_around(SEED, network, Arc::new(listener.unwrap()));
+    let (world, kept) = world_with_tickets(9, Arc::new(MemoryTickets::default()));
     world.serve();
     let events = world.record();
 
@@ -149,6 +132,44 @@ async fn resumption() {
     };
     // What is saved is the signature; its bytes are padding now.
     assert!(resumed <= full && again <= full, "{flights:?}");
+}
+
+/// TRN-5: what goes out with the first packets of a resumed connection is answered with the server's
+/// first, and a call that goes out with the last of the handshake a round trip later.
+#[tokio::test(start_paused = true)]
+async fn zerortt() {
+    let (world, _) = world_with_tickets(16, Arc::new(MemoryTickets::default()));
+    world.serve();
+    let events = world.record();
+    let first = bring(1_000, 1);
+    let mut times_ms = Vec::new();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        events.lock().unwrap().clear();
+        let begun_ms = world.now_ms();
+        let to = (&world.address, Plane::Account);
+        let clock = Arc::clone(&world.clock);
+        let dialled = Connection::dial(&*world.dialer, to, clock, Some(&first)).await;
+        let connection = dialled.unwrap();
+        let greeted_ms = world.now_ms() - begun_ms;
+        exchange(&connection, 1_000, 1).await.unwrap();
+        times_ms.push((greeted_ms, world.now_ms() - begun_ms));
+        connection.link().close(CloseCode::Done);
+        let events = events.lock().unwrap();
+        let client = events[0].from;
+        let first_answer = events.iter().position(|event| event.from != client);
+        assert_eq!(first_answer, Some(2), "two datagrams ask, and greet");
+    }
+    let [full, resumed, again] = times_ms[..] else {
+        panic!("three connections");
+    };
+    // A round trip is 100 ms; the rest is what the library waits before it sends.
+    let within = |time_ms: u64, bound_ms: u64| (bound_ms..=bound_ms + 10).contains(&time_ms);
+    assert!(within(full.0, 200) && within(full.1, 200), "{full:?}");
+    for (greeted_ms, answered_ms) in [resumed, again] {
+        assert!(within(greeted_ms, 100), "{greeted_ms}");
+        assert!(within(answered_ms, 200), "{answered_ms}");
+    }
 }
 
 /// TRN-66: a server under load lets clients show their address first.

@@ -9,6 +9,7 @@
     reason = "a test that fails panics"
 )]
 
+mod early;
 mod hostile;
 mod interop;
 mod recovery;
@@ -22,7 +23,7 @@ use waxwing_transport::quic::{
 };
 use waxwing_transport::recovery::probing;
 use waxwing_transport::sim::{PacketEvent, PacketNetwork, PacketSettings, SimClock, SimEntropy};
-use waxwing_transport::tls::{MemoryTickets, TicketStore as _, Tickets};
+use waxwing_transport::tls::{MemoryTickets, TicketStore, Tickets};
 use waxwing_transport::{
     CallError, Clock, CloseCode, CloseReason, Connection, Dialer, Keeper, Kept, KeyExchange, Link,
     LinkError, Listener, Plane, Signals, serve_hello,
@@ -64,6 +65,29 @@ fn world_with(seed: u64, settings: PacketSettings, listening: ListenerSettings) 
     let network = PacketNetwork::new(seed, settings);
     let listener = listen(&network, listening);
     world_around(seed, network, listener)
+}
+
+/// A world without chance, whose server gives tickets that lie in `kept`.
+fn world_with_tickets<S: TicketStore>(seed: u64, kept: Arc<S>) -> (World, Arc<S>) {
+    let steady = PacketSettings {
+        delay_ms: 50,
+        jitter_ms: 0,
+        loss_per_mille: 0,
+        duplicate_per_mille: 0,
+        reorder_per_mille: 0,
+        ..PacketSettings::default()
+    };
+    let network = PacketNetwork::new(seed, steady);
+    let clock = Arc::new(SimClock::new(1_700_000_000_000));
+    let entropy = Arc::new(SimEntropy::new(seed, "tickets"));
+    let tickets = Tickets::new(Arc::clone(&kept) as Arc<_>, clock, entropy);
+    let (identity, keys, tickets) = (identity(), keys(), Arc::new(tickets));
+    let with = (&identity, &keys, Some(&tickets));
+    let listener = network.listen("relay", PORT, with, ListenerSettings::default());
+    (
+        world_around(seed, network, Arc::new(listener.unwrap())),
+        kept,
+    )
 }
 
 fn world_around(seed: u64, network: PacketNetwork, listener: Arc<QuicListener>) -> World {

@@ -132,6 +132,16 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
         let current = self.account.as_ref().map(|account| account.generation);
         match inbound {
             Inbound::Response { id, outcome } => self.tell(Event::Response { id, outcome }),
+            Inbound::Opening {
+                generation,
+                exporter,
+                first,
+            } => {
+                let is_current = Some(generation) == current;
+                let call = is_current.then(|| self.engine.login(&exporter)).flatten();
+                // Whoever asked has gone on where it took too long.
+                let _ = first.send(call);
+            }
             Inbound::LinkUp(generation, connection) if Some(generation) == current => {
                 self.link_up(*connection)?;
             }

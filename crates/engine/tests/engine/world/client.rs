@@ -12,6 +12,7 @@ use waxwing_engine::{
     RequestFailure, RequestId, Row, RowKey, RowRange, Table,
 };
 use waxwing_proto::limits::UNACKNOWLEDGED_MAX;
+use waxwing_proto::v1::request::Call;
 use waxwing_proto::{AccountKey, DeviceId, v1};
 use zeroize::Zeroizing;
 
@@ -24,6 +25,10 @@ pub(crate) struct Client {
     pub(crate) network: bool,
     wants_link: bool,
     link: Option<Caller>,
+    /// The login that could have gone out with the end of this link's handshake.
+    ahead: Option<Call>,
+    /// How often it was the one that was asked for then.
+    pub(crate) logins_ahead: u32,
     /// The delivery stream: the device and the next position.
     stream: Option<(AccountKey, DeviceId, u64)>,
     waiting: VecDeque<Event>,
@@ -54,6 +59,8 @@ impl Client {
             network: true,
             wants_link: false,
             link: None,
+            ahead: None,
+            logins_ahead: 0,
             stream: None,
             waiting: VecDeque::new(),
             polls: Vec::new(),
@@ -106,6 +113,7 @@ impl Client {
         if self.link.is_none() && self.wants_link && self.network {
             let mut exporter = [0; 32];
             self.rng.fill_bytes(&mut exporter);
+            self.ahead = self.engine.login(&exporter);
             self.link = Some(Caller {
                 exporter,
                 device: None,
@@ -175,6 +183,12 @@ impl Client {
                 ..
             } => {
                 assert!(after <= self.durable, "a call left before its batch");
+                if matches!(call, Call::Authenticate(_))
+                    && let Some(ahead) = self.ahead.take()
+                {
+                    assert_eq!(call, ahead, "another login than the one ahead");
+                    self.logins_ahead += 1;
+                }
                 self.request(now, id, plane, call, relay);
             }
             Effect::Subscribe => {
@@ -216,21 +230,14 @@ impl Client {
         false
     }
 
-    fn request(
-        &mut self,
-        now: Now,
-        id: RequestId,
-        plane: Plane,
-        call: v1::request::Call,
-        relay: &mut Relay,
-    ) {
-        if let v1::request::Call::Send(send) = &call {
+    fn request(&mut self, now: Now, id: RequestId, plane: Plane, call: Call, relay: &mut Relay) {
+        if let Call::Send(send) = &call {
             for envelope in &send.envelopes {
                 self.sent_to
                     .push(DeviceId::try_from(envelope.device_id.as_ref()).unwrap());
             }
         }
-        if let v1::request::Call::FetchRendezvous(fetch) = call {
+        if let Call::FetchRendezvous(fetch) = call {
             self.polls.push((id, fetch));
             return;
         }
