@@ -145,6 +145,7 @@ codes! {
     HostFailed = "host_failed" => Store,
     ConfigInvalid = "config_invalid" => User,
     QuicThroughProxy = "quic_through_proxy" => User,
+    ConstantPacketsNeedQuic = "constant_packets_need_quic" => User,
     FolderUnusable = "folder_unusable" => User,
     InputNeeded = "input_needed" => User,
     NotConfirmed = "not_confirmed" => User,

@@ -62,6 +62,7 @@ impl Context {
             dialing: Dialing::new(
                 (global.transport, settings.transport),
                 settings.proxy,
+                settings.constant_packets.unwrap_or_default(),
                 global.timeout,
             )?,
             timeout: global.timeout,

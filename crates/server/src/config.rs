@@ -44,6 +44,9 @@ pub(crate) struct Configuration {
     /// What is listened with: `quic`, `tcp` or both.
     #[serde(default = "transports_default")]
     pub(crate) transports: Vec<Offer>,
+    /// Whether every packet that goes out over QUIC has the same length.
+    #[serde(default)]
+    pub(crate) constant_packets: bool,
     /// The host name in links and in `name@host`; absent: the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
@@ -136,6 +139,7 @@ impl Configuration {
         let configuration = Self {
             listen: with_free_port(listen)?,
             transports: transports_default(),
+            constant_packets: false,
             name,
             public_port,
             elsewhere: None,
@@ -298,6 +302,11 @@ mod tests {
         assert_eq!(names("listen = \"127.0.0.1:1\"\n"), ["quic", "tcp"]);
         let one = "listen = \"127.0.0.1:1\"\ntransports = [\"tcp\"]\n";
         assert_eq!(names(one), ["tcp"]);
+        let constant = |text: &str| Configuration::parse(text).unwrap().constant_packets;
+        assert!(!constant(one));
+        assert!(constant(
+            "listen = \"127.0.0.1:1\"\nconstant_packets = true\n"
+        ));
     }
 
     #[test]

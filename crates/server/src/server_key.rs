@@ -99,7 +99,10 @@ impl ServerKey {
     ) -> Result<Arc<dyn Listener>, Failure> {
         let keys = self.stable_keys();
         let listen = configuration.listen;
-        let settings = ListenerSettings::default();
+        let settings = ListenerSettings {
+            constant_packets: configuration.constant_packets,
+            ..ListenerSettings::default()
+        };
         let listener = QuicListener::bind(listen, &self.identity, &keys, tickets, settings)
             .map_err(|error| text::listener_failed(listen, "UDP", &error))?;
         let buffers = listener.socket_buffers();

@@ -14,7 +14,9 @@ pub(crate) use failures::*;
 pub(crate) const CONFIG_HEADER: &str = "\
 # The configuration of waxwingd. Unknown keys are refused; restart the server after a change.
 #
-# listen             the IP address and UDP port to listen on
+# listen             the IP address and port to listen on
+# transports         [\"quic\", \"tcp\"], or one of them
+# constant_packets   true: all packets over QUIC have one length, so that lengths tell nothing
 # name               the host name in links and in `alice@host`; clients keep it for ever
 # public_port        the port in links, where it is not the one above
 # open_registration  true: people register without an invite

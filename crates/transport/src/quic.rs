@@ -13,6 +13,7 @@ mod admission;
 #[doc(hidden)]
 pub mod bare;
 mod connection_ids;
+mod constant;
 mod dialer;
 mod link;
 mod listener;

@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     /// Where everything goes through.
     #[serde(default, deserialize_with = "parsed")]
     pub(crate) proxy: Option<Proxy>,
+    /// Whether every packet has the same length, which takes QUIC.
+    pub(crate) constant_packets: Option<bool>,
 }
 
 /// Reads a value that is written as a string with a grammar of its own.
@@ -52,6 +54,7 @@ struct File {
     transport: Option<TransportChoice>,
     #[serde(default, deserialize_with = "parsed")]
     proxy: Option<Proxy>,
+    constant_packets: Option<bool>,
     #[serde(default)]
     profiles: BTreeMap<String, Settings>,
 }
@@ -76,6 +79,7 @@ pub(crate) fn read(folder: &Path, profile: &str) -> Outcome<Settings> {
         passphrase_command: own.passphrase_command.or(file.passphrase_command),
         transport: own.transport.or(file.transport),
         proxy: own.proxy.or(file.proxy),
+        constant_packets: own.constant_packets.or(file.constant_packets),
     })
 }
 
@@ -98,6 +102,11 @@ mod tests {
         };
         assert_eq!(command("default"), ["a"]);
         assert_eq!(command("work"), ["b", "c"]);
+        let text = "constant_packets = true\n[profiles.work]\nconstant_packets = false\n";
+        std::fs::write(&path, text).unwrap();
+        let constant = |profile| read(folder.path(), profile).unwrap().constant_packets;
+        assert_eq!(constant("default"), Some(true));
+        assert_eq!(constant("work"), Some(false));
         let text = "proxy = 'socks5://127.0.0.1:9050'\n[profiles.work]\ntransport = 'tcp'\n";
         std::fs::write(&path, text).unwrap();
         let work = read(folder.path(), "work").unwrap();

@@ -22,27 +22,35 @@ const CONNECT_MS_MIN: u32 = 250;
 pub(crate) struct Dialing {
     transport: TransportChoice,
     proxy: Option<Proxy>,
+    constant_packets: bool,
     timeout: Option<Duration>,
 }
 
 impl Dialing {
     /// `asked` goes before `configured`. A proxy carries TCP alone, and nothing goes beside it: with
-    /// one `auto` means TCP, and QUIC is refused.
+    /// one `auto` means TCP, and QUIC is refused. Packets of one length are there over QUIC alone: with
+    /// them `auto` means QUIC, and TCP is refused.
     pub(crate) fn new(
         (asked, configured): (Option<TransportChoice>, Option<TransportChoice>),
         proxy: Option<Proxy>,
+        constant_packets: bool,
         timeout: Option<Duration>,
     ) -> Outcome<Self> {
+        let need_quic = |asked: String| Err(Fault::new(Code::ConstantPacketsNeedQuic).about(asked));
         let transport = match (asked.or(configured).unwrap_or_default(), &proxy) {
             (TransportChoice::Quic, Some(proxy)) => {
                 return Err(Fault::new(Code::QuicThroughProxy).about(proxy.to_string()));
             }
+            (_, Some(proxy)) if constant_packets => return need_quic(proxy.to_string()),
+            (TransportChoice::Tcp, None) if constant_packets => return need_quic("tcp".to_owned()),
+            (TransportChoice::Auto, None) if constant_packets => TransportChoice::Quic,
             (TransportChoice::Auto, Some(_)) => TransportChoice::Tcp,
             (choice, _) => choice,
         };
         Ok(Self {
             transport,
             proxy,
+            constant_packets,
             timeout,
         })
     }
@@ -72,6 +80,7 @@ impl Dialing {
     fn quic(&self) -> QuicDialer {
         QuicDialer::new(DialerSettings {
             connect_timeout_ms: self.connect_timeout_ms(),
+            constant_packets: self.constant_packets,
             ..DialerSettings::default()
         })
     }
@@ -103,7 +112,7 @@ mod tests {
     fn the_command_line_goes_before_the_file_and_a_proxy_before_both() {
         let proxy: Proxy = "socks5://127.0.0.1:9050".parse().unwrap();
         let choose = |asked, configured, proxy| {
-            Dialing::new((asked, configured), proxy, None)
+            Dialing::new((asked, configured), proxy, false, None)
                 .map(|dialing| dialing.transport())
                 .map_err(|fault| fault.code)
         };
@@ -115,5 +124,22 @@ mod tests {
         assert_eq!(proxied(None), Ok(Tcp));
         assert_eq!(proxied(Some(Tcp)), Ok(Tcp));
         assert_eq!(proxied(Some(Quic)), Err(Code::QuicThroughProxy));
+    }
+
+    #[test]
+    fn packets_of_one_length_go_over_quic_or_not_at_all() {
+        let proxy: Proxy = "socks5://127.0.0.1:9050".parse().unwrap();
+        let choose = |asked, proxy| {
+            Dialing::new((asked, None), proxy, true, None)
+                .map(|dialing| dialing.transport())
+                .map_err(|fault| fault.code)
+        };
+        use TransportChoice::{Auto, Quic, Tcp};
+        for asked in [None, Some(Auto), Some(Quic)] {
+            assert_eq!(choose(asked, None), Ok(Quic));
+        }
+        let refused = Err(Code::ConstantPacketsNeedQuic);
+        assert_eq!(choose(Some(Tcp), None), refused);
+        assert_eq!(choose(None, Some(proxy)), refused);
     }
 }

@@ -63,7 +63,10 @@ pub fn resuming(pin: KeyPin) -> Result<ClientConfig, LinkError> {
     config.resumption = Resumption::in_memory_sessions(TICKETS_MAX);
     config.enable_early_data = true;
     let transport = settings::client_transport(None)?;
-    Ok(settings::client(tls::attempt(config)?, Arc::new(transport)))
+    Ok(settings::client(
+        Arc::new(tls::attempt(config)?),
+        Arc::new(transport),
+    ))
 }
 
 /// The settings of a connection to the server that shows the key of `pin`.
@@ -73,5 +76,5 @@ pub fn resuming(pin: KeyPin) -> Result<ClientConfig, LinkError> {
 pub fn connecting(pin: KeyPin) -> Result<ClientConfig, LinkError> {
     let tls = tls::attempt(tls::client(Arc::new(tls::provider()), vec![pin])?)?;
     let transport = settings::client_transport(None)?;
-    Ok(settings::client(tls, Arc::new(transport)))
+    Ok(settings::client(Arc::new(tls), Arc::new(transport)))
 }

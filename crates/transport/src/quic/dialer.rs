@@ -18,7 +18,7 @@ use waxwing_proto::{ServerAddress, limits};
 
 use super::link::{End, Local, QuicLink};
 use super::packets::{self, Packets, SystemPackets};
-use super::{SERVER_NAME, settings, tls};
+use super::{SERVER_NAME, constant, settings, tls};
 use crate::error::LinkError;
 use crate::link::{Dialer, Link, Plane};
 use crate::seams::BoxFuture;
@@ -37,6 +37,9 @@ pub struct DialerSettings {
     pub keep_alive_ms: Option<u32>,
     /// How long one attempt may take, in milliseconds.
     pub connect_timeout_ms: u32,
+    /// Whether every packet that is sent after the handshake has the same length, see
+    /// [`ListenerSettings::constant_packets`](super::ListenerSettings::constant_packets).
+    pub constant_packets: bool,
 }
 
 impl Default for DialerSettings {
@@ -44,6 +47,7 @@ impl Default for DialerSettings {
         Self {
             keep_alive_ms: Some(25_000),
             connect_timeout_ms: limits::CONNECT_TIMEOUT_MS,
+            constant_packets: false,
         }
     }
 }
@@ -108,7 +112,6 @@ impl QuicDialer {
             Plane::Anonymous => None,
         };
         let keep_alive = keep_alive.map(|ms| Duration::from_millis(u64::from(ms)));
-        let transport = Arc::new(settings::client_transport(keep_alive)?);
         let mut attempts = JoinSet::new();
         let mut delay = Duration::ZERO;
         for address in self.packets.resolve(server).await? {
@@ -117,7 +120,13 @@ impl QuicDialer {
                 config.enable_early_data = true;
                 Ok(config)
             });
-            let config = settings::client(tls::attempt(config?)?, Arc::clone(&transport));
+            let tls = tls::attempt(config?)?;
+            let config = if self.settings.constant_packets {
+                constant::client(tls, keep_alive)?
+            } else {
+                let transport = settings::client_transport(keep_alive)?;
+                settings::client(Arc::new(tls), Arc::new(transport))
+            };
             let (endpoint, local) = self.endpoint(address.is_ipv6())?;
             let first = first.clone();
             attempts.spawn(async move {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quinn::{Connection, Endpoint, VarInt, ZeroRttAccepted};
+use quinn::{Connection, Endpoint, ServerConfig, VarInt, ZeroRttAccepted};
 use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::AbortHandle;
 use waxwing_proto::limits;
@@ -15,9 +15,9 @@ use super::admission::{Admission, Place, Verdict};
 use super::identity::ServerIdentity;
 use super::link::{End, QuicLink};
 use super::packets::{self, Packets, SystemPackets};
-use super::settings;
 use super::settings::StableKeys;
 use super::socket::SocketBuffers;
+use super::{constant, settings};
 use crate::close::CloseCode;
 use crate::error::LinkError;
 use crate::link::{AddressPrefix, Link, Listener};
@@ -36,6 +36,11 @@ pub struct ListenerSettings {
     /// Handshakes at a time from which on newcomers have to show that they receive at the address
     /// that they claim, which costs them a round trip. 0 means always.
     pub retry_above: usize,
+    /// Whether every packet that is sent after the handshake has the same length of 1200 bytes, so
+    /// that an observer sees how many there are and when, and not how long the messages are. Each
+    /// side chooses for what it sends. Exceptions, none of which depends on what is said: the
+    /// packets of the handshake, and resets to those whose connection this server has forgotten.
+    pub constant_packets: bool,
 }
 
 impl Default for ListenerSettings {
@@ -45,6 +50,7 @@ impl Default for ListenerSettings {
             connections_per_prefix_max: limits::CONNECTIONS_PER_PREFIX_MAX,
             handshake_timeout_ms: limits::CONNECT_TIMEOUT_MS,
             retry_above: limits::CONNECTING_UNVALIDATED_MAX,
+            constant_packets: false,
         }
     }
 }
@@ -90,13 +96,14 @@ impl QuicListener {
         settings: ListenerSettings,
     ) -> Result<Self, LinkError> {
         let server = settings::server(identity, keys, tickets)?;
+        let padded = settings.constant_packets.then(|| server.clone());
         let config = settings::server_endpoint(keys);
         let (endpoint, buffers) = packets::endpoint(packets, address, config, Some(server))?;
         let (ready, links) = mpsc::channel(limits::CONNECTING_MAX);
         let gate = Arc::new(Gate::default());
         let acceptor = tokio::spawn(accept_all(
             endpoint.clone(),
-            settings,
+            (settings, padded),
             Arc::clone(&gate),
             ready,
         ));
@@ -178,7 +185,7 @@ impl core::fmt::Debug for QuicListener {
 
 async fn accept_all(
     endpoint: Endpoint,
-    settings: ListenerSettings,
+    (settings, padded): (ListenerSettings, Option<ServerConfig>),
     gate: Arc<Gate>,
     ready: mpsc::Sender<Link>,
 ) {
@@ -202,7 +209,15 @@ async fn accept_all(
             }
         };
         // A handshake that fails concerns nobody but the client, who is told.
-        let Ok(connecting) = incoming.accept() else {
+        let accepted = match &padded {
+            None => incoming.accept(),
+            Some(all) => match constant::server(all) {
+                Ok(config) => incoming.accept_with(config),
+                // The same values were good when the listener was made.
+                Err(_) => continue,
+            },
+        };
+        let Ok(connecting) = accepted else {
             continue;
         };
         // A server can always go on with what it has.

@@ -82,10 +82,10 @@ pub(super) fn client_transport(keep_alive: Option<Duration>) -> Result<Transport
 
 /// A client's settings for one attempt to connect.
 pub(super) fn client(
-    tls: quinn::crypto::rustls::QuicClientConfig,
+    tls: Arc<dyn quinn::crypto::ClientConfig>,
     transport: Arc<TransportConfig>,
 ) -> quinn::ClientConfig {
-    let mut config = quinn::ClientConfig::new(Arc::new(tls));
+    let mut config = quinn::ClientConfig::new(tls);
     config
         .transport_config(transport)
         // A validation token would tie two connections to one client.
@@ -93,12 +93,8 @@ pub(super) fn client(
     config
 }
 
-/// A server's settings.
-pub(super) fn server(
-    identity: &ServerIdentity,
-    keys: &StableKeys,
-    tickets: Option<&Arc<Tickets>>,
-) -> Result<ServerConfig, LinkError> {
+/// A server's settings for a connection.
+pub(super) fn server_transport() -> Result<TransportConfig, LinkError> {
     let mut transport = common()?;
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(limits::STREAMS_PER_CONNECTION_MAX))
@@ -107,6 +103,16 @@ pub(super) fn server(
         .receive_window(VarInt::from_u32(SERVER_CONNECTION_WINDOW))
         // A server never wakes a sleeping phone.
         .keep_alive_interval(None);
+    Ok(transport)
+}
+
+/// A server's settings.
+pub(super) fn server(
+    identity: &ServerIdentity,
+    keys: &StableKeys,
+    tickets: Option<&Arc<Tickets>>,
+) -> Result<ServerConfig, LinkError> {
+    let transport = server_transport()?;
     let tls = tls::server(identity, tickets)?;
     let token_key = hkdf::Salt::new(hkdf::HKDF_SHA256, b"waxwing quic token").extract(&keys.token);
     let mut tokens = quinn::ValidationTokenConfig::default();

@@ -9,6 +9,7 @@
     reason = "a test that fails panics"
 )]
 
+mod constant;
 mod early;
 mod hostile;
 mod interop;

@@ -39,6 +39,9 @@ pub(super) fn of(fault: &Fault) -> Vec<(&'static str, Vec<String>)> {
         Code::QuicThroughProxy => {
             vec![plain("go over TCP", &["--transport", "tcp", "status"])]
         }
+        Code::ConstantPacketsNeedQuic => {
+            vec![plain("go over QUIC", &["--transport", "quic", "status"])]
+        }
         Code::ReaderBusy => vec![plain("see who has written", &["contacts", "list"])],
         Code::ContactBlocked => vec![about("write again", &["contacts", "unblock"])],
         Code::RequestPending => vec![

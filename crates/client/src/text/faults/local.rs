@@ -66,6 +66,10 @@ pub(super) fn parts(code: Code, it: &str) -> (String, String) {
             format!("QUIC cannot go through the proxy {it}"),
             "Nothing was sent: with a proxy nothing goes beside it. Use --transport tcp, or leave it away.",
         ),
+        Code::ConstantPacketsNeedQuic => (
+            format!("packets of one length need QUIC, and {it} was asked for"),
+            "Nothing was sent: over TCP the lengths of messages would show. Take `constant_packets` out of config.toml if that may be.",
+        ),
         Code::ConfigInvalid => (format!("the configuration file {it} cannot be used"), ""),
         Code::FolderUnusable => (format!("a file or folder cannot be used: {it}"), ""),
         Code::InputNeeded => (
