@@ -123,6 +123,10 @@ pub const TCP_STREAM_CREDIT_TO_CLIENT: u32 = 1024 * 1024;
 pub const TCP_CREDIT_TO_CLIENT: u32 = 2 * 1024 * 1024;
 /// What one connection over TCP takes to be sent before it has sent it, in bytes.
 pub const TCP_SEND_QUEUE_SIZE_MAX: usize = 256 * 1024;
+/// Bytes of windows that a server grants to connections over QUIC before new ones get smaller windows.
+pub const QUIC_WINDOWS_FULL_MAX: u64 = 512 * 1024 * 1024;
+/// Bytes of windows that a server grants to all its connections over QUIC: what these can make it hold.
+pub const QUIC_WINDOWS_MAX: u64 = 1_792 * 1024 * 1024;
 /// Bytes that all connections over TCP of one server hold unread.
 pub const TCP_HELD_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Bytes that one connection over TCP may hold however much the others do.

@@ -254,7 +254,9 @@ impl Link {
 
     /// Replaces the keys of the connection by new ones that follow from them (RFC 9001, section
     /// 6), so that whoever takes the new ones cannot read what was sent before. Links do so by
-    /// themselves before a key has encrypted too much.
+    /// themselves before a key has encrypted too much. To be called right after an answer: QUIC links
+    /// begin an update also where the one before was not acknowledged, and after two of them the peer
+    /// understands nothing any more.
     pub fn update_keys(&self) {
         self.0.update_keys();
     }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use waxwing_proto::limits;
 
 use super::listener::ListenerSettings;
+use super::windows::Windows;
 use crate::link::AddressPrefix;
 
 /// What is done with a newcomer.
@@ -37,6 +38,8 @@ struct Count {
 #[derive(Debug, Default)]
 struct Counts {
     total: Count,
+    /// What the windows of all can make the server hold, in bytes.
+    granted: u64,
     prefixes: BTreeMap<AddressPrefix, Count>,
 }
 
@@ -78,9 +81,12 @@ impl Admission {
         counts.total.connecting = total.connecting.saturating_add(1);
         let own = counts.prefixes.entry(prefix).or_default();
         own.connecting = own.connecting.saturating_add(1);
+        let windows = Windows::next(counts.granted, self.settings.windows_full_max);
+        counts.granted = counts.granted.saturating_add(windows.bytes());
         Verdict::Accept(Place {
             counts: Arc::clone(&self.counts),
             prefix,
+            windows,
             is_connected: AtomicBool::new(false),
         })
     }
@@ -95,18 +101,20 @@ fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
 pub(super) struct Place {
     counts: Arc<Mutex<Counts>>,
     prefix: AddressPrefix,
+    windows: Windows,
     is_connected: AtomicBool,
 }
 
 impl Place {
-    /// The handshake has ended well.
-    pub(super) fn connected(&self) {
+    /// The handshake has ended well. Gives the windows that the connection gets.
+    pub(super) fn connected(&self) -> Windows {
         self.leave();
         self.is_connected.store(true, Ordering::Relaxed);
         let mut counts = lock(&self.counts);
         counts.total.connected = counts.total.connected.saturating_add(1);
         let own = counts.prefixes.entry(self.prefix).or_default();
         own.connected = own.connected.saturating_add(1);
+        self.windows
     }
 
     fn leave(&self) {
@@ -130,6 +138,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.leave();
+        let mut counts = lock(&self.counts);
+        counts.granted = counts.granted.saturating_sub(self.windows.bytes());
     }
 }
 
@@ -164,7 +174,8 @@ mod tests {
             }
             assert!(matches!(admission.decide(prefix(2), true), Verdict::Refuse));
         }
-        assert!(lock(&admission.counts).prefixes.is_empty());
+        let counts = lock(&admission.counts);
+        assert!(counts.prefixes.is_empty() && counts.granted == 0);
     }
 
     #[test]
@@ -175,12 +186,12 @@ mod tests {
         assert!(matches!(admission.decide(prefix(1), true), Verdict::Refuse));
         assert!(matches!(
             admission.decide(prefix(2), false),
-            Verdict::Accept(_)
+            Verdict::Accept(..)
         ));
         drop(places);
         assert!(matches!(
             admission.decide(prefix(1), false),
-            Verdict::Accept(_)
+            Verdict::Accept(..)
         ));
     }
 
@@ -191,7 +202,7 @@ mod tests {
         assert!(matches!(admission.decide(prefix(2), false), Verdict::Retry));
         assert!(matches!(
             admission.decide(prefix(2), true),
-            Verdict::Accept(_)
+            Verdict::Accept(..)
         ));
     }
 }

@@ -17,6 +17,7 @@ use super::packets::Packets;
 use super::packets::{self, SystemPackets};
 use super::settings::{self, StableKeys};
 use super::tls;
+use super::windows::Windows;
 use crate::error::LinkError;
 
 /// Tickets that a client keeps.
@@ -31,7 +32,7 @@ pub fn server(
     identity: &ServerIdentity,
     keys: &StableKeys,
 ) -> Result<Endpoint, LinkError> {
-    let server = settings::server(identity, keys, None)?;
+    let server = settings::server(identity, keys, None, Windows::FULL)?;
     let config = settings::server_endpoint(keys);
     packets::endpoint(&SystemPackets, address, config, Some(server)).map(|(endpoint, _)| endpoint)
 }

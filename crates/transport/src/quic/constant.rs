@@ -22,6 +22,7 @@ use quinn_proto::RttEstimator;
 
 use self::keys::{ClientKeys, ServerKeys};
 use super::settings;
+use super::windows::Windows;
 use crate::error::LinkError;
 
 /// Such packets that quinn remembers after the last one of another kind.
@@ -159,6 +160,8 @@ fn pad(transport: &mut TransportConfig, bare: &Arc<Bare>) {
     transport
         .pad_to_mtu(true)
         .mtu_discovery_config(None)
+        // All that goes out at once has the length of the first, which may be one of the handshake's.
+        .enable_segmentation_offload(false)
         .congestion_controller_factory(Arc::new(Roomy(Arc::clone(bare))));
 }
 
@@ -178,7 +181,7 @@ pub(super) fn client(
 /// A server's settings for one connection, made of those for all.
 pub(super) fn server(all: &ServerConfig) -> Result<Arc<ServerConfig>, LinkError> {
     let bare = Arc::default();
-    let mut transport = settings::server_transport()?;
+    let mut transport = settings::server_transport(Windows::SMALL)?;
     pad(&mut transport, &bare);
     let mut config = all.clone();
     config.transport_config(Arc::new(transport));

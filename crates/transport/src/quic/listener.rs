@@ -17,6 +17,7 @@ use super::link::{End, QuicLink};
 use super::packets::{self, Packets, SystemPackets};
 use super::settings::StableKeys;
 use super::socket::SocketBuffers;
+use super::windows::Windows;
 use super::{constant, settings};
 use crate::close::CloseCode;
 use crate::error::LinkError;
@@ -36,10 +37,14 @@ pub struct ListenerSettings {
     /// Handshakes at a time from which on newcomers have to show that they receive at the address
     /// that they claim, which costs them a round trip. 0 means always.
     pub retry_above: usize,
+    /// Bytes of windows that are granted before new connections get smaller ones, see
+    /// [`limits::QUIC_WINDOWS_FULL_MAX`].
+    pub windows_full_max: u64,
     /// Whether every packet that is sent after the handshake has the same length of 1200 bytes, so
     /// that an observer sees how many there are and when, and not how long the messages are. Each
     /// side chooses for what it sends. Exceptions, none of which depends on what is said: the
-    /// packets of the handshake, and resets to those whose connection this server has forgotten.
+    /// packets of the handshake, and stateless resets, which answer packets of connections or
+    /// connection ids that are forgotten and have a random length.
     pub constant_packets: bool,
 }
 
@@ -50,6 +55,7 @@ impl Default for ListenerSettings {
             connections_per_prefix_max: limits::CONNECTIONS_PER_PREFIX_MAX,
             handshake_timeout_ms: limits::CONNECT_TIMEOUT_MS,
             retry_above: limits::CONNECTING_UNVALIDATED_MAX,
+            windows_full_max: limits::QUIC_WINDOWS_FULL_MAX,
             constant_packets: false,
         }
     }
@@ -95,15 +101,15 @@ impl QuicListener {
         (identity, keys, tickets): (&ServerIdentity, &StableKeys, Option<&Arc<Tickets>>),
         settings: ListenerSettings,
     ) -> Result<Self, LinkError> {
-        let server = settings::server(identity, keys, tickets)?;
-        let padded = settings.constant_packets.then(|| server.clone());
+        let server = settings::server(identity, keys, tickets, Windows::SMALL)?;
+        let constant = settings.constant_packets.then(|| server.clone());
         let config = settings::server_endpoint(keys);
         let (endpoint, buffers) = packets::endpoint(packets, address, config, Some(server))?;
         let (ready, links) = mpsc::channel(limits::CONNECTING_MAX);
         let gate = Arc::new(Gate::default());
         let acceptor = tokio::spawn(accept_all(
             endpoint.clone(),
-            (settings, padded),
+            (settings, constant),
             Arc::clone(&gate),
             ready,
         ));
@@ -185,7 +191,7 @@ impl core::fmt::Debug for QuicListener {
 
 async fn accept_all(
     endpoint: Endpoint,
-    (settings, padded): (ListenerSettings, Option<ServerConfig>),
+    (settings, constant): (ListenerSettings, Option<ServerConfig>),
     gate: Arc<Gate>,
     ready: mpsc::Sender<Link>,
 ) {
@@ -209,7 +215,7 @@ async fn accept_all(
             }
         };
         // A handshake that fails concerns nobody but the client, who is told.
-        let accepted = match &padded {
+        let accepted = match &constant {
             None => incoming.accept(),
             Some(all) => match constant::server(all) {
                 Ok(config) => incoming.accept_with(config),
@@ -264,15 +270,21 @@ impl Handshake {
             };
             let _ = self.ready.send(link).await;
             done.await;
-            if self.connection.close_reason().is_none() {
-                self.place.connected();
-            }
-        } else if self.connection.close_reason().is_none() {
-            self.place.connected();
-            if let Ok(link) = QuicLink::new(self.connection.clone(), self.end()) {
-                let _ = self.ready.send(link.into_link()).await;
-            }
+            self.done();
+        } else if self.done()
+            && let Ok(link) = QuicLink::new(self.connection.clone(), self.end())
+        {
+            let _ = self.ready.send(link.into_link()).await;
         }
+    }
+
+    /// Whether the handshake has ended well; then the connection gets its windows.
+    fn done(&self) -> bool {
+        let is_well = self.connection.close_reason().is_none();
+        if is_well {
+            self.place.connected().open(&self.connection);
+        }
+        is_well
     }
 
     fn end(&self) -> End {

@@ -12,19 +12,16 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use super::connection_ids::ShardedConnectionIds;
 use super::identity::ServerIdentity;
 use super::tls;
+use super::windows::Windows;
 use crate::error::LinkError;
 use crate::tls::tickets::Tickets;
 
-/// What a server receives without having read it, on one stream, in bytes. T8: small, as fragments
-/// with gaps cost more than their bytes.
-const SERVER_STREAM_WINDOW: u32 = 128 * 1024;
-/// The same on one connection.
-const SERVER_CONNECTION_WINDOW: u32 = 256 * 1024;
-/// The same for a client, which has one connection where the server has thousands.
+/// What a client receives without having read it, on one stream and on one connection, in bytes. It has
+/// one connection where the server has thousands.
 const CLIENT_STREAM_WINDOW: u32 = 1024 * 1024;
 const CLIENT_CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
-/// What is sent and not acknowledged on one connection, in bytes.
-const SEND_WINDOW: u64 = 512 * 1024;
+/// What a client has sent and not acknowledged on one connection, in bytes.
+const CLIENT_SEND_WINDOW: u64 = 512 * 1024;
 /// The first guess of a round trip: a client's first flight has two packets, and a lost one is
 /// sent again after three times this.
 const INITIAL_RTT: Duration = Duration::from_millis(125);
@@ -58,7 +55,6 @@ fn common() -> Result<TransportConfig, LinkError> {
     config
         .max_idle_timeout(Some(idle))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .send_window(SEND_WINDOW)
         .initial_rtt(INITIAL_RTT)
         // Datagrams are on by default; nothing here uses them.
         .datagram_receive_buffer_size(None)
@@ -76,6 +72,7 @@ pub(super) fn client_transport(keep_alive: Option<Duration>) -> Result<Transport
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(CLIENT_STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CLIENT_CONNECTION_WINDOW))
+        .send_window(CLIENT_SEND_WINDOW)
         .keep_alive_interval(keep_alive);
     Ok(config)
 }
@@ -94,25 +91,26 @@ pub(super) fn client(
 }
 
 /// A server's settings for a connection.
-pub(super) fn server_transport() -> Result<TransportConfig, LinkError> {
+pub(super) fn server_transport(windows: Windows) -> Result<TransportConfig, LinkError> {
     let mut transport = common()?;
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(limits::STREAMS_PER_CONNECTION_MAX))
-        .stream_receive_window(VarInt::from_u32(SERVER_STREAM_WINDOW))
-        // Without a bound, streams that nobody reads hold as much as the peer sends.
-        .receive_window(VarInt::from_u32(SERVER_CONNECTION_WINDOW))
+        .stream_receive_window(VarInt::from_u32(Windows::STREAM))
+        .receive_window(VarInt::from_u32(windows.receive))
+        .send_window(windows.send.into())
         // A server never wakes a sleeping phone.
         .keep_alive_interval(None);
     Ok(transport)
 }
 
-/// A server's settings.
+/// A server's settings, for connections that begin with these windows.
 pub(super) fn server(
     identity: &ServerIdentity,
     keys: &StableKeys,
     tickets: Option<&Arc<Tickets>>,
+    windows: Windows,
 ) -> Result<ServerConfig, LinkError> {
-    let transport = server_transport()?;
+    let transport = server_transport(windows)?;
     let tls = tls::server(identity, tickets)?;
     let token_key = hkdf::Salt::new(hkdf::HKDF_SHA256, b"waxwing quic token").extract(&keys.token);
     let mut tokens = quinn::ValidationTokenConfig::default();

@@ -63,6 +63,35 @@ async fn a_flood_of_handshakes_shuts_nobody_out() {
     assert!(retries >= FLOOD - held, "{retries}");
 }
 
+/// Where others have taken what a server grants, a connection gets small windows, and everything works:
+/// it takes longer where the path is long. TRN-79.
+#[tokio::test(start_paused = true)]
+async fn small_windows_carry_large_calls() {
+    let mut times_ms = Vec::new();
+    for windows_full_max in [limits::QUIC_WINDOWS_FULL_MAX, 0] {
+        let listening = ListenerSettings {
+            windows_full_max,
+            ..ListenerSettings::default()
+        };
+        let world = world_with(38, PacketSettings::default(), listening);
+        world.serve();
+        let connection = world.connect().await;
+        let begun_ms = world.now_ms();
+        exchange(&connection, 200_000, 1).await.unwrap();
+        times_ms.push(world.now_ms() - begun_ms);
+        let mut calls = tokio::task::JoinSet::new();
+        for fill in 0..100 {
+            let connection = connection.clone();
+            calls.spawn(async move { exchange(&connection, 3_000, fill).await });
+        }
+        while let Some(done) = calls.join_next().await {
+            done.unwrap().unwrap();
+        }
+    }
+    // Which shows that the second one had others than the first.
+    assert!(times_ms[1] > times_ms[0] + 500, "{times_ms:?}");
+}
+
 /// A call that is given up at any moment returns its stream: 100,000 of them, far more than may be
 /// open at a time, and the connection is as good as before. TRN-77.
 #[tokio::test(start_paused = true)]

@@ -215,9 +215,10 @@ async fn a_restarted_server_is_noticed_with_the_first_packet() {
     serve(again, Arc::clone(&world.clock));
     let begun_ms = world.now_ms();
     kin.send(&signals, 2).await;
-    // A round trip for the reset, at most 250 ms of back-off, three for the new connection.
+    // A round trip for the reset, at most 250 ms of back-off, three for the new connection; and where
+    // the greeting overtakes the end of the handshake, it is lost, and sent again after another two.
     let late_ms = world.now_ms() - begun_ms;
-    assert!(late_ms <= 250 + 4 * ROUND_TRIP_MS, "{late_ms}");
+    assert!(late_ms <= 250 + 6 * ROUND_TRIP_MS, "{late_ms}");
     let downs = kin.downs.lock().unwrap();
     let reset = CallError::LinkLost(LinkError::Closed(CloseReason::Reset));
     assert_eq!(downs.iter().map(|it| it.1).collect::<Vec<_>>(), [reset]);
