@@ -13,6 +13,7 @@
 )]
 
 mod corpus;
+mod datagrams;
 mod identity;
 mod rows;
 mod schedule;
@@ -92,6 +93,12 @@ pub const TARGETS: &[Target] = &[
             "ratchet/bob-one-time-pair",
         ],
         run: identity::prekey_pair,
+    },
+    Target {
+        name: "quic_datagrams",
+        about: "UDP datagrams from strangers, at a server's endpoint",
+        seeds: &[],
+        run: datagrams::server,
     },
     Target {
         name: "session_receive",

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use quinn::{ClientConfig, Endpoint};
+use quinn::{ClientConfig, Endpoint, EndpointConfig, ServerConfig};
 use rustls::client::Resumption;
 use waxwing_proto::KeyPin;
 
@@ -32,9 +32,20 @@ pub fn server(
     identity: &ServerIdentity,
     keys: &StableKeys,
 ) -> Result<Endpoint, LinkError> {
-    let server = settings::server(identity, keys, None, Windows::FULL)?;
-    let config = settings::server_endpoint(keys);
+    let (config, server) = configs(identity, keys)?;
     packets::endpoint(&SystemPackets, address, config, Some(server)).map(|(endpoint, _)| endpoint)
+}
+
+/// The settings of such an endpoint.
+///
+/// # Errors
+/// [`LinkError`].
+pub fn configs(
+    identity: &ServerIdentity,
+    keys: &StableKeys,
+) -> Result<(EndpointConfig, ServerConfig), LinkError> {
+    let server = settings::server(identity, keys, None, Windows::FULL)?;
+    Ok((settings::server_endpoint(keys), server))
 }
 
 /// A client's endpoint as [`super::QuicDialer`] has it.
