@@ -4,7 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use tokio::runtime::Runtime;
@@ -197,6 +197,38 @@ pub(super) fn handshakes(port: u16, count: u32, is_ours: bool) -> Result<Work> {
             for _ in 0..count {
                 let connection = dial(&endpoint, port).await?;
                 greet(&connection, is_ours).await?;
+                connection.close(0_u32.into(), b"");
+            }
+            anyhow::Ok(())
+        })?;
+        Ok(Box::new((runtime, endpoint)))
+    }))
+}
+
+/// The same with our server, each connection resumed by a ticket of the one before and greeted with its
+/// first packets.
+pub(super) fn resumptions(port: u16, count: u32) -> Result<Work> {
+    let runtime = runtime()?;
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let (endpoint, config) = runtime.block_on(async {
+        let endpoint = bare::client(any_port())?;
+        let config = bare::resuming(identity()?.key_pin())?;
+        let first = endpoint
+            .connect_with(config.clone(), to, SERVER_NAME)?
+            .await?;
+        greet(&first, true).await?;
+        first.close(0_u32.into(), b"");
+        anyhow::Ok((endpoint, config))
+    })?;
+    Ok(Box::new(move || {
+        runtime.block_on(async {
+            for _ in 0..count {
+                let connecting = endpoint.connect_with(config.clone(), to, SERVER_NAME)?;
+                let Ok((connection, accepted)) = connecting.into_0rtt() else {
+                    bail!("there was no ticket");
+                };
+                greet(&connection, true).await?;
+                ensure!(accepted.await, "the ticket was not taken");
                 connection.close(0_u32.into(), b"");
             }
             anyhow::Ok(())

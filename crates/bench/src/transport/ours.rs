@@ -14,6 +14,7 @@ use waxwing_transport::quic::{
     DialerSettings, ListenerSettings, QuicDialer, QuicListener, ServerIdentity, StableKeys,
 };
 use waxwing_transport::tcp::{TcpDialer, TcpDialerSettings, TcpListener, TcpListenerSettings};
+use waxwing_transport::tls::{MemoryTickets, Tickets};
 use waxwing_transport::{
     AcknowledgeSink, AcknowledgeStream, Clock, Connection, DeliverySink, DeliveryStream, Dialer,
     Link, Listener, Plane, serve_hello,
@@ -58,7 +59,15 @@ pub(super) async fn serve(window: usize) -> Result<()> {
         connections_per_prefix_max: limits::CONNECTIONS_MAX,
         ..ListenerSettings::default()
     };
-    let listener = QuicListener::bind(any_port(), &identity()?, &keys(), None, settings)?;
+    // As a server that people run: each handshake gives a ticket.
+    let tickets = Tickets::new(
+        Arc::new(MemoryTickets::default()),
+        clock(),
+        Arc::new(SystemEntropy),
+    );
+    let tickets = Some(Arc::new(tickets));
+    let identity = identity()?;
+    let listener = QuicListener::bind(any_port(), &identity, &keys(), tickets.as_ref(), settings)?;
     serve_over(Arc::new(listener), window).await
 }
 
