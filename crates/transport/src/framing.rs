@@ -34,6 +34,9 @@ pub fn encode_frame(message: &impl Message, limit_bytes: usize) -> Result<Bytes,
     Ok(frame.freeze())
 }
 
+/// A frame that is not complete takes at most so many times the memory of its bytes that have come.
+const GROWTH: usize = 4;
+
 /// Takes frames out of a stream of bytes that comes in arbitrary pieces. Never panics, whatever
 /// the bytes are.
 #[derive(Debug, Default)]
@@ -69,6 +72,12 @@ impl FrameDecoder {
             return Ok(Some(piece.split_to(wanted)));
         }
         let taken = piece.split_to(wanted.min(piece.len()));
+        let filled = self.body.len().saturating_add(taken.len());
+        if filled > self.body.capacity() {
+            // Room for what will come in proportion to what has: few copies of a large frame.
+            let room = filled.saturating_mul(GROWTH).min(length);
+            self.body.reserve(room.saturating_sub(self.body.len()));
+        }
         self.body.extend_from_slice(&taken);
         if self.body.len() < length {
             return Ok(None);

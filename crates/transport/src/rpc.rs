@@ -31,6 +31,7 @@ use crate::framing::encode_frame;
 const PRIORITY_GREETING: i32 = 3;
 const PRIORITY_MESSAGES: i32 = 2;
 const PRIORITY_RECEIPTS: i32 = 1;
+/// What a stream has by itself.
 const PRIORITY_CALLS: i32 = 0;
 const PRIORITY_BULK: i32 = -1;
 

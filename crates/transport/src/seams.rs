@@ -91,12 +91,14 @@ pub async fn within<T>(
     future: impl Future<Output = T>,
 ) -> Option<T> {
     let mut future = core::pin::pin!(future);
-    let mut sleep = clock.sleep(delay_ms);
+    // What is ready at once, and most is, needs no timer.
+    let mut sleep = None;
     core::future::poll_fn(move |context| {
         use core::task::Poll;
         if let Poll::Ready(value) = future.as_mut().poll(context) {
             return Poll::Ready(Some(value));
         }
+        let sleep = sleep.get_or_insert_with(|| clock.sleep(delay_ms));
         sleep.as_mut().poll(context).map(|()| None)
     })
     .await

@@ -291,6 +291,17 @@ impl RecvStream {
         let _ = self.refuse(code, StreamError::Finished);
     }
 
+    /// Whether everything was taken and the end is there, without waiting for it.
+    fn ends_here(&mut self) -> bool {
+        let mut context = Context::from_waker(core::task::Waker::noop());
+        self.piece.is_empty()
+            && self.decoder.is_between_frames()
+            && matches!(
+                self.half.poll_read(&mut context, 1),
+                Poll::Ready(Ok(None) | Err(StreamError::Reset(_) | StreamError::Closed(_)))
+            )
+    }
+
     fn refuse(&mut self, code: StreamCode, error: StreamError) -> StreamError {
         if self.outcome.is_none() {
             self.half.stop(code);
@@ -303,7 +314,9 @@ impl RecvStream {
 
 impl Drop for RecvStream {
     fn drop(&mut self) {
-        if self.outcome.is_none() {
+        // Where the end is there already, and it mostly came with the last frame, there is nothing to
+        // stop: the peer would have to take the word in, and answer it.
+        if self.outcome.is_none() && !self.ends_here() {
             self.half.stop(StreamCode::Cancelled);
         }
     }

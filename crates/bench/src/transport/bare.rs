@@ -205,30 +205,53 @@ pub(super) fn handshakes(port: u16, count: u32, is_ours: bool) -> Result<Work> {
     }))
 }
 
-/// The same with our server, each connection resumed by a ticket of the one before and greeted with its
-/// first packets.
-pub(super) fn resumptions(port: u16, count: u32) -> Result<Work> {
+/// A call as the first after the handshake, at our server; the ticket has come before its answer.
+async fn call(connection: &Connection) -> Result<()> {
+    let (mut send, mut recv) = connection.open_bi().await?;
+    let request = v1::Request {
+        deadline_ms: 0,
+        call: Some(v1::request::Call::PrekeyStatus(v1::PrekeyStatusRequest {})),
+    };
+    send.write_chunk(encode_frame(&request, 100)?).await?;
+    send.finish()?;
+    let answer = recv.read_to_end(100).await?;
+    ensure!(!answer.is_empty(), "no answer");
+    Ok(())
+}
+
+/// Connects to our server, greets and makes a call, one after the other. `is_resumed`: each connection
+/// by a ticket of the one before, and greeted with its first packets.
+pub(super) fn connects(port: u16, count: u32, is_resumed: bool) -> Result<Work> {
     let runtime = runtime()?;
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let (endpoint, config) = runtime.block_on(async {
+    let pin = identity()?.key_pin();
+    let (endpoint, resuming) = runtime.block_on(async {
         let endpoint = bare::client(any_port())?;
-        let config = bare::resuming(identity()?.key_pin())?;
-        let first = endpoint
-            .connect_with(config.clone(), to, SERVER_NAME)?
-            .await?;
+        let resuming = bare::resuming(pin)?;
+        let first = endpoint.connect_with(resuming.clone(), to, SERVER_NAME)?;
+        let first = first.await?;
         greet(&first, true).await?;
+        call(&first).await?;
         first.close(0_u32.into(), b"");
-        anyhow::Ok((endpoint, config))
+        anyhow::Ok((endpoint, resuming))
     })?;
     Ok(Box::new(move || {
         runtime.block_on(async {
             for _ in 0..count {
-                let connecting = endpoint.connect_with(config.clone(), to, SERVER_NAME)?;
-                let Ok((connection, accepted)) = connecting.into_0rtt() else {
-                    bail!("there was no ticket");
+                let connection = if is_resumed {
+                    let connecting = endpoint.connect_with(resuming.clone(), to, SERVER_NAME)?;
+                    let Ok((connection, accepted)) = connecting.into_0rtt() else {
+                        bail!("there was no ticket");
+                    };
+                    greet(&connection, true).await?;
+                    ensure!(accepted.await, "the ticket was not taken");
+                    connection
+                } else {
+                    let connection = dial(&endpoint, port).await?;
+                    greet(&connection, true).await?;
+                    connection
                 };
-                greet(&connection, true).await?;
-                ensure!(accepted.await, "the ticket was not taken");
+                call(&connection).await?;
                 connection.close(0_u32.into(), b"");
             }
             anyhow::Ok(())

@@ -132,6 +132,7 @@ impl QuicLink {
     pub(super) fn receiving(&self, stream: quinn::RecvStream) -> RecvStream {
         RecvStream::new(Box::new(QuicRecv {
             stream,
+            pieces: Vec::new(),
             handle: Arc::clone(&self.handle),
         }))
     }
@@ -333,8 +334,13 @@ impl SendHalf for QuicSend {
     }
 }
 
+/// Pieces that are taken from quinn at a time: each is what one packet brought.
+const PIECES_MAX: usize = 16;
+
 struct QuicRecv {
     stream: quinn::RecvStream,
+    /// What was taken from quinn and not read yet, in reverse order: at most [`PIECES_MAX`] pieces.
+    pieces: Vec<Bytes>,
     handle: Arc<Handle>,
 }
 
@@ -344,9 +350,25 @@ impl RecvHalf for QuicRecv {
         context: &mut Context<'_>,
         size_max: usize,
     ) -> Poll<Result<Option<Bytes>, StreamError>> {
-        let read = pin!(self.stream.read_chunk(size_max, true)).poll(context);
+        if let Some(mut piece) = self.pieces.pop() {
+            if piece.len() > size_max {
+                self.pieces.push(piece.split_off(size_max));
+            }
+            return Poll::Ready(Ok(Some(piece)));
+        }
+        let mut pieces = [const { Bytes::new() }; PIECES_MAX];
+        let read = pin!(self.stream.read_chunks(&mut pieces)).poll(context);
         read.map(|read| match read {
-            Ok(chunk) => Ok(chunk.map(|chunk| chunk.bytes)),
+            Ok(None) => Ok(None),
+            Ok(Some(count)) => {
+                let taken = pieces.iter_mut().take(count).skip(1).rev();
+                self.pieces.extend(taken.map(core::mem::take));
+                let [first, ..] = &mut pieces;
+                if first.len() > size_max {
+                    self.pieces.push(first.split_off(size_max));
+                }
+                Ok(Some(core::mem::take(first)))
+            }
             Err(ReadError::Reset(code)) => {
                 Err(StreamError::Reset(StreamCode::from_wire(narrow(code))))
             }
@@ -362,6 +384,7 @@ impl RecvHalf for QuicRecv {
     }
 
     fn stop(&mut self, code: StreamCode) {
+        self.pieces = Vec::new();
         // It only fails where everything was read before.
         let _ = self.stream.stop(VarInt::from_u32(code.to_wire()));
     }

@@ -266,7 +266,9 @@ pub(super) async fn request_on(
     request.deadline_ms = deadline_ms;
     let priority = priority_of(&request);
     let (mut send, recv) = link.open().await?;
-    send.set_priority(priority);
+    if priority != PRIORITY_CALLS {
+        send.set_priority(priority);
+    }
     send.queue(&request, limits::FRAME_SIZE_MAX)?;
     match send.flush().await {
         // The reason, if the server gives one, stands in its answer.

@@ -20,7 +20,7 @@ pub struct PendingCall {
     send: SendStream,
     recv: RecvStream,
     clock: Arc<dyn Clock>,
-    large_requests: Vec<Arc<Semaphore>>,
+    large_requests: Arc<[Arc<Semaphore>]>,
 }
 
 impl PendingCall {
@@ -28,7 +28,7 @@ impl PendingCall {
     pub(super) fn new(
         (send, recv): (SendStream, RecvStream),
         clock: Arc<dyn Clock>,
-        large_requests: Vec<Arc<Semaphore>>,
+        large_requests: Arc<[Arc<Semaphore>]>,
     ) -> Self {
         Self {
             send,
@@ -57,7 +57,7 @@ impl PendingCall {
         let read = within(
             &*clock,
             time_ms,
-            Self::read_request(&mut recv, large_requests),
+            Self::read_request(&mut recv, &large_requests),
         );
         let outcome = read.await.unwrap_or(Err(CallError::Timeout));
         let is_early = recv.is_early();
@@ -108,14 +108,14 @@ impl PendingCall {
     /// for each stream.
     async fn read_request(
         recv: &mut RecvStream,
-        large_requests: Vec<Arc<Semaphore>>,
+        large_requests: &[Arc<Semaphore>],
     ) -> Result<v1::Request, CallError> {
         let limit = limits::FRAME_SIZE_MAX;
         let length = recv.next_frame_length(limit).await?;
         let mut permits = Vec::new();
         if length.is_some_and(|length| length > limits::CONTROL_FRAME_SIZE_MAX) {
             // Always in this order, so that two requests never wait for each other.
-            for budget in &large_requests {
+            for budget in large_requests {
                 permits.push(budget.acquire().await);
             }
         }
@@ -167,12 +167,13 @@ impl IncomingCall {
             ..
         } = self;
         let left_ms = deadline_at_ms.saturating_sub(clock.monotonic_ms());
-        let mut cancelled = responder.cancelled();
+        let mut cancelled = None;
         let mut handling = core::pin::pin!(handler(request));
         let either = core::future::poll_fn(|context| {
             if let Poll::Ready(result) = handling.as_mut().poll(context) {
                 return Poll::Ready(Ok(result));
             }
+            let cancelled = cancelled.get_or_insert_with(|| responder.cancelled());
             cancelled.as_mut().poll(context).map(Err)
         });
         let result = match within(&*clock, left_ms, either).await {

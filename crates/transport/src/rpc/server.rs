@@ -53,9 +53,9 @@ async fn serve_hello_with(
             clock,
             protocol,
             client_features: client.features,
-            large_requests: vec![Arc::new(Semaphore::new(
+            large_requests: Arc::new([Arc::new(Semaphore::new(
                 limits::LARGE_REQUESTS_PER_CONNECTION_MAX,
-            ))],
+            ))]),
         }),
         Err(error) => {
             link.close(match error {
@@ -74,7 +74,7 @@ pub struct ServerConnection {
     clock: Arc<dyn Clock>,
     protocol: u32,
     client_features: u64,
-    large_requests: Vec<Arc<Semaphore>>,
+    large_requests: Arc<[Arc<Semaphore>]>,
 }
 
 impl ServerConnection {
@@ -95,7 +95,8 @@ impl ServerConnection {
     #[must_use]
     pub fn sharing(mut self, large_requests: Arc<Semaphore>) -> Self {
         // TRN-78.
-        self.large_requests.push(large_requests);
+        let others = self.large_requests.iter().cloned();
+        self.large_requests = others.chain([large_requests]).collect();
         self
     }
 
@@ -125,7 +126,7 @@ impl ServerConnection {
     /// [`LinkError::Closed`].
     pub async fn accept(&self) -> Result<PendingCall, LinkError> {
         let (send, recv) = self.link.accept().await?;
-        let large_requests = self.large_requests.clone();
+        let large_requests = Arc::clone(&self.large_requests);
         Ok(PendingCall::new(
             (send, recv),
             Arc::clone(&self.clock),

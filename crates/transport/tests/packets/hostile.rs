@@ -122,9 +122,10 @@ async fn cancelled_calls_leak_no_credit() {
     while let Some(done) = calls.join_next().await {
         done.unwrap();
     }
-    // All streams that a client may have open are there again, at once.
+    // The streams that a client may have open are there again, at once, but for an eighth: quinn
+    // announces credit when so much of it is free.
     let mut held = Vec::new();
-    for _ in 0..limits::STREAMS_PER_CONNECTION_MAX {
+    for _ in 0..limits::STREAMS_PER_CONNECTION_MAX / 8 * 7 {
         let opened = tokio::time::timeout(Duration::from_secs(5), connection.link().open());
         held.push(opened.await.unwrap().unwrap());
     }
