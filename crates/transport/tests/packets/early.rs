@@ -126,7 +126,7 @@ fn serve_and_count(world: &World) -> Arc<Mutex<Vec<usize>>> {
 }
 
 /// Says something on a new stream and waits for one frame.
-async fn say<M: prost::Message, A: prost::Message + Default>(
+pub(super) async fn say<M: prost::Message, A: prost::Message + Default>(
     connection: &quinn::Connection,
     message: M,
 ) -> A {

@@ -11,6 +11,7 @@
 
 mod constant;
 mod early;
+mod floods;
 mod hostile;
 mod interop;
 mod recovery;
