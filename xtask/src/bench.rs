@@ -17,6 +17,7 @@ use crate::workspace;
 Examples:
   cargo xtask bench ratchet                       the pairwise protocol against vodozemac
   cargo xtask bench transport                     the transport over QUIC against plain quinn
+  cargo xtask bench transport --only upload       a part of it
   cargo xtask bench tcp --heavy                   over TCP, with up to 10000 idle connections
   cargo xtask bench store                         the server's store against a bare log
   cargo xtask bench store --live 1000000 --seconds 180   with a million messages stored
@@ -31,6 +32,9 @@ pub(crate) struct Bench {
     /// Also measure what needs thousands of connections
     #[arg(long)]
     heavy: bool,
+    /// transport: only the figures that have this in their names, such as upload or stream_w16
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// store: seconds of each sample
     #[arg(long, value_name = "S")]
     seconds: Option<u32>,
@@ -68,6 +72,9 @@ impl Bench {
             if let Some(value) = value {
                 command.args([name, &value.to_string()]);
             }
+        }
+        if let Some(only) = &self.only {
+            command.args(["--only", only]);
         }
         if self.heavy {
             command.arg("--heavy");

@@ -45,6 +45,9 @@ struct Arguments {
     /// How often
     #[arg(long, hide = true, default_value_t = 1)]
     count: u32,
+    /// transport: only the figures that have this in their names
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// store: seconds of each sample
     #[arg(long, default_value_t = 3)]
     seconds: u32,
@@ -91,7 +94,10 @@ fn main() -> Result<ExitCode> {
     }
     let figures = match arguments.name {
         Name::Ratchet => ratchet::run()?,
-        Name::Transport => transport::run()?,
+        Name::Transport => transport::run(&transport::Plan {
+            only: arguments.only,
+            heavy: arguments.heavy,
+        })?,
         Name::Tcp => transport::tcp::run(arguments.heavy)?,
         Name::Store => store::run(store::Settings {
             seconds: arguments.seconds,

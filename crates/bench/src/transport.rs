@@ -26,17 +26,17 @@ const AGAINST: &str = "plain quinn, same provider, settings, sockets and pattern
 const CONNECTIONS: usize = 100;
 const MESSAGE_SIZE: usize = 1024;
 /// Messages of one sample, over all connections.
-const MESSAGES: u32 = 60_000;
+const MESSAGES: u32 = 300_000;
 /// Calls of one sample.
-const CALLS: u32 = 20_000;
+const CALLS: u32 = 160_000;
 /// Calls under way on one connection.
 const CALLS_AT_A_TIME: usize = 4;
 const HANDSHAKES: u32 = 400;
+const IDLE_CONNECTIONS: u32 = 1_000;
 /// 1,200 a second on one core. Measured once on another machine: mosquitto 1,785, NATS 2,064, ejabberd 94.
 const HANDSHAKE_GOAL_US: f64 = 833.0;
-const IDLE_CONNECTIONS: u32 = 1_000;
 /// Uploads of one sample, and the size of each: the largest that one frame takes.
-const UPLOADS: u32 = 96;
+const UPLOADS: u32 = 800;
 const UPLOAD_SIZE: usize = 1_000_000;
 const UPLOADS_AT_A_TIME: usize = 4;
 
@@ -79,64 +79,105 @@ fn runtime() -> Result<Runtime> {
         .build()?)
 }
 
+/// What is measured.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Plan {
+    /// Only what has this in its name.
+    pub(crate) only: Option<String>,
+    /// Also what needs thousands of connections.
+    pub(crate) heavy: bool,
+}
+
+impl Plan {
+    fn has(&self, part: &str) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|only| part.contains(only.as_str()))
+    }
+}
+
 /// Measures and compares.
 ///
 /// # Errors
 /// One of the programs failed.
-pub(crate) fn run() -> Result<Vec<Figure>> {
+pub(crate) fn run(plan: &Plan) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    for (window, cpu_name, rate_name, drop_name) in [
-        (
-            1,
+    if plan.has("stream_w1") {
+        let names = [
             "transport.stream_w1_server_cpu",
             "transport.stream_w1_time",
             "transport.stream_w1_drops",
-        ),
-        (
-            16,
+        ];
+        figures.extend(stream(1, names)?);
+    }
+    if plan.has("stream_w16") {
+        let names = [
             "transport.stream_w16_server_cpu",
             "transport.stream_w16_time",
             "transport.stream_w16_drops",
-        ),
-    ] {
-        let mut drops = Vec::new();
-        let samples = pairs(|kind| {
-            let sample = measure(kind, window, |kind, port| match kind {
-                Kind::Ours => ours::stream(port, CONNECTIONS, MESSAGES),
-                _ => bare::stream(port, CONNECTIONS, MESSAGES),
-            })?;
-            drops.push((kind, sample.drops));
-            Ok(sample)
-        })?;
-        figures.push(cpu(cpu_name, &samples, MESSAGES).with_bar(1.15));
-        figures.push(time(rate_name, &samples, MESSAGES).with_bar(1.0 / 0.85));
-        figures.push(dropped(drop_name, &drops, window == 16));
+        ];
+        figures.extend(stream(16, names)?);
     }
-    let samples = pairs(|kind| {
-        measure(kind, 1, |kind, port| match kind {
-            Kind::Ours => ours::unary(port, CONNECTIONS, CALLS),
-            _ => bare::unary(port, CONNECTIONS, CALLS),
-        })
-    })?;
-    figures.push(cpu("transport.unary_server_cpu", &samples, CALLS).with_bar(1.15));
-    figures.push(time("transport.unary_time", &samples, CALLS).with_bar(1.0 / 0.85));
-    let samples = pairs(|kind| {
-        measure(kind, 1, |kind, port| match kind {
-            Kind::Ours => ours::upload(port, UPLOADS),
-            _ => bare::upload(port, UPLOADS),
-        })
-    })?;
-    figures.push(time("transport.upload_1mb_time", &samples, UPLOADS).with_bar(1.0 / 0.9));
-    let samples = pairs(|kind| {
-        measure(kind, 1, |kind, port| {
-            bare::handshakes(port, HANDSHAKES, kind == Kind::Ours)
-        })
-    })?;
-    let full = cpu("transport.handshake_server_cpu", &samples, HANDSHAKES);
-    figures.push(full.with_bar(1.5).with_goal(HANDSHAKE_GOAL_US));
-    figures.push(resumed()?);
-    figures.push(idle_memory()?);
+    if plan.has("unary") {
+        let samples = pairs(|kind| {
+            measure(kind, 1, |kind, port| match kind {
+                Kind::Ours => ours::unary(port, CONNECTIONS, CALLS),
+                _ => bare::unary(port, CONNECTIONS, CALLS),
+            })
+        })?;
+        figures.push(cpu("transport.unary_server_cpu", &samples, CALLS).with_bar(1.15));
+        figures.push(time("transport.unary_time", &samples, CALLS).with_bar(1.0 / 0.85));
+    }
+    if plan.has("upload") {
+        let samples = pairs(|kind| {
+            measure(kind, 1, |kind, port| match kind {
+                Kind::Ours => ours::upload(port, UPLOADS),
+                _ => bare::upload(port, UPLOADS),
+            })
+        })?;
+        figures.push(time("transport.upload_1mb_time", &samples, UPLOADS).with_bar(1.0 / 0.9));
+    }
+    if plan.has("handshake") {
+        let samples = pairs(|kind| {
+            measure(kind, 1, |kind, port| {
+                bare::handshakes(port, HANDSHAKES, kind == Kind::Ours)
+            })
+        })?;
+        let full = cpu("transport.handshake_server_cpu", &samples, HANDSHAKES);
+        figures.push(full.with_bar(1.5).with_goal(HANDSHAKE_GOAL_US));
+    }
+    if plan.has("resumed") {
+        figures.push(resumed()?);
+    }
+    if plan.has("idle_memory") {
+        figures.push(idle_memory("transport.idle_memory", IDLE_CONNECTIONS)?);
+        if plan.heavy {
+            figures.push(idle_memory("transport.idle_memory_5000", 5_000)?);
+            figures.push(idle_memory("transport.idle_memory_10000", 10_000)?);
+        }
+    }
     Ok(figures)
+}
+
+/// The long-lived framed stream with so many messages under way on each connection.
+fn stream(
+    window: usize,
+    [cpu_name, time_name, drop_name]: [&'static str; 3],
+) -> Result<[Figure; 3]> {
+    let mut drops = Vec::new();
+    let samples = pairs(|kind| {
+        let sample = measure(kind, window, |kind, port| match kind {
+            Kind::Ours => ours::stream(port, CONNECTIONS, MESSAGES),
+            _ => bare::stream(port, CONNECTIONS, MESSAGES),
+        })?;
+        drops.push((kind, sample.drops));
+        Ok(sample)
+    })?;
+    Ok([
+        cpu(cpu_name, &samples, MESSAGES).with_bar(1.15),
+        time(time_name, &samples, MESSAGES).with_bar(1.0 / 0.85),
+        dropped(drop_name, &drops, window == 16),
+    ])
 }
 
 /// Our connections that a ticket resumes, against our full ones: handshake, greeting and one call.
@@ -213,22 +254,22 @@ fn dropped(name: &'static str, drops: &[(Kind, u64)], must_be_none: bool) -> Fig
 }
 
 /// Server memory for each connection that is idle after its greeting.
-fn idle_memory() -> Result<Figure> {
+fn idle_memory(name: &'static str, connections: u32) -> Result<Figure> {
     let sample = |kind| -> Result<f64> {
         let server = Child::start(kind, 1)?;
         // What the first connections allocate for good is not counted.
         let warm = bare::idle(server.port(), 20, kind == Kind::Ours)?;
         let before = server.resident_kib()?;
-        let held = bare::idle(server.port(), IDLE_CONNECTIONS, kind == Kind::Ours)?;
+        let held = bare::idle(server.port(), connections, kind == Kind::Ours)?;
         let after = server.resident_kib()?;
         drop((warm, held));
         if after < before {
             bail!("the server's memory shrank: {before} to {after} KiB");
         }
-        Ok((after - before) / f64::from(IDLE_CONNECTIONS))
+        Ok((after - before) / f64::from(connections))
     };
     let samples = alternate(|| sample(Kind::Ours), || sample(Kind::Bare))?;
-    let figure = Figure::from_pairs("transport.idle_memory", "KiB", AGAINST, samples);
+    let figure = Figure::from_pairs(name, "KiB", AGAINST, samples);
     // 2 KiB are allowed besides.
     let allowed = 1.10 + 2.0 / figure.against_value;
     Ok(figure.with_bar(allowed).with_goal(34.0))

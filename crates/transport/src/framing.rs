@@ -71,14 +71,16 @@ impl FrameDecoder {
             self.start_next();
             return Ok(Some(piece.split_to(wanted)));
         }
-        let taken = piece.split_to(wanted.min(piece.len()));
-        let filled = self.body.len().saturating_add(taken.len());
+        let count = wanted.min(piece.len());
+        let filled = self.body.len().saturating_add(count);
         if filled > self.body.capacity() {
             // Room for what will come in proportion to what has: few copies of a large frame.
             let room = filled.saturating_mul(GROWTH).min(length);
             self.body.reserve(room.saturating_sub(self.body.len()));
         }
-        self.body.extend_from_slice(&taken);
+        self.body
+            .extend_from_slice(piece.get(..count).unwrap_or_default());
+        piece.advance(count);
         if self.body.len() < length {
             return Ok(None);
         }

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use prost::Message as _;
 use waxwing_proto::{ServerAddress, limits, v1};
 
 use super::opening::{FirstCall, Opening, Sent, begin};
@@ -278,14 +279,15 @@ pub(super) async fn request_on(
 }
 
 /// What goes first where a connection has more to send than the path takes at the moment.
-const fn priority_of(request: &v1::Request) -> i32 {
+fn priority_of(request: &v1::Request) -> i32 {
     // TRN-76.
     use v1::request::Call;
     match &request.call {
         Some(Call::Send(_) | Call::TakePrekeys(_)) => PRIORITY_MESSAGES,
         // The stream on which acknowledgements go out.
         Some(Call::Subscribe(_)) => PRIORITY_RECEIPTS,
-        Some(Call::PublishPrekeys(_) | Call::PutRendezvous(_)) => PRIORITY_BULK,
+        Some(Call::PublishPrekeys(_)) => PRIORITY_BULK,
+        _ if request.encoded_len() > limits::CONTROL_FRAME_SIZE_MAX => PRIORITY_BULK,
         _ => PRIORITY_CALLS,
     }
 }
