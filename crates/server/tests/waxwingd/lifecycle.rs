@@ -2,6 +2,7 @@
 //! A server comes up, is killed, comes back, and ends in order.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use rustix::process::Signal;
 use waxwing_identity::{InviteLink, ServerLink};
@@ -90,6 +91,60 @@ fn clients_are_resumed_after_a_restart() {
         // A full handshake leaves one session more, a resumed one takes one and leaves one.
         let table = TicketTable::open(&place.data().join("tickets")).unwrap();
         assert_eq!(table.count(1), CLIENTS);
+    }
+}
+
+/// TRN-83: also after a kill, those that had reached the disk, which takes a fraction of a second.
+#[test]
+fn clients_are_resumed_after_a_kill() {
+    const CLIENTS: usize = 20;
+    let place = Place::new();
+    let tickets = place.data().join("tickets");
+    let server = place.up();
+    let link: ServerLink = server.text("server").parse().unwrap();
+    let networks: Vec<Network> = (0..CLIENTS)
+        .map(|_| Network::new(link.server().clone()))
+        .collect();
+    let connect_all = || {
+        block_on(async {
+            for network in &networks {
+                network.connect(Plane::Account).await;
+            }
+        });
+    };
+    connect_all();
+    // As a reader of the disk sees it.
+    let on_disk = || {
+        let copy = tempfile::tempdir().unwrap();
+        copy_all(&tickets, copy.path());
+        TicketTable::open(copy.path()).map_or(0, |table| table.count(1))
+    };
+    let mut looks = 0;
+    while on_disk() < CLIENTS {
+        looks += 1;
+        assert!(looks < 1_000, "the tickets never reach the disk");
+    }
+    server.kill();
+    let server = place.up();
+    connect_all();
+    assert!(server.end_by(Signal::TERM).0.success());
+    // One that was not honoured would have left one more.
+    let table = TicketTable::open(&tickets).unwrap();
+    assert_eq!(table.count(1), CLIENTS);
+}
+
+/// Copies a folder as it is at the moment.
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            // A file may be gone again.
+            let _ = std::fs::copy(entry.path(), target);
+        }
     }
 }
 
