@@ -5,6 +5,8 @@
 //! [`Decoder`] is a pure function of the bytes that came. It holds at most one header: the bytes of
 //! a stream are handed on as they come, so that a long frame that stalls costs nothing.
 
+use waxwing_proto::limits;
+
 /// The longest header: kind and two fields of four bytes.
 const HEADER_SIZE_MAX: usize = 9;
 /// Kind, stream and length: what stands before the bytes of a stream.
@@ -21,6 +23,10 @@ const PING: u8 = 6;
 const PONG: u8 = 7;
 const CLOSE: u8 = 8;
 const CLOSE_RETRY: u8 = 9;
+const ELSEWHERE: u8 = 10;
+
+/// The most that an address takes: port and host.
+pub(super) const ELSEWHERE_SIZE_MAX: usize = 2 + limits::HOST_LENGTH_MAX;
 
 /// A frame, or a part of one that carries a stream's bytes. All values are the peer's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +56,8 @@ pub(super) enum Frame<'a> {
         code: u32,
         retry_after_ms: Option<u32>,
     },
+    /// The next bytes of the address where the peer is to be called after the close that follows.
+    Elsewhere { bytes: &'a [u8] },
 }
 
 /// The peer sent what is no frame.
@@ -85,6 +93,13 @@ impl Frame<'_> {
                 code,
                 retry_after_ms: Some(retry_after_ms),
             } => put_fields(out, CLOSE_RETRY, &[code, retry_after_ms]),
+            Self::Elsewhere { bytes } => {
+                let bytes = bytes.get(..ELSEWHERE_SIZE_MAX).unwrap_or(bytes);
+                out.push(ELSEWHERE);
+                let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+                out.extend_from_slice(&length.to_be_bytes());
+                out.extend_from_slice(bytes);
+            }
         }
     }
 }
@@ -109,6 +124,7 @@ const fn header_size(kind: u8) -> Result<usize, Malformed> {
         STREAM | STREAM_END => Ok(STREAM_HEADER_SIZE),
         RESET | STOP | STREAM_CREDIT | CLOSE_RETRY => Ok(9),
         CONNECTION_CREDIT | CLOSE => Ok(5),
+        ELSEWHERE => Ok(3),
         PING | PONG => Ok(1),
         _ => Err(Malformed),
     }
@@ -117,7 +133,8 @@ const fn header_size(kind: u8) -> Result<usize, Malformed> {
 /// What is left of a frame that carries a stream's bytes.
 #[derive(Debug, Clone, Copy)]
 struct Rest {
-    stream: u32,
+    /// `None`: of an address.
+    stream: Option<u32>,
     length: u16,
     ends: bool,
 }
@@ -168,7 +185,7 @@ impl Decoder {
         Ok(match kind {
             STREAM | STREAM_END => {
                 let rest = Rest {
-                    stream: one,
+                    stream: Some(one),
                     length: u16::from_be_bytes([e, f]),
                     ends: kind == STREAM_END,
                 };
@@ -201,6 +218,17 @@ impl Decoder {
                 code: one,
                 retry_after_ms: Some(two),
             }),
+            ELSEWHERE => {
+                let rest = Rest {
+                    stream: None,
+                    length: u16::from_be_bytes([a, b]),
+                    ends: false,
+                };
+                if !(1..=ELSEWHERE_SIZE_MAX).contains(&usize::from(rest.length)) {
+                    return Err(Malformed);
+                }
+                return Ok(self.take_bytes(rest, input));
+            }
             _ => return Err(Malformed),
         })
     }
@@ -219,8 +247,11 @@ impl Decoder {
         if bytes.is_empty() && left > 0 {
             return None;
         }
+        let Some(stream) = rest.stream else {
+            return Some(Frame::Elsewhere { bytes });
+        };
         Some(Frame::Stream {
-            stream: rest.stream,
+            stream,
             bytes,
             ends: rest.ends && left == 0,
         })
@@ -238,10 +269,18 @@ mod tests {
     enum Said {
         Bytes(u32, Vec<u8>),
         End(u32),
+        Elsewhere(Vec<u8>),
         Other(Vec<u8>),
     }
 
     fn note(said: &mut Vec<Said>, frame: Frame<'_>) {
+        if let Frame::Elsewhere { bytes } = frame {
+            match said.last_mut() {
+                Some(Said::Elsewhere(all)) => all.extend_from_slice(bytes),
+                _ => said.push(Said::Elsewhere(bytes.to_vec())),
+            }
+            return;
+        }
         let Frame::Stream {
             stream,
             bytes,
@@ -286,7 +325,7 @@ mod tests {
 
     fn owned_frame() -> impl Strategy<Value = (u8, u32, u32, Vec<u8>)> {
         let bytes = prop::collection::vec(any::<u8>(), 0..400);
-        (0..10_u8, any::<u32>(), any::<u32>(), bytes)
+        (0..11_u8, any::<u32>(), any::<u32>(), bytes)
     }
 
     fn frame((kind, one, two, bytes): &(u8, u32, u32, Vec<u8>)) -> Frame<'_> {
@@ -315,9 +354,13 @@ mod tests {
                 code,
                 retry_after_ms: None,
             },
-            _ => Frame::Close {
+            9 => Frame::Close {
                 code,
                 retry_after_ms: Some(stream),
+            },
+            _ if bytes.is_empty() => Frame::Elsewhere { bytes: b"." },
+            _ => Frame::Elsewhere {
+                bytes: bytes.get(..ELSEWHERE_SIZE_MAX).unwrap_or(bytes),
             },
         }
     }
@@ -340,7 +383,7 @@ mod tests {
 
         #[test]
         fn any_bytes_mean_the_same_however_they_are_cut(
-            wire in prop::collection::vec(prop_oneof![3 => 0_u8..11, 1 => any::<u8>()], 0..600),
+            wire in prop::collection::vec(prop_oneof![3 => 0_u8..12, 1 => any::<u8>()], 0..600),
             cuts in prop::collection::vec(0_usize..20, 1..10),
         ) {
             prop_assert_eq!(read(&wire, &cuts), read(&wire, &[usize::MAX - 1]));
@@ -349,7 +392,13 @@ mod tests {
 
     #[test]
     fn what_is_no_frame_is_refused() {
-        for wire in [&[10_u8][..], &[0xff, 0], &[0, 0, 0, 0, 1, 0, 0]] {
+        for wire in [
+            &[11_u8][..],
+            &[10, 0, 0],
+            &[10, 1, 2],
+            &[0xff, 0],
+            &[0, 0, 0, 0, 1, 0, 0],
+        ] {
             assert_eq!(read(wire, &[0]).1, Err(Malformed), "{wire:?}");
         }
     }

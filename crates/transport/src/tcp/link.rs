@@ -16,6 +16,7 @@ use super::driver::Driver;
 use super::mux::{Mux, Side};
 use super::shared::{Shared, lock};
 use crate::close::{CloseCode, CloseReason, StreamCode};
+use crate::elsewhere::Elsewhere;
 use crate::error::{LinkError, StreamError};
 use crate::link::{KeyExchange, Link, LinkBackend, Transport};
 use crate::seams::BoxFuture;
@@ -120,6 +121,15 @@ impl LinkBackend for TcpLink {
 
     fn close(&self, code: CloseCode, retry_after_ms: Option<u32>) {
         self.shared().step(|mux| mux.close(code, retry_after_ms));
+    }
+
+    fn send_elsewhere(&self, code: CloseCode, retry_after_ms: u32, elsewhere: &Elsewhere) {
+        self.shared()
+            .step(|mux| mux.send_elsewhere((code, retry_after_ms), elsewhere));
+    }
+
+    fn elsewhere(&self) -> Option<Elsewhere> {
+        self.shared().step(|mux| mux.elsewhere())
     }
 
     /// TCP cannot change its address; a ping shows whether it is alive.

@@ -23,6 +23,7 @@ use waxwing_proto::limits;
 use super::budget::Budget;
 use super::frame::Decoder;
 use crate::close::{CloseCode, CloseReason, StreamCode};
+use crate::elsewhere::Elsewhere;
 use crate::error::StreamError;
 use receiving::{Ended, Receiving};
 use sending::{Phase, Sending};
@@ -102,6 +103,8 @@ pub(super) struct Mux {
     control_due: bool,
     turn: u32,
     closing: Option<(CloseCode, Option<u32>)>,
+    /// Where the client is to call after the end: what a server is to say, what a client has heard.
+    elsewhere: Vec<u8>,
     closed: Option<CloseReason>,
     driver: Option<Waker>,
     news: News,
@@ -128,6 +131,7 @@ impl Mux {
             control_due: false,
             turn: 0,
             closing: None,
+            elsewhere: Vec::new(),
             closed: None,
             driver: None,
             news: News::default(),
@@ -339,6 +343,26 @@ impl Mux {
     /// Ends the connection: the peer is told, what was not sent is dropped.
     pub(super) fn close(&mut self, code: CloseCode, retry_after_ms: Option<u32>) {
         self.end(CloseReason::Local(code), Some((code, retry_after_ms)));
+    }
+
+    /// As [`Mux::close`], and names another address of this server.
+    pub(super) fn send_elsewhere(
+        &mut self,
+        (code, retry_after_ms): (CloseCode, u32),
+        elsewhere: &Elsewhere,
+    ) {
+        if self.closed.is_none() && self.side == Side::Server {
+            self.elsewhere = elsewhere.to_wire();
+        }
+        self.close(code, Some(retry_after_ms));
+    }
+
+    /// The address that the server has named; its choice.
+    pub(super) fn elsewhere(&self) -> Option<Elsewhere> {
+        let is_sent_away = matches!(self.closed, Some(CloseReason::Peer { .. }));
+        (self.side == Side::Client && is_sent_away)
+            .then(|| Elsewhere::from_wire(&self.elsewhere).ok())
+            .flatten()
     }
 
     /// The connection is over; the first reason stays.

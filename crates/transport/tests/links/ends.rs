@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use waxwing_proto::{limits, v1};
-use waxwing_transport::{CallError, CloseCode, CloseReason, LinkError, StreamCode, StreamError};
+use waxwing_transport::{
+    CallError, CloseCode, CloseReason, Elsewhere, LinkError, StreamCode, StreamError, Transport,
+};
 
 use crate::kinds::{Kind, dial_with, put};
 
@@ -40,6 +42,31 @@ pub(crate) async fn a_client_cannot_open_more_streams_than_allowed<K: Kind>(kind
     assert!(of_server.await.is_err());
 }
 
+/// TRN-71. Whatever carries the link: a server that ends says where it goes on.
+pub(crate) async fn a_close_may_name_another_address<K: Kind>(kind: K) {
+    let (ours, theirs) = kind.links().await;
+    let elsewhere = Elsewhere {
+        host: "second.example".parse().unwrap(),
+        port: 4747,
+    };
+    theirs.send_elsewhere(CloseCode::ShuttingDown, 1500, &elsewhere);
+    let expected = CloseReason::Peer {
+        code: CloseCode::ShuttingDown,
+        retry_after_ms: Some(1500),
+    };
+    assert_eq!(ours.closed().await, expected);
+    let named = (K::TRANSPORT != Transport::Simulated).then_some(elsewhere.clone());
+    assert_eq!(ours.elsewhere(), named);
+
+    // A client sends nobody anywhere.
+    let (ours, theirs) = kind.links().await;
+    ours.send_elsewhere(CloseCode::Done, 1, &elsewhere);
+    theirs.closed().await;
+    if K::TRANSPORT == Transport::Tcp {
+        assert_eq!(theirs.elsewhere(), None);
+    }
+}
+
 pub(crate) async fn a_close_carries_its_code_and_its_hint<K: Kind>(kind: K) {
     let (ours, theirs) = kind.links().await;
     let (_send, mut recv) = ours.open().await.unwrap();
@@ -59,6 +86,8 @@ pub(crate) async fn a_close_carries_its_code_and_its_hint<K: Kind>(kind: K) {
     assert_eq!(ended, StreamError::Closed(expected));
     assert_eq!(ours.open().await.err(), Some(LinkError::Closed(expected)));
     assert_eq!(theirs.accept().await.err(), Some(LinkError::Closed(local)));
+
+    assert_eq!(ours.elsewhere(), None);
 
     let (ours, theirs) = kind.links().await;
     ours.close(CloseCode::Revoked);

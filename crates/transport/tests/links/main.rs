@@ -67,6 +67,8 @@ macro_rules! suites {
                     as a_client_cannot_open_more_streams_than_allowed,
                 crate::ends::a_close_carries_its_code_and_its_hint
                     as a_close_carries_its_code_and_its_hint,
+                crate::ends::a_close_may_name_another_address
+                    as a_close_may_name_another_address,
                 crate::ends::a_link_ends_with_its_last_handle_and_stream
                     as a_link_ends_with_its_last_handle_and_stream,
                 crate::ends::halves_that_are_given_up_tell_the_peer

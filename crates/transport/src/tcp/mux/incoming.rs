@@ -6,7 +6,7 @@ use waxwing_proto::limits;
 use super::table::Stream;
 use super::{Fault, Mux, OVERLOADED_RETRY_MS, Side};
 use crate::close::{CloseCode, CloseReason, StreamCode};
-use crate::tcp::frame::Frame;
+use crate::tcp::frame::{ELSEWHERE_SIZE_MAX, Frame};
 
 impl Mux {
     /// Takes what the peer sent. When it broke the protocol the connection is closed.
@@ -59,6 +59,15 @@ impl Mux {
                 Ok(())
             }
             Frame::Pong => Ok(()),
+            Frame::Elsewhere { bytes } => {
+                // TRN-71.
+                let size = self.elsewhere.len().saturating_add(bytes.len());
+                if self.side == Side::Server || size > ELSEWHERE_SIZE_MAX {
+                    return Err(Fault::Violation);
+                }
+                self.elsewhere.extend_from_slice(bytes);
+                Ok(())
+            }
             Frame::Close {
                 code,
                 retry_after_ms,

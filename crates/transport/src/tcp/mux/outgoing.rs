@@ -3,7 +3,7 @@
 
 use waxwing_proto::limits;
 
-use super::{Mux, sending};
+use super::{Mux, Side, sending};
 use crate::close::CloseCode;
 use crate::tcp::frame::Frame;
 
@@ -12,6 +12,10 @@ impl Mux {
     /// nothing. `out` is empty.
     pub(in crate::tcp) fn compose(&mut self, out: &mut Vec<u8>) {
         if let Some((code, retry_after_ms)) = self.closing.take() {
+            if self.side == Side::Server && !self.elsewhere.is_empty() {
+                let bytes = &self.elsewhere;
+                Frame::Elsewhere { bytes }.put(out);
+            }
             let code = code.to_wire();
             Frame::Close {
                 code,

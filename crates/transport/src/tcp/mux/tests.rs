@@ -61,7 +61,7 @@ fn violations_end_the_connection_and_the_peer_is_told() {
         bytes(1, &big, false),
         bytes(2, &big, false),
     ];
-    let cases: [&[Frame<'_>]; 11] = [
+    let cases: [&[Frame<'_>]; 12] = [
         // Streams have consecutive numbers, and begin with their bytes.
         &[bytes(1, b"a", false)],
         &[Frame::Reset { stream: 0, code: 0 }],
@@ -86,6 +86,10 @@ fn violations_end_the_connection_and_the_peer_is_told() {
             },
         ],
         &[bytes(0, b"", false)],
+        // Only servers send others elsewhere.
+        &[Frame::Elsewhere {
+            bytes: b"\x12\x34a.example",
+        }],
     ];
     for frames in cases {
         let (reason, said) = heard(&mut server(), frames);
@@ -418,4 +422,31 @@ proptest! {
             prop_assert!(mux.held <= usize::try_from(limits::TCP_CREDIT_TO_SERVER).unwrap());
         }
     }
+}
+
+/// What a server names is the server's choice, of bounded size, and nothing until it is an address.
+#[test]
+fn an_address_to_go_to_is_bounded() {
+    let named = |pieces: &[&[u8]]| {
+        let mut mux = Mux::new(Side::Client, budget(usize::MAX));
+        let mut frames: Vec<Frame<'_>> = pieces
+            .iter()
+            .map(|bytes| Frame::Elsewhere { bytes })
+            .collect();
+        frames.push(Frame::Close {
+            code: CloseCode::ShuttingDown.to_wire(),
+            retry_after_ms: Some(1),
+        });
+        let (reason, _) = heard(&mut mux, &frames);
+        (reason, mux.elsewhere())
+    };
+    let (reason, elsewhere) = named(&[b"\x12\x34a.ex", b"ample"]);
+    assert!(matches!(reason, Some(CloseReason::Peer { .. })));
+    assert_eq!(elsewhere.unwrap().host.as_str(), "a.example");
+    let (reason, elsewhere) = named(&[b"\x00\x00no port"]);
+    assert!(matches!(reason, Some(CloseReason::Peer { .. })));
+    assert_eq!(elsewhere, None);
+    let (reason, elsewhere) = named(&[&[b'a'; 200], &[b'a'; 56]]);
+    assert_eq!(reason, Some(CloseReason::Fault));
+    assert_eq!(elsewhere, None);
 }
