@@ -21,6 +21,7 @@ pub(crate) mod packets;
 mod settings;
 pub(crate) mod socket;
 mod tls;
+mod unshown;
 mod windows;
 
 pub use crate::tls::{SERVER_NAME, ServerIdentity, key_exchanges};

@@ -13,6 +13,7 @@ use quinn::{Connection, ConnectionError, Endpoint, ReadError, StoppedError, VarI
 use super::ALPN;
 use super::admission::Place;
 use super::packets::Packets;
+use super::unshown::Guest;
 use crate::close::{CloseCode, CloseReason, StreamCode};
 use crate::elsewhere::Elsewhere;
 use crate::error::{LinkError, StreamError};
@@ -47,7 +48,9 @@ impl Local {
 /// What belongs to one end of a connection and lives as long as it.
 pub(super) enum End {
     Client(Local),
-    Server(#[allow(dead_code, reason = "it is counted until it is dropped")] Arc<Place>),
+    Server(
+        #[allow(dead_code, reason = "they are counted until they are dropped")] Arc<(Place, Guest)>,
+    ),
 }
 
 /// Closes the connection when the last handle and the last stream are gone.

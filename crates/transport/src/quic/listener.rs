@@ -17,6 +17,7 @@ use super::link::{End, QuicLink};
 use super::packets::{self, Packets, SystemPackets};
 use super::settings::StableKeys;
 use super::socket::SocketBuffers;
+use super::unshown::{Guest, Ledger};
 use super::windows::Windows;
 use super::{constant, settings};
 use crate::close::CloseCode;
@@ -104,12 +105,14 @@ impl QuicListener {
         let server = settings::server(identity, keys, tickets, Windows::SMALL)?;
         let constant = settings.constant_packets.then(|| server.clone());
         let config = settings::server_endpoint(keys);
-        let (endpoint, buffers) = packets::endpoint(packets, address, config, Some(server))?;
+        let ledger = Arc::default();
+        let (endpoint, buffers) =
+            packets::server_endpoint(packets, address, (config, server), &ledger)?;
         let (ready, links) = mpsc::channel(limits::CONNECTING_MAX);
         let gate = Arc::new(Gate::default());
         let acceptor = tokio::spawn(accept_all(
             endpoint.clone(),
-            (settings, constant),
+            (settings, constant, ledger),
             Arc::clone(&gate),
             ready,
         ));
@@ -191,7 +194,7 @@ impl core::fmt::Debug for QuicListener {
 
 async fn accept_all(
     endpoint: Endpoint,
-    (settings, constant): (ListenerSettings, Option<ServerConfig>),
+    (settings, constant, ledger): (ListenerSettings, Option<ServerConfig>, Arc<Ledger>),
     gate: Arc<Gate>,
     ready: mpsc::Sender<Link>,
 ) {
@@ -202,7 +205,11 @@ async fn accept_all(
             continue;
         }
         let prefix = AddressPrefix::of(incoming.remote_address().ip());
-        let place = match admission.decide(prefix, incoming.remote_address_validated()) {
+        let (address, is_shown) = (
+            incoming.remote_address(),
+            incoming.remote_address_validated(),
+        );
+        let place = match admission.decide(prefix, is_shown) {
             Verdict::Accept(place) => place,
             Verdict::Retry => {
                 // It only fails for an address that was validated.
@@ -233,7 +240,7 @@ async fn accept_all(
         let limit = Duration::from_millis(u64::from(settings.handshake_timeout_ms));
         let handshake = Handshake {
             connection: connection.clone(),
-            place: Arc::new(place),
+            place: Arc::new((place, Guest::new(&ledger, address, is_shown))),
             ready: ready.clone(),
         };
         tokio::spawn(async move {
@@ -250,7 +257,7 @@ async fn accept_all(
 /// A connection whose handshake has begun.
 struct Handshake {
     connection: Connection,
-    place: Arc<Place>,
+    place: Arc<(Place, Guest)>,
     ready: mpsc::Sender<Link>,
 }
 
@@ -282,7 +289,9 @@ impl Handshake {
     fn done(&self) -> bool {
         let is_well = self.connection.close_reason().is_none();
         if is_well {
-            self.place.connected().open(&self.connection);
+            let (place, guest) = &*self.place;
+            guest.shown();
+            place.connected().open(&self.connection);
         }
         is_well
     }

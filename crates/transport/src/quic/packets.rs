@@ -9,6 +9,7 @@ use quinn::{AsyncUdpSocket, Endpoint, EndpointConfig, Runtime, ServerConfig, Tok
 use waxwing_proto::ServerAddress;
 
 use super::socket::{self, SocketBuffers};
+use super::unshown::{CountingSocket, Ledger};
 use crate::error::LinkError;
 use crate::seams::BoxFuture;
 
@@ -75,6 +76,22 @@ impl Packets for SystemPackets {
     fn endpoint_seed(&self) -> Option<[u8; 32]> {
         None
     }
+}
+
+/// The same for a server, whose socket keeps to `ledger`.
+pub(super) fn server_endpoint(
+    packets: &dyn Packets,
+    address: SocketAddr,
+    (mut config, server): (EndpointConfig, ServerConfig),
+    ledger: &Arc<Ledger>,
+) -> Result<(Endpoint, SocketBuffers), LinkError> {
+    let (socket, buffers) = packets.bind(address)?;
+    let socket = Arc::new(CountingSocket::new(socket, Arc::clone(ledger)));
+    config.rng_seed(packets.endpoint_seed());
+    let runtime = Arc::new(TokioRuntime);
+    let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)
+        .map_err(|error| LinkError::Socket(error.kind()))?;
+    Ok((endpoint, buffers))
 }
 
 /// Makes an endpoint on a socket that is bound at `address`.
