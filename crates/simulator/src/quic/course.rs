@@ -18,6 +18,9 @@ use super::figures::Figures;
 use super::ledger::{Ledger, message};
 use crate::dice::Dice;
 
+/// Timers count whole milliseconds: a step that waits for one, such as pacing, is late by a part of one,
+/// and there are up to five steps in three round trips.
+const RESOLUTION_MS: u64 = 5;
 const PORT: u16 = 4433;
 const SERVER: &str = "relay";
 const CLIENT: &str = "alice";
@@ -268,7 +271,9 @@ impl Course {
     /// Notes a message that came later than `allowed_ms` and three round trips.
     fn bound(&mut self, what: &str, late_ms: u64, allowed_ms: u64) {
         let one_way_ms = self.path.delay_ms.saturating_add(self.path.jitter_ms);
-        let bound_ms = allowed_ms.saturating_add(one_way_ms.saturating_mul(6));
+        let bound_ms = allowed_ms
+            .saturating_add(one_way_ms.saturating_mul(6))
+            .saturating_add(RESOLUTION_MS);
         if late_ms > bound_ms {
             let text = format!("{late_ms} ms after the {what}, of {bound_ms} ms allowed");
             self.failures.push(text);
