@@ -305,3 +305,127 @@ pub fn find<'a>(
             skipped: None,
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: SessionId = SessionId::new([1; 32]);
+    const TWO: SessionId = SessionId::new([2; 32]);
+
+    fn tag(number: u32) -> Tag {
+        let mut bytes = [0; Tag::LENGTH];
+        for (place, byte) in bytes.iter_mut().zip(number.to_le_bytes()) {
+            *place = byte;
+        }
+        Tag::new(bytes)
+    }
+
+    const fn at(n: u32) -> SkippedId {
+        SkippedId { step: 3, n }
+    }
+
+    /// A table with skipped rows of two sessions: those of the first are numbers 0 to 2, of days 10 to
+    /// 12, and that of the second is number 3, of day 13.
+    fn table() -> TagTable {
+        let mut table = TagTable::new();
+        for (n, day) in (0..4).zip(10..) {
+            let session = if n < 3 { ONE } else { TWO };
+            let changes = TagChanges {
+                skipped_added: vec![(at(n), tag(n), day)],
+                ..TagChanges::default()
+            };
+            table.apply(session, &changes);
+        }
+        table
+    }
+
+    fn skipped(table: &TagTable, session: SessionId) -> Vec<SkippedId> {
+        table.skipped(session).collect()
+    }
+
+    #[test]
+    fn a_session_that_has_gone_leaves_nothing() {
+        let mut table = table();
+        assert!(!table.is_empty() && TagTable::new().is_empty());
+        assert_eq!(table.len(), 4);
+        table.remove_session(ONE);
+        assert_eq!(table.len(), 1);
+        assert!(table.lookup(&tag(0)).is_none());
+        assert!(skipped(&table, ONE).is_empty());
+        let left = TagHit {
+            session: TWO,
+            skipped: Some(at(3)),
+        };
+        assert_eq!(table.lookup(&tag(3)), Some(left));
+        assert_eq!(skipped(&table, TWO), [at(3)]);
+        table.remove_session(TWO);
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn a_row_that_was_used_leaves_the_others() {
+        let mut table = table();
+        table.forget(ONE, at(1));
+        assert_eq!(skipped(&table, ONE), [at(0), at(2)]);
+        assert_eq!(skipped(&table, TWO), [at(3)]);
+        assert!(table.lookup(&tag(1)).is_none() && table.lookup(&tag(2)).is_some());
+        for id in [at(0), at(2)] {
+            table.forget(ONE, id);
+        }
+        assert!(!table.skipped.contains_key(&ONE));
+    }
+
+    #[test]
+    fn rows_are_kept_as_long_as_their_envelopes_may_come() {
+        let table = table();
+        let expired = |today| table.expired(today);
+        assert!(expired(10).is_empty());
+        assert!(expired(RETENTION_DAYS.saturating_add(10)).is_empty());
+        assert_eq!(expired(RETENTION_DAYS.saturating_add(11)), [(ONE, at(0))]);
+        let all = [(ONE, at(0)), (ONE, at(1)), (ONE, at(2)), (TWO, at(3))];
+        assert_eq!(expired(RETENTION_DAYS.saturating_add(14)), all);
+    }
+
+    /// SES-37, to the row.
+    #[test]
+    fn what_is_over_the_limits_is_the_oldest() {
+        let mut table = TagTable::new();
+        let mut fill = |session, from: u32, count: usize, day| {
+            let numbers = from..from.saturating_add(u32::try_from(count).unwrap());
+            let skipped_added = numbers.map(|n| (at(n), tag(n), day)).collect();
+            let changes = TagChanges {
+                skipped_added,
+                ..TagChanges::default()
+            };
+            table.apply(session, &changes);
+        };
+        fill(ONE, 0, SKIPPED_KEYS_PER_SESSION_MAX, 20);
+        fill(TWO, 5_000, SKIPPED_KEYS_PER_SESSION_MAX, 10);
+        let third = SessionId::new([3; 32]);
+        assert!(table.overflow(&[ONE, TWO]).is_empty());
+        let one_more = |session, n: u32| TagChanges {
+            skipped_added: vec![(at(n), tag(n), if session == ONE { 20 } else { 30 })],
+            ..TagChanges::default()
+        };
+        // One more in one session: its own oldest goes.
+        table.apply(ONE, &one_more(ONE, 4_999));
+        assert_eq!(table.overflow(&[ONE, TWO]), [(ONE, at(0))]);
+        table.forget(ONE, at(0));
+        // One more in all: the oldest of all goes.
+        table.apply(third, &one_more(third, 9_000));
+        assert_eq!(table.overflow(&[ONE, TWO, third]), [(TWO, at(5_000))]);
+        assert!(table.overflow(&[ONE, third]).is_empty());
+    }
+
+    /// The first bytes, as they are: the length that slices put before them is no part of it.
+    #[test]
+    fn the_hash_of_a_tag_is_its_first_bytes() {
+        use core::hash::Hash as _;
+        let mut hasher = TagHasher::default();
+        let mut bytes = [7; Tag::LENGTH];
+        bytes[..8].copy_from_slice(&0x1234_5678_9abc_def0_u64.to_le_bytes());
+        Tag::new(bytes).hash(&mut hasher);
+        assert_eq!(hasher.finish(), 0x1234_5678_9abc_def0);
+    }
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use waxwing_crypto::CryptoError;
 use waxwing_proto::limits::ENVELOPE_SIZE_MAX;
-use waxwing_ratchet::{Continuation, Envelope, RatchetError, SkippedId};
+use waxwing_ratchet::{Continuation, Envelope, KemRowId, RatchetError, SkippedId};
 
 const CODES: [(RatchetError, &str); 25] = [
     (RatchetError::UnknownTag, "unknown_tag"),
@@ -102,4 +102,12 @@ fn names_of_skipped_keys_are_in_order() {
     });
     assert!(bytes.is_sorted());
     assert_eq!(bytes[3], [0, 0, 0, 1, 0, 0, 1, 1]);
+}
+
+/// The names of KEM rows are stored, so each is its byte.
+#[test]
+fn a_kem_row_is_named_by_its_byte() {
+    for byte in 0..=u8::MAX {
+        assert_eq!(KemRowId::from_byte(byte).to_byte(), byte);
+    }
 }

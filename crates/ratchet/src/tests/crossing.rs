@@ -163,3 +163,27 @@ fn a_drain_that_began_before_the_end_of_the_prefix_does_not_count() {
     set.record_drained(NOW);
     assert_eq!(set.expire(|id| sessions.get(&id), later).len(), 1);
 }
+
+/// A set says whether it holds something, and whether its active session's prefix has ended: with the
+/// first answer on the side that asked.
+#[test]
+fn a_set_is_settled_when_both_have_the_session() {
+    let (mut a, mut b) = strangers();
+    assert!(a.set.is_empty() && !a.set.is_settled());
+    let hello = a.send(&mut b, b"hello");
+    assert!(!a.set.is_empty() && !a.set.is_settled());
+    b.receive(&hello).unwrap();
+    assert!(!b.set.is_empty());
+    let answer = b.send(&mut a, b"answer");
+    a.receive(&answer).unwrap();
+    assert!(a.set.is_settled());
+    let session = a.session(a.set.active().unwrap());
+    assert_eq!(session.created_at(), NOW);
+    let left = session.envelopes_left();
+    a.send(&mut b, b"one more");
+    let session = a.session(a.set.active().unwrap());
+    assert_eq!(
+        (session.envelopes_left(), session.epochs_failed()),
+        (left - 1, false)
+    );
+}
