@@ -9,11 +9,13 @@ mod exchange;
 
 use core::future::Future;
 use core::pin::Pin;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
-use waxwing_engine::{Answer, Batch, BatchId, CommandError, CommandId, Effect, Engine, Event, Now};
+use waxwing_engine::{
+    Answer, Batch, BatchId, CommandError, CommandId, Effect, Engine, Event, Now, RequestId,
+};
 use waxwing_storage::StoreError;
 use waxwing_storage::client::ClientStore;
 use waxwing_transport::recovery::Waiting;
@@ -26,7 +28,8 @@ use super::handle::{Asked, Desk, Handle};
 use super::inbound::{self, Generation, Inbound};
 use crate::sealed_store::{SealedStore, SealedStoreError};
 
-/// How long an ending host waits for the answers to its last acknowledgements.
+/// How long an ending host waits for the answers to its last acknowledgements and to what it is sending:
+/// of a text that has gone out, the copy for an own device may still be on its way.
 const SETTLE_MS: u64 = 1_000;
 
 type Commit = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
@@ -71,6 +74,8 @@ pub struct Driver<S, D, C, E> {
     calls: tokio::task::JoinSet<()>,
     /// Acknowledgements that the server has not confirmed.
     unconfirmed: usize,
+    /// The sendings that were not answered yet.
+    sending: BTreeSet<RequestId>,
 }
 
 impl<S, D, C, E> core::fmt::Debug for Driver<S, D, C, E> {
@@ -137,6 +142,7 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
             anonymous,
             calls: tokio::task::JoinSet::new(),
             unconfirmed: 0,
+            sending: BTreeSet::new(),
         };
         Ok((driver, handle))
     }
@@ -230,7 +236,8 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
             .account
             .as_ref()
             .is_some_and(|account| account.connection.is_some());
-        said && (self.unconfirmed == 0 || !online || self.clock.monotonic_ms() >= until_ms)
+        let is_owed = self.unconfirmed > 0 || !self.sending.is_empty();
+        said && (!is_owed || !online || self.clock.monotonic_ms() >= until_ms)
     }
 
     /// Takes effects from the engine and carries out what may be, until nothing moves.

@@ -38,14 +38,17 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
                 deadline_ms,
                 ..
             } => match plane {
-                Plane::Anonymous => self.anonymous.call(
-                    server,
-                    Job {
+                Plane::Anonymous => {
+                    if matches!(call, v1::request::Call::Send(_)) {
+                        self.sending.insert(id);
+                    }
+                    let job = Job {
                         id,
                         call,
                         deadline_ms,
-                    },
-                ),
+                    };
+                    self.anonymous.call(server, job);
+                }
                 Plane::Account => self.call(id, call, deadline_ms),
             },
             Effect::Subscribe => {
@@ -131,7 +134,10 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
     pub(super) fn take(&mut self, inbound: Inbound) -> Result<(), HostError> {
         let current = self.account.as_ref().map(|account| account.generation);
         match inbound {
-            Inbound::Response { id, outcome } => self.tell(Event::Response { id, outcome }),
+            Inbound::Response { id, outcome } => {
+                self.sending.remove(&id);
+                self.tell(Event::Response { id, outcome });
+            }
             Inbound::Opening {
                 generation,
                 exporter,
