@@ -123,7 +123,7 @@ pub mod tls;
 pub use close::{CloseCode, CloseReason, StreamCode};
 pub use elsewhere::Elsewhere;
 pub use error::{CallError, LinkError, StreamError, Upgrade};
-pub use link::{AddressPrefix, Dialer, KeyExchange, Link, Listener, Plane, Transport};
+pub use link::{AddressPrefix, Dialer, Dialled, KeyExchange, Link, Listener, Plane, Transport};
 pub use listeners::Listeners;
 pub use reconnect::Backoff;
 pub use recovery::{Keeper, Kept, Signals};

@@ -288,6 +288,9 @@ pub enum Plane {
     Anonymous,
 }
 
+/// A link, and what the server says on its first stream where that went out early.
+pub type Dialled = (Link, Option<RecvStream>);
+
 /// Makes links to servers.
 pub trait Dialer: Send + Sync + 'static {
     /// Connects to `server` and checks its key against the pins of the address. Bounded in time by
@@ -314,7 +317,7 @@ pub trait Dialer: Send + Sync + 'static {
         server: &'a ServerAddress,
         plane: Plane,
         first: Bytes,
-    ) -> BoxFuture<'a, Result<(Link, Option<RecvStream>), LinkError>> {
+    ) -> BoxFuture<'a, Result<Dialled, LinkError>> {
         drop(first);
         Box::pin(async move { Ok((self.dial(server, plane).await?, None)) })
     }
@@ -334,7 +337,7 @@ impl Dialer for Box<dyn Dialer> {
         server: &'a ServerAddress,
         plane: Plane,
         first: Bytes,
-    ) -> BoxFuture<'a, Result<(Link, Option<RecvStream>), LinkError>> {
+    ) -> BoxFuture<'a, Result<Dialled, LinkError>> {
         self.as_ref().dial_early(server, plane, first)
     }
 }

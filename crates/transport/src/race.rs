@@ -16,9 +16,8 @@ use bytes::Bytes;
 use waxwing_proto::{ServerAddress, limits};
 
 use crate::error::LinkError;
-use crate::link::{Dialer, Link, Plane, Transport};
+use crate::link::{Dialer, Dialled, Link, Plane, Transport};
 use crate::seams::{BoxFuture, Clock};
-use crate::stream::RecvStream;
 
 /// How long the first transport is alone, in milliseconds (RFC 8305, section 8).
 pub const HEAD_START_MS: u64 = 250;
@@ -159,7 +158,7 @@ impl RaceDialer {
         server: &ServerAddress,
         plane: Plane,
         early: Bytes,
-    ) -> Result<(Link, Option<RecvStream>), LinkError> {
+    ) -> Result<Dialled, LinkError> {
         // TRN-52.
         let network = (self.network)();
         let leader = self.leader(network, server);
@@ -223,7 +222,7 @@ impl Dialer for RaceDialer {
         server: &'a ServerAddress,
         plane: Plane,
         first: Bytes,
-    ) -> BoxFuture<'a, Result<(Link, Option<RecvStream>), LinkError>> {
+    ) -> BoxFuture<'a, Result<Dialled, LinkError>> {
         Box::pin(self.race(server, plane, first))
     }
 }

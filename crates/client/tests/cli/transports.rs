@@ -141,35 +141,13 @@ fn pump(mut from: TcpStream, mut to: TcpStream) {
 
 /// The server's name can be resolved by nobody but the proxy, so that whatever arrives went through
 /// it.
-/// Somebody with this configuration file and an account.
-fn configured(server: &Server, name: &str, configuration: &str) -> Person {
-    let person = Person::new();
-    let folder = person.home.path().join("config");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("config.toml"), configuration).unwrap();
-    let words = person.home.path().join("words");
-    let words = words.to_str().unwrap();
-    person
-        .run(&[
-            "register",
-            &server.invite,
-            "--name",
-            name,
-            "--unprotected",
-            "--words-file",
-            words,
-        ])
-        .ok();
-    person
-}
-
 /// TRN-86, with programs that both do so.
 #[test]
 fn packets_of_one_length_go_over_quic_alone() {
     let mut server = Server::start();
     server.configure("constant_packets", "true");
     server.replaced();
-    let person = |name| configured(&server, name, "constant_packets = true\n");
+    let person = |name| Person::configured(&server, name, "constant_packets = true\n");
     let (alice, bob) = (person("alice"), person("bob"));
     alice.knows(&bob, "bob");
     bob.knows(&alice, "alice");
@@ -189,7 +167,7 @@ fn with_a_proxy_everything_goes_through_it() {
     server.replaced();
     let (at, users) = proxy(server.port());
     let proxied = format!("proxy = \"socks5://127.0.0.1:{at}\"\n");
-    let person = |name| configured(&server, name, &proxied);
+    let person = |name| Person::configured(&server, name, &proxied);
     let (alice, bob) = (person("alice"), person("bob"));
     alice.knows(&bob, "bob");
     bob.knows(&alice, "alice");

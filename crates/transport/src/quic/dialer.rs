@@ -20,9 +20,8 @@ use super::link::{End, Local, QuicLink};
 use super::packets::{self, Packets, SystemPackets};
 use super::{SERVER_NAME, constant, settings, tls};
 use crate::error::LinkError;
-use crate::link::{Dialer, Link, Plane};
+use crate::link::{Dialer, Dialled, Link, Plane};
 use crate::seams::BoxFuture;
-use crate::stream::RecvStream;
 use crate::tls::pins::other_key_alert;
 use crate::tls::session_cache::SessionCache;
 
@@ -182,9 +181,6 @@ impl core::fmt::Debug for QuicDialer {
             .finish_non_exhaustive()
     }
 }
-
-/// A link, and where the answer to what went out early comes.
-type Dialled = (Link, Option<RecvStream>);
 
 /// Waits for the end of the handshake; where there is a ticket, `first` goes out before.
 async fn finish(connecting: Connecting, local: Local, first: Bytes) -> Result<Dialled, LinkError> {

@@ -40,7 +40,7 @@ pub(super) fn of(fault: &Fault) -> Vec<(&'static str, Vec<String>)> {
             vec![plain("go over TCP", &["--transport", "tcp", "status"])]
         }
         Code::ConstantPacketsNeedQuic => {
-            vec![plain("go over QUIC", &["--transport", "quic", "status"])]
+            vec![plain("see where the configuration is", &["doctor"])]
         }
         Code::ReaderBusy => vec![plain("see who has written", &["contacts", "list"])],
         Code::ContactBlocked => vec![about("write again", &["contacts", "unblock"])],

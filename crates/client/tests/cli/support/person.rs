@@ -22,20 +22,33 @@ impl Person {
     /// Somebody with an account and an unprotected profile.
     pub(crate) fn registered(server: &Server, name: &str) -> Self {
         let person = Self::new();
-        let words = person.home.path().join("words");
+        person.register(server, name);
+        person
+    }
+
+    /// The same with a configuration file.
+    pub(crate) fn configured(server: &Server, name: &str, configuration: &str) -> Self {
+        let person = Self::new();
+        let folder = person.home.path().join("config");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("config.toml"), configuration).unwrap();
+        person.register(server, name);
+        person
+    }
+
+    fn register(&self, server: &Server, name: &str) {
+        let words = self.home.path().join("words");
         let words = words.to_str().unwrap();
-        person
-            .run(&[
-                "register",
-                &server.invite,
-                "--name",
-                name,
-                "--unprotected",
-                "--words-file",
-                words,
-            ])
-            .ok();
-        person
+        self.run(&[
+            "register",
+            &server.invite,
+            "--name",
+            name,
+            "--unprotected",
+            "--words-file",
+            words,
+        ])
+        .ok();
     }
 
     /// Two people who know each other.
