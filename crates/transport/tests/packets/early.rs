@@ -143,14 +143,9 @@ pub(super) async fn say<M: prost::Message, A: prost::Message + Default>(
 
 /// Greets and makes every call at once; gives what each is refused with.
 async fn greet_and_call(connection: &quinn::Connection) -> Vec<v1::ErrorCode> {
-    let greeting = v1::Hello {
-        protocol_min: 1,
-        protocol_max: 1,
-        ..v1::Hello::default()
-    };
     let mut all = tokio::task::JoinSet::new();
     // In this order on the connection: each task runs until it waits for its answer.
-    let greeted = say::<_, v1::Hello>(connection, greeting);
+    let greeted = say::<_, v1::Hello>(connection, hello());
     let mut greeted = Box::pin(greeted);
     assert!(
         std::future::poll_fn(|context| {
@@ -270,12 +265,7 @@ async fn an_early_link_ends_with_its_handshake() {
     ours.link().close(CloseCode::Done);
     theirs.link().closed().await;
 
-    let hello = v1::Hello {
-        protocol_min: 1,
-        protocol_max: 1,
-        ..v1::Hello::default()
-    };
-    let hello = encode_frame(&hello, limits::CONTROL_FRAME_SIZE_MAX).unwrap();
+    let hello = encode_frame(&hello(), limits::CONTROL_FRAME_SIZE_MAX).unwrap();
     let (dialer, address) = (Arc::clone(&world.dialer), world.address.clone());
     tokio::spawn(async move {
         dialer

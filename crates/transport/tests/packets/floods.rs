@@ -47,14 +47,6 @@ fn serve_and_watch(world: &World) -> Arc<Reading> {
     reading
 }
 
-fn hello() -> v1::Hello {
-    v1::Hello {
-        protocol_min: 1,
-        protocol_max: 1,
-        ..v1::Hello::default()
-    }
-}
-
 fn request() -> v1::Request {
     v1::Request {
         deadline_ms: 0,

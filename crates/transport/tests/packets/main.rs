@@ -187,6 +187,15 @@ async fn serve_link(link: Link, clock: Arc<dyn Clock>) {
     }
 }
 
+/// The greeting of a client of this version.
+fn hello() -> v1::Hello {
+    v1::Hello {
+        protocol_min: 1,
+        protocol_max: 1,
+        ..v1::Hello::default()
+    }
+}
+
 /// A call that brings `size` bytes, which the answer brings back.
 fn bring(size: usize, fill: u8) -> v1::Request {
     v1::Request {
