@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tokio::runtime::Runtime;
-use waxwing_storage::embedded::sled::{FileOptions, open_server};
+use waxwing_storage::embedded::files::{FileOptions, open_server};
 use waxwing_storage::embedded::{ServerLimits, ServerOptions};
 use waxwing_storage::server::Store;
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use waxwing_storage::embedded::sled::verify_server;
+use waxwing_storage::embedded::files::verify_server;
 
 use crate::checking::Check;
 use crate::choice::Choice;

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use waxwing_storage::embedded::sled::FileOptions;
+use waxwing_storage::embedded::files::{EngineKind, FileOptions};
 use waxwing_storage::syncer::{SyncData, Syncer};
 
 use crate::bare::SkipOne;
@@ -48,6 +48,7 @@ pub fn files(plant: Option<Plant>) -> FileOptions {
         }
     };
     FileOptions {
+        engine: EngineKind::Sled,
         cache_bytes: 4 * 1024 * 1024,
         syncer: syncer(),
         log_syncer: syncer(),

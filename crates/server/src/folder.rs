@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use waxwing_storage::embedded::EmbeddedStore;
+use waxwing_storage::embedded::files::{FileOptions, open_server, verify_server};
 use waxwing_storage::embedded::logged::{LoggedKeyValue, Verification};
-use waxwing_storage::embedded::sled::{FileOptions, open_server, verify_server};
 use waxwing_storage::embedded::{ServerLimits, ServerOptions};
 use waxwing_transport::Entropy as _;
 use waxwing_transport::platform::SystemEntropy;

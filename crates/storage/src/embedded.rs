@@ -12,6 +12,8 @@ mod compatibility;
 mod delivery_ids;
 mod disclosed;
 mod expiry;
+#[cfg(feature = "sled")]
+pub mod files;
 mod format;
 mod invites;
 pub mod key_value;
@@ -26,8 +28,6 @@ mod removal;
 mod rows;
 mod server;
 mod shares;
-#[cfg(feature = "sled")]
-pub mod sled;
 #[cfg(feature = "sled")]
 pub mod tickets;
 

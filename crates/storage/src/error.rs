@@ -38,6 +38,12 @@ pub enum StoreError {
         /// The format number in the store.
         found: u32,
     },
+    /// The machine's fault: another engine than the one that was asked for keeps this store's rows.
+    #[error("the rows of the store are kept by {found}")]
+    OtherEngine {
+        /// The name of that engine.
+        found: &'static str,
+    },
     /// The machine's fault: another process has this store open.
     #[error("another process has the store open")]
     StoreInUse,
@@ -73,6 +79,7 @@ impl StoreError {
             Self::Corrupt { .. } => "store_corrupt",
             Self::NewerFormat { .. } => "store_newer_format",
             Self::OlderFormat { .. } => "store_older_format",
+            Self::OtherEngine { .. } => "store_other_engine",
             Self::StoreInUse => "store_in_use",
             Self::Stopped => "store_stopped",
             Self::Busy { .. } => "store_busy",

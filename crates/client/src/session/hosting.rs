@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tokio::task::{JoinHandle, JoinSet};
-use waxwing_storage::embedded::sled::{FileOptions, open_client};
+use waxwing_storage::embedded::files::{FileOptions, open_client};
 use waxwing_transport::platform::{SystemClock, SystemEntropy};
 
 use super::dialing::Dialing;

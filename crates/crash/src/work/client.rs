@@ -17,7 +17,7 @@ use waxwing_crypto::sealing::{MasterKey, StoreKeys};
 use waxwing_engine::{Batch, BatchId, Row, RowKey, RowWrite, Table};
 use waxwing_storage::client::ClientStore;
 use waxwing_storage::embedded::EmbeddedClientStore;
-use waxwing_storage::embedded::sled::{SledKeyValue, open_client};
+use waxwing_storage::embedded::files::{FileKeyValue, open_client};
 use zeroize::Zeroizing;
 
 use super::{Marks, Plant, Task, files};
@@ -30,7 +30,7 @@ pub const CHAINS: u8 = 4;
 pub const KEPT: u64 = 5;
 
 /// The sealed store over the guarded one.
-pub type Guarded = SealedStore<EmbeddedClientStore<SledKeyValue>>;
+pub type Guarded = SealedStore<EmbeddedClientStore<FileKeyValue>>;
 /// The sealed store over the unguarded one.
 pub type Bare = SealedStore<EmbeddedClientStore<BareSled>>;
 

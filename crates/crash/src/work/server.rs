@@ -13,7 +13,7 @@ use waxwing_proto::EnvelopeId;
 use waxwing_storage::conformance::world::{
     TODAY, account, contact_id, device, publication, registration,
 };
-use waxwing_storage::embedded::sled::open_server;
+use waxwing_storage::embedded::files::open_server;
 use waxwing_storage::embedded::{EmbeddedStore, ServerLimits, ServerOptions};
 use waxwing_storage::server::{AddressedEnvelope, Append, Position, Store, StoredEnvelope};
 

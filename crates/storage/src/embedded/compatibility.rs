@@ -12,9 +12,9 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use tempfile::TempDir;
 
+use super::files::{FileKeyValue, FileOptions, open_server};
 use super::key_value::{Batch, KeyRange, KeyValue, Order};
 use super::memory::{Immediate, MemoryDisk};
-use super::sled::{FileOptions, SledKeyValue, open_server};
 use super::{EmbeddedClientStore, ServerLimits, ServerOptions};
 use crate::client::header::{self, Header};
 use crate::client::{ClientStore, Row, RowKey, RowWrite};
@@ -116,7 +116,7 @@ async fn written_by_client() -> (String, Vec<Row>) {
 async fn from_golden(format: u32) -> TempDir {
     let place = tempfile::tempdir().unwrap();
     let log = place.path().join("log");
-    let rows = SledKeyValue::open(&place.path().join("sled"), &files()).unwrap();
+    let rows = FileKeyValue::open(&place.path().join("sled"), &files()).unwrap();
     for line in golden(format).lines() {
         let words: Vec<_> = line.split(' ').collect();
         match words[0] {
@@ -176,7 +176,7 @@ async fn a_server_store_of_format_1_is_migrated() {
     }
     // What it was migrated from is still there.
     let kept = place.path().join("sled.format-1");
-    let kept = SledKeyValue::open(&kept, &files()).unwrap();
+    let kept = FileKeyValue::open(&kept, &files()).unwrap();
     let scan = kept.scan(&KeyRange::prefix(&[0x1c]), Order::Ascending, 100);
     assert!(!scan.unwrap().rows.is_empty());
 }
@@ -207,7 +207,7 @@ async fn write_the_golden_file() {
     let place = tempfile::tempdir().unwrap();
     server(place.path(), true).await;
     let mut lines = String::new();
-    let rows = SledKeyValue::open(&place.path().join("sled"), &files()).unwrap();
+    let rows = FileKeyValue::open(&place.path().join("sled"), &files()).unwrap();
     for row in rows
         .scan(&KeyRange::all(), Order::Ascending, usize::MAX)
         .unwrap()

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use waxwing_crypto::{MasterKey, StoreKeys};
 use waxwing_storage::client::ClientStore;
-use waxwing_storage::embedded::sled::{FileOptions, open_client};
+use waxwing_storage::embedded::files::{FileOptions, open_client};
 
 use super::copy_folder;
 

@@ -12,13 +12,13 @@ use waxwing_proto::limits::{LOG_QUEUE_RETRY_MS, STORE_BATCH_SIZE_MAX, STORE_VALU
 
 use super::{Routes, decode, encode, position_of, position_value};
 use crate::StoreError;
+use crate::embedded::files::{FileKeyValue, FileOptions};
 use crate::embedded::format::POSITION_KEY;
 use crate::embedded::key_value::{
     Batch, Found, KeyRange, KeyValue, MailboxChange, Order, Scan, batch_size,
 };
 use crate::embedded::overlay::{Overlay, Sequence};
 use crate::embedded::server::ServerOptions;
-use crate::embedded::sled::{FileOptions, SledKeyValue};
 use crate::log::disk::DiskFolder;
 use crate::log::file::LogFolder;
 use crate::log::{
@@ -73,14 +73,14 @@ pub struct LoggedKeyValue {
     writer: Option<JoinHandle<()>>,
     log: Option<Arc<DeliveryLog>>,
     /// Closed last, and with it the lock of the folder.
-    sled: Option<Arc<SledKeyValue>>,
+    sled: Option<Arc<FileKeyValue>>,
 }
 
 impl LoggedKeyValue {
     /// Opens the log in `folder` before `sled`, and gives sled what only the log has.
     /// `is_made` says that the log was made before: one that is not there then is damage.
     pub(in crate::embedded) async fn open(
-        sled: SledKeyValue,
+        sled: FileKeyValue,
         folder: &Path,
         options: &ServerOptions,
         is_made: bool,
@@ -141,7 +141,7 @@ impl LoggedKeyValue {
         self.log.as_deref().ok_or(StoreError::Stopped)
     }
 
-    fn sled(&self) -> Result<&SledKeyValue, StoreError> {
+    fn sled(&self) -> Result<&FileKeyValue, StoreError> {
         self.sled.as_deref().ok_or(StoreError::Stopped)
     }
 
@@ -243,7 +243,7 @@ fn change(change: MailboxChange) -> Change {
 }
 
 /// Gives sled what is durable in the log, until the store is closed or anything fails.
-fn write_behind(shared: &Shared, log: &DeliveryLog, sled: &SledKeyValue) {
+fn write_behind(shared: &Shared, log: &DeliveryLog, sled: &FileKeyValue) {
     loop {
         let some = {
             let mut desk = shared.desk();
@@ -287,7 +287,7 @@ fn take_some(desk: &mut Desk) -> Vec<Waiting> {
     some
 }
 
-fn write_some(log: &DeliveryLog, sled: &SledKeyValue, some: &[Waiting]) -> Result<(), StoreError> {
+fn write_some(log: &DeliveryLog, sled: &FileKeyValue, some: &[Waiting]) -> Result<(), StoreError> {
     let Some(end) = some.last().map(|waiting| waiting.end) else {
         return Ok(());
     };

@@ -11,7 +11,7 @@ use super::*;
 use crate::conformance::world::{
     account, contact_id, device, mailbox, register_with_contact, send, sending,
 };
-use crate::embedded::sled::{FileOptions, open_server};
+use crate::embedded::files::{FileOptions, open_server};
 use crate::embedded::{EmbeddedStore, ServerOptions};
 use crate::server::{AccountStore, MailboxStore, Position};
 

@@ -2,23 +2,16 @@
 //! One thread that makes batches durable: whatever is queued goes together, without a timer.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::oneshot;
-use waxwing_proto::limits::{STORE_BATCH_SIZE_MAX, STORE_VALUE_SIZE_MAX};
+use waxwing_proto::limits::STORE_VALUE_SIZE_MAX;
 
-use super::guards::{self, failure};
-use super::waking::Waker;
-use super::witness::Witness;
-use super::{bytes, platform};
+use super::engine::Engine;
 use crate::StoreError;
-use crate::embedded::format::COUNT_KEY;
-use crate::embedded::key_value::{Batch, Found, KeyRange, Order, Scan, batch_size};
+use crate::embedded::key_value::{Batch, Found, KeyRange, Order, Scan};
 use crate::embedded::overlay::{Overlay, Sequence};
-use crate::syncer::Syncer;
 
 type Durable = oneshot::Receiver<Result<(), StoreError>>;
 
@@ -42,15 +35,15 @@ struct Desk {
 
 /// What the store and its committer share.
 pub(super) struct Shared {
-    tree: RwLock<Option<sled::Db>>,
+    engine: RwLock<Option<Arc<dyn Engine>>>,
     desk: Mutex<Desk>,
     filled: Condvar,
 }
 
 impl Shared {
-    pub(super) fn new(tree: sled::Db) -> Self {
+    pub(super) fn new(engine: Arc<dyn Engine>) -> Self {
         Self {
-            tree: RwLock::new(Some(tree)),
+            engine: RwLock::new(Some(engine)),
             desk: Mutex::default(),
             filled: Condvar::new(),
         }
@@ -60,9 +53,9 @@ impl Shared {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tree(&self) -> Result<sled::Db, StoreError> {
-        let tree = self.tree.read().unwrap_or_else(PoisonError::into_inner);
-        tree.clone().ok_or(StoreError::Stopped)
+    fn engine(&self) -> Result<Arc<dyn Engine>, StoreError> {
+        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner);
+        engine.clone().ok_or(StoreError::Stopped)
     }
 
     fn running(&self) -> Result<MutexGuard<'_, Desk>, StoreError> {
@@ -86,10 +79,10 @@ impl Shared {
         if let Some(found) = desk.overlay.get(key) {
             return Ok(found);
         }
-        let value = self.tree()?.get(key).map_err(|error| failure(&error));
+        let value = self.engine()?.get(key);
         let value = Self::or_stop(&mut desk, value)?;
         Ok(Found {
-            value: value.as_ref().map(bytes),
+            value,
             pending: false,
         })
     }
@@ -104,17 +97,10 @@ impl Shared {
         if range.is_empty() {
             return Ok(Scan::default());
         }
-        let tree = self.tree()?;
-        let start = range.start.as_ref();
-        let rows = match &range.end {
-            Some(end) => tree.range(start..end.as_ref()),
-            None => tree.range(start..),
-        };
-        let below = rows.map(|row| {
-            row.map(|(key, value)| (bytes(&key), bytes(&value)))
-                .map_err(|error| failure(&error))
-        });
-        let scan = desk.overlay.scan(range, order, limit, below);
+        let engine = self.engine()?;
+        let scan = engine
+            .range(range)
+            .and_then(|below| desk.overlay.scan(range, order, limit, below));
         Self::or_stop(&mut desk, scan)
     }
 
@@ -154,10 +140,10 @@ impl Shared {
         self.filled.notify_one();
     }
 
-    /// Closes sled, when the committer has ended.
-    pub(super) fn drop_tree(&self) {
-        let mut tree = self.tree.write().unwrap_or_else(PoisonError::into_inner);
-        *tree = None;
+    /// Closes the engine, when the committer has ended.
+    pub(super) fn drop_engine(&self) {
+        let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
+        *engine = None;
     }
 
     /// Waits for requests and takes them all; `None` when the store is closed and none is left.
@@ -210,29 +196,15 @@ impl Drop for Ending {
 }
 
 /// Starts the committer.
-pub(super) fn start(
-    shared: Arc<Shared>,
-    file: File,
-    syncer: Arc<dyn Syncer>,
-    path: PathBuf,
-    mut witness: Option<Witness>,
-) -> Result<JoinHandle<()>, StoreError> {
-    let waker = {
-        let shared = Arc::clone(&shared);
-        Waker::start(move || {
-            // Whether it succeeds is for the committer's own flush to say.
-            let _known = shared.tree().map(|tree| tree.flush());
-        })?
-    };
+pub(super) fn start(shared: Arc<Shared>) -> Result<JoinHandle<()>, StoreError> {
     let thread = thread::Builder::new().name("store-committer".to_owned());
     let run = move || {
         let shared = Ending(shared);
         let shared = &shared.0;
         while let Some(requests) = shared.take() {
-            let result = shared.tree().and_then(|tree| {
-                let files = (&file, syncer.as_ref(), path.as_path());
-                commit(&tree, &requests, (files, &waker), witness.as_mut())
-            });
+            let result = shared
+                .engine()
+                .and_then(|engine| commit(engine.as_ref(), &requests));
             if let Err(error) = result {
                 tracing::error!(code = error.code(), "the store stopped: {error}");
             }
@@ -245,48 +217,15 @@ pub(super) fn start(
     Ok(thread.spawn(run)?)
 }
 
-/// Applies requests and makes them durable: one flush, one sync.
-fn commit(
-    tree: &sled::Db,
-    requests: &VecDeque<Request>,
-    ((file, syncer, path), waker): ((&File, &dyn Syncer, &Path), &Waker),
-    mut witness: Option<&mut Witness>,
-) -> Result<(), StoreError> {
-    let mut merged = sled::Batch::default();
-    let mut size = 0_usize;
-    let mut is_empty = true;
-    for request in requests.iter().filter(|request| !request.batch.is_empty()) {
-        let next = batch_size(&request.batch);
-        if size > 0 && size.saturating_add(next) > STORE_BATCH_SIZE_MAX {
-            tree.apply_batch(std::mem::take(&mut merged))
-                .map_err(|error| failure(&error))?;
-            size = 0;
-        }
-        size = size.saturating_add(next);
-        is_empty = false;
-        for (key, value) in &request.batch {
-            match value {
-                Some(value) => merged.insert(key.as_ref(), value.as_ref()),
-                None => merged.remove(key.as_ref()),
-            }
-        }
-    }
-    if is_empty {
+/// Makes requests durable together.
+fn commit(engine: &dyn Engine, requests: &VecDeque<Request>) -> Result<(), StoreError> {
+    let batches: Vec<&Batch> = requests
+        .iter()
+        .map(|request| &request.batch)
+        .filter(|batch| !batch.is_empty())
+        .collect();
+    if batches.is_empty() {
         return Ok(());
     }
-    if let Some(witness) = witness.as_mut() {
-        merged.insert(COUNT_KEY, &witness.next());
-    }
-    tree.apply_batch(merged).map_err(|error| failure(&error))?;
-    waker
-        .during(|| tree.flush())
-        .map_err(|error| failure(&error))?;
-    // G5, the second belt: nothing should be there.
-    guards::sync_blobs(path, &platform::sync_folder)?;
-    // G1: sled's flush does not reach the disk; this does.
-    syncer.sync(file)?;
-    if let Some(witness) = witness {
-        witness.note()?;
-    }
-    Ok(())
+    engine.commit(&batches)
 }

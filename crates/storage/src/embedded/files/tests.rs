@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -16,6 +17,7 @@ use crate::conformance::world::{
 };
 use crate::conformance::{ClientPlace, ServerPlace};
 use crate::embedded::format::Content;
+use crate::embedded::key_value::{Batch, KeyValue as _};
 use crate::server::{AccountStore, MailboxStore};
 
 struct Place {
@@ -30,10 +32,18 @@ impl Default for Place {
 }
 
 impl Place {
+    #[cfg(feature = "redb")]
+    fn of_redb() -> Self {
+        let mut place = Self::default();
+        place.files.engine = EngineKind::Redb;
+        place
+    }
+
     fn with(syncer: Arc<dyn Syncer>) -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
             files: FileOptions {
+                engine: EngineKind::Sled,
                 cache_bytes: 4 * 1024 * 1024,
                 syncer,
                 log_syncer: Arc::new(SyncData),
@@ -70,7 +80,7 @@ impl ServerPlace for Place {
 }
 
 impl ClientPlace for Place {
-    type Store = EmbeddedClientStore<SledKeyValue>;
+    type Store = EmbeddedClientStore<FileKeyValue>;
 
     async fn open(&self) -> Result<Self::Store, StoreError> {
         open_client(self.folder.path(), self.files.clone()).await
@@ -85,6 +95,16 @@ mod server_suite {
 
 mod client_suite {
     crate::client_conformance!(super::Place::default());
+}
+
+#[cfg(feature = "redb")]
+mod redb_server_suite {
+    crate::server_conformance!(super::Place::of_redb());
+}
+
+#[cfg(feature = "redb")]
+mod redb_client_suite {
+    crate::client_conformance!(super::Place::of_redb());
 }
 
 /// Counts syncs, remembers which files were synced when they were new, and fails when told.
@@ -165,7 +185,7 @@ async fn g1_every_answer_waits_for_a_sync_and_a_queue_shares_one() {
 async fn g2_new_files_are_synced_before_anything_is_acknowledged() {
     let watched = Arc::new(Watched::default());
     let place = Place::with(Arc::<Watched>::clone(&watched));
-    let store = SledKeyValue::open(&place.sled(), &place.files).unwrap();
+    let store = FileKeyValue::open(&place.sled(), &place.files).unwrap();
     assert_eq!(watched.syncs.load(Ordering::SeqCst), 0);
     for name in ["conf", "db"] {
         let file = File::open(place.sled().join(name)).unwrap();
@@ -207,7 +227,7 @@ async fn g3_a_half_written_snapshot_does_not_keep_the_store_closed() {
     let half = place.sled().join("snap.FFFFFFFFFFFFFF0.generating");
     fs::write(&half, b"half").unwrap();
     // The guard is needed: sled alone takes it for the newest snapshot.
-    assert!(sled::open(place.sled()).is_err());
+    assert!(::sled::open(place.sled()).is_err());
     let store = place.server().await;
     assert_eq!(mailbox(&store, 1, 1).await.len(), 1);
     assert!(!half.exists());
@@ -223,7 +243,7 @@ async fn g4_a_damaged_snapshot_is_rebuilt_from_the_log() {
         }
     }
     fs::write(place.sled().join("snap.0000000000000010"), [0xff; 64]).unwrap();
-    assert!(sled::open(place.sled()).is_err());
+    assert!(::sled::open(place.sled()).is_err());
     let store = place.server().await;
     assert_eq!(mailbox(&store, 1, 1).await.len(), 1);
 }
@@ -233,7 +253,7 @@ async fn g5_no_row_is_so_large_that_sled_puts_it_beside_its_log() {
     let blobs = |path: &Path| fs::read_dir(path.join("blobs")).unwrap().count();
     // Values of 64 KiB alone are no guard: sled writes whole leaves of up to 16 rows.
     let bare = tempfile::tempdir().unwrap();
-    let tree = sled::open(bare.path()).unwrap();
+    let tree = ::sled::open(bare.path()).unwrap();
     for number in 0..200_u16 {
         tree.insert(number.to_be_bytes(), vec![7; 60 * 1024])
             .unwrap();
@@ -269,7 +289,7 @@ async fn g5_no_row_is_so_large_that_sled_puts_it_beside_its_log() {
 #[tokio::test]
 async fn g5_a_value_over_the_limit_is_refused_before_it_is_queued() {
     let place = Place::default();
-    let store = SledKeyValue::open(&place.sled(), &place.files).unwrap();
+    let store = FileKeyValue::open(&place.sled(), &place.files).unwrap();
     let value = vec![0; waxwing_proto::limits::STORE_VALUE_SIZE_MAX + 1];
     let batch = Batch::from([(Bytes::from_static(b"k"), Some(value.into()))]);
     assert_eq!(
@@ -383,7 +403,7 @@ async fn a_damaged_file_is_said_and_not_taken_for_an_empty_store() {
     ));
 }
 
-const NEXT: Format<SledKeyValue> = Format {
+const NEXT: Format<FileKeyValue> = Format {
     content: Content::Server,
     current: 3,
     migrations: &[|store| {
@@ -413,7 +433,7 @@ async fn an_older_store_is_migrated_on_a_copy_and_a_newer_one_refused() {
     assert_eq!(place.try_server().await.err(), Some(newer));
 
     // What it was migrated from is still there, untouched.
-    let kept = SledKeyValue::open(&path.join("sled.format-2"), &place.files).unwrap();
+    let kept = FileKeyValue::open(&path.join("sled.format-2"), &place.files).unwrap();
     assert_eq!(kept.get(b"\xf0new").unwrap().value, None);
     assert_eq!(kept.get(b"\xf0old").unwrap().value.unwrap(), "row");
 }

@@ -6,8 +6,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::platform;
 use crate::StoreError;
+use crate::embedded::files::platform;
 use crate::syncer::Syncer;
 
 /// How often an open waits for the threads of the store that was closed just before.

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The stores on files: an engine keeps the rows, and one committer makes batches durable.
+//!
+//! One committer thread takes whatever is queued and gives it to the engine, which makes it durable as
+//! one. The first error of any kind stops the store for good.
+
+mod committer;
+mod engine;
+mod folder;
+mod key_value;
+pub(super) mod platform;
+#[cfg(feature = "redb")]
+mod redb;
+mod sled;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use self::folder::Folder;
+use super::client::{self, EmbeddedClientStore};
+use super::format::{Format, Found as FormatFound};
+use super::logged::{self, LoggedKeyValue, Verification};
+use super::server::{self, EmbeddedStore, ServerOptions};
+use crate::StoreError;
+use crate::log::Verified;
+use crate::log::disk::DiskFolder;
+use crate::syncer::{SyncData, Syncer};
+
+pub use self::engine::EngineKind;
+pub use self::key_value::FileKeyValue;
+
+/// How files are used.
+#[derive(Clone)]
+pub struct FileOptions {
+    /// What keeps the rows.
+    pub engine: EngineKind,
+    /// What the engine may keep in memory, in bytes. sled takes about twice as much.
+    pub cache_bytes: u64,
+    /// What makes sled's file durable. redb syncs by itself.
+    pub syncer: Arc<dyn Syncer>,
+    /// What makes the files of the delivery log durable.
+    pub log_syncer: Arc<dyn Syncer>,
+    /// The size of a segment of the delivery log, in bytes; `None` for the usual one.
+    pub segment_size: Option<u32>,
+}
+
+impl Default for FileOptions {
+    /// sled, 32 MiB, and `fdatasync`.
+    fn default() -> Self {
+        Self {
+            engine: EngineKind::default(),
+            cache_bytes: 32 * 1024 * 1024,
+            syncer: Arc::new(SyncData),
+            log_syncer: Arc::new(SyncData),
+            segment_size: None,
+        }
+    }
+}
+
+/// Opens the server's store in `folder`, which is made (mode 0700) where it is not there.
+///
+/// A store of an older format is migrated on a copy; the old files stay beside it.
+///
+/// # Errors
+/// [`StoreError::StoreInUse`], [`StoreError::NewerFormat`], [`StoreError::OlderFormat`],
+/// [`StoreError::Corrupt`], [`StoreError::Io`], [`StoreError::DiskFull`].
+pub async fn open_server(
+    folder: &Path,
+    options: ServerOptions,
+    files: FileOptions,
+) -> Result<EmbeddedStore<LoggedKeyValue>, StoreError> {
+    let path = folder;
+    let folder = Folder::lock(path, files.engine)?;
+    folder.finish_replacement()?;
+    folder.check_engine()?;
+    let is_made = folder.has_mark() && folder.log().exists();
+    let format = server::format();
+    let mut store = open_tables(&folder, &files, None)?;
+    match format.find(&store)? {
+        // sled takes a file that it cannot read for an empty one; the mark says that it is not.
+        FormatFound::Empty if folder.has_mark() => {
+            return Err(StoreError::Corrupt {
+                what: files.engine.name(),
+            });
+        }
+        FormatFound::Empty => format.write(&store).await?,
+        FormatFound::Current if folder.has_mark() && !is_made => {
+            return Err(StoreError::Corrupt { what: "log" });
+        }
+        FormatFound::Current => {}
+        FormatFound::Older(from) => {
+            drop(store);
+            folder.begin_migration()?;
+            let copy = FileKeyValue::open(&folder.copy(), &files)?;
+            let log = logged::open_log(&folder.log_copy(), &options, &files)?;
+            logged::move_mailboxes(&copy, &log).await?;
+            drop(log);
+            format.migrate(&copy, from).await?;
+            drop(copy);
+            folder.end_replacement(&format!("format-{from}"))?;
+            store = FileKeyValue::open(&folder.current(), &files)?;
+        }
+    }
+    let log = folder.log();
+    store.hold(folder);
+    let rows = LoggedKeyValue::open(store, &log, &options, is_made, &files).await?;
+    folder::mark(path)?;
+    EmbeddedStore::open(rows, options).await
+}
+
+/// Reads every record of a server's store that nobody has open, and changes none. A log that is cut
+/// short or rows that are behind it are no damage.
+///
+/// # Errors
+/// As [`open_server`].
+pub fn verify_server(folder: &Path, files: FileOptions) -> Result<Verification, StoreError> {
+    let folder = Folder::lock(folder, files.engine)?;
+    folder.check_engine()?;
+    let log = if folder.log().exists() {
+        crate::log::verify(&DiskFolder::new(&folder.log())?)?
+    } else {
+        Verified::default()
+    };
+    let (rows, damaged_rows) = if folder.current().exists() {
+        logged::verify_rows(&FileKeyValue::open(&folder.current(), &files)?)?
+    } else {
+        (0, 0)
+    };
+    Ok(Verification {
+        log,
+        rows,
+        damaged_rows,
+    })
+}
+
+/// Opens the client's store in `folder`, as [`open_server`] does the server's. Where sled has lost
+/// commits, [`ClientStore::is_behind`](crate::client::ClientStore::is_behind) says so.
+///
+/// # Errors
+/// As [`open_server`].
+pub async fn open_client(
+    folder: &Path,
+    files: FileOptions,
+) -> Result<EmbeddedClientStore<FileKeyValue>, StoreError> {
+    EmbeddedClientStore::open(open(folder, client::format(), files).await?).await
+}
+
+/// Whether a store was made in `folder`.
+#[must_use]
+pub fn exists(folder: &Path) -> bool {
+    folder::is_marked(folder)
+}
+
+/// Opens the tables of a store whose folder is locked, with a witness in `witnessed` if there is to be one.
+fn open_tables(
+    folder: &Folder,
+    files: &FileOptions,
+    witnessed: Option<&Path>,
+) -> Result<FileKeyValue, StoreError> {
+    match FileKeyValue::open_with(&folder.current(), files, witnessed) {
+        // sled tears its own first files when the power is cut while it makes them (G2). Without
+        // the mark nothing was ever acknowledged, so a new store takes their place.
+        Err(StoreError::Corrupt { .. }) if !folder.has_mark() => {
+            folder.set_unfinished_aside()?;
+            FileKeyValue::open_with(&folder.current(), files, witnessed)
+        }
+        opened => opened,
+    }
+}
+
+async fn open(
+    folder: &Path,
+    format: Format<FileKeyValue>,
+    files: FileOptions,
+) -> Result<FileKeyValue, StoreError> {
+    let path = folder.to_owned();
+    let folder = Folder::lock(folder, files.engine)?;
+    folder.finish_replacement()?;
+    folder.check_engine()?;
+    let mut store = open_tables(&folder, &files, Some(&path))?;
+    match format.find(&store)? {
+        // sled takes a file that it cannot read for an empty one; the mark says that it is not.
+        FormatFound::Empty if folder.has_mark() => {
+            return Err(StoreError::Corrupt {
+                what: files.engine.name(),
+            });
+        }
+        FormatFound::Empty => format.write(&store).await?,
+        FormatFound::Current => {}
+        FormatFound::Older(from) => {
+            drop(store);
+            folder.begin_migration()?;
+            let copy = FileKeyValue::open(&folder.copy(), &files)?;
+            format.migrate(&copy, from).await?;
+            drop(copy);
+            folder.end_replacement(&format!("format-{from}"))?;
+            store = FileKeyValue::open_with(&folder.current(), &files, Some(&path))?;
+        }
+    }
+    folder::mark(&path)?;
+    store.hold(folder);
+    Ok(store)
+}
+
+#[cfg(test)]
+mod tests;

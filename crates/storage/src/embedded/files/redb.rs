@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! redb 4: a tree that is copied as it is written, in one file, every commit synced.
+//!
+//! Quick repair is on: a commit writes what an opening after a crash needs, so that an opening does not read
+//! the whole file. After an error of the device redb answers nothing more, as the committer does.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use redb::{Builder, Database, Durability, ReadableDatabase, TableDefinition};
+
+use super::engine::{Engine, Rows};
+use super::{FileOptions, platform};
+use crate::StoreError;
+use crate::embedded::key_value::{Batch, KeyRange};
+
+/// Its one file.
+const FILE: &str = "rows.redb";
+/// Its one table.
+const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("rows");
+
+/// redb.
+pub(super) struct RedbEngine {
+    database: Database,
+}
+
+impl RedbEngine {
+    /// Opens the file in `path`, which is made where it is not there.
+    pub(super) fn open(path: &Path, files: &FileOptions) -> Result<Self, StoreError> {
+        platform::private_folder(path)?;
+        let cache = usize::try_from(files.cache_bytes).unwrap_or(usize::MAX);
+        let database = Builder::new()
+            .set_cache_size(cache)
+            .create(path.join(FILE))
+            .map_err(|error| failure(&error.into()))?;
+        let engine = Self { database };
+        // The table is there from the first commit on.
+        engine.commit(&[])?;
+        platform::sync_folder(path)?;
+        platform::sync_folder(path.parent().unwrap_or(path))?;
+        Ok(engine)
+    }
+
+    fn write(&self, batches: &[&Batch]) -> Result<(), redb::Error> {
+        let mut writing = self.database.begin_write()?;
+        writing.set_durability(Durability::Immediate)?;
+        writing.set_quick_repair(true);
+        {
+            let mut table = writing.open_table(ROWS)?;
+            for (key, value) in batches.iter().flat_map(|batch| batch.iter()) {
+                match value {
+                    Some(value) => table.insert(key.as_ref(), value.as_ref())?,
+                    None => table.remove(key.as_ref())?,
+                };
+            }
+        }
+        writing.commit()?;
+        Ok(())
+    }
+
+    fn read(&self, key: &[u8]) -> Result<Option<Bytes>, redb::Error> {
+        let table = self.database.begin_read()?.open_table(ROWS)?;
+        let value = table.get(key)?;
+        Ok(value.map(|value| Bytes::copy_from_slice(value.value())))
+    }
+
+    fn rows(
+        &self,
+        range: &KeyRange,
+    ) -> Result<redb::Range<'static, &'static [u8], &'static [u8]>, redb::Error> {
+        let table = self.database.begin_read()?.open_table(ROWS)?;
+        let start = range.start.as_ref();
+        Ok(match &range.end {
+            Some(end) => table.range(start..end.as_ref())?,
+            None => table.range(start..)?,
+        })
+    }
+}
+
+impl Engine for RedbEngine {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.read(key).map_err(|error| failure(&error))
+    }
+
+    fn range<'a>(&'a self, range: &KeyRange) -> Result<Rows<'a>, StoreError> {
+        let rows = self.rows(range).map_err(|error| failure(&error))?;
+        Ok(Box::new(rows.map(|row| {
+            let (key, value) = row.map_err(|error| failure(&error.into()))?;
+            Ok((
+                Bytes::copy_from_slice(key.value()),
+                Bytes::copy_from_slice(value.value()),
+            ))
+        })))
+    }
+
+    fn commit(&self, batches: &[&Batch]) -> Result<(), StoreError> {
+        self.write(batches).map_err(|error| failure(&error))
+    }
+}
+
+/// redb's error as ours.
+fn failure(error: &redb::Error) -> StoreError {
+    match error {
+        redb::Error::Io(error) => StoreError::from(error),
+        redb::Error::PreviousIo => StoreError::Stopped,
+        redb::Error::DatabaseAlreadyOpen => StoreError::StoreInUse,
+        redb::Error::Corrupted(_)
+        | redb::Error::UpgradeRequired(_)
+        | redb::Error::RepairAborted
+        | redb::Error::TableTypeMismatch { .. } => StoreError::Corrupt { what: "redb" },
+        _ => StoreError::Bug("redb"),
+    }
+}
