@@ -57,6 +57,9 @@ const KILLS_PER_SESSION: u64 = 25;
 /// Images of one recording.
 const IMAGES_PER_RECORDING: u64 = 1000;
 
+/// The stores: a server's with either engine, and a client's.
+const KINDS: [&str; 3] = ["server", "server-redb", "client"];
+
 /// A part of the suite: it is finished or not, and its result is one line.
 #[derive(Debug, Clone)]
 enum Unit {
@@ -179,6 +182,7 @@ impl Crash {
             for (kind, plant) in [
                 ("server", "unguarded"),
                 ("server", "skip-sync"),
+                ("server-redb", "skip-sync"),
                 ("client", "unguarded"),
                 ("client", "skip-sync"),
             ] {
@@ -187,8 +191,8 @@ impl Crash {
             let mut left = images;
             let mut seed = self.seed;
             while left > 0 {
-                let each = left.div_ceil(2).min(IMAGES_PER_RECORDING);
-                for kind in ["server", "client"] {
+                let each = left.div_ceil(3).min(IMAGES_PER_RECORDING);
+                for kind in KINDS {
                     let images = each.min(left);
                     left = left.saturating_sub(images);
                     if images > 0 {
@@ -199,7 +203,7 @@ impl Crash {
             }
             let (rounds, damages) = if self.heavy { (25, 500) } else { (2, 40) };
             if images > 0 {
-                for kind in ["server", "client"] {
+                for kind in KINDS {
                     units.push(Unit::Faults {
                         kind,
                         rounds,

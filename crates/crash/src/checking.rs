@@ -37,8 +37,9 @@ impl Check<'_> {
         let events = self.place.events()?;
         let mut choice = Choice::new(self.seed, self.number);
         let found = match self.kind {
-            Kind::Server => {
-                let subject = after(ServerSubject::new(None), &events)?;
+            Kind::Server | Kind::ServerRedb => {
+                let subject = ServerSubject::new(self.kind.engine(), None);
+                let subject = after(subject, &events)?;
                 catch(subject.check(self.folder, &mut choice)).await
             }
             Kind::Client => {

@@ -12,7 +12,7 @@ use crate::choice::Choice;
 use crate::disk::Disk;
 use crate::image::Kept;
 use crate::recording::{Kind, Place};
-use crate::subject::{Broken, ClientSubject, Finding, ServerSubject, Subject};
+use crate::subject::{Broken, ClientSubject, Finding, ServerSubject, Subject, broken, was_rebuilt};
 use crate::trace::Event;
 use crate::work::Plant;
 
@@ -136,8 +136,8 @@ pub async fn run(place: &Place, part: &Part, scratch: &Path, out: &mut impl Writ
         .get(part.first..part.end.min(plan.len()))
         .context("there are not so many images")?;
     match part.kind {
-        Kind::Server => {
-            let subject = ServerSubject::new(part.plant);
+        Kind::Server | Kind::ServerRedb => {
+            let subject = ServerSubject::new(part.kind.engine(), part.plant);
             examine(&events, place, part.seed, wanted, subject, (scratch, out)).await
         }
         Kind::Client => {
@@ -169,7 +169,11 @@ async fn examine<S: Subject>(
             let image = disk.image(one.kept, &mut choice);
             let folder = scratch.join(format!("image.{}", std::process::id()));
             image.place(&folder)?;
-            let found = catch(subject.check(&folder, &mut choice)).await;
+            let mut found = catch(subject.check(&folder, &mut choice)).await;
+            if found.is_ok() && was_rebuilt(&folder) {
+                // A power cut is no damage: the rows themselves have to bear it.
+                found = broken(Broken::Refused, "the rows did not open and were made anew");
+            }
             serde_json::to_writer(&mut *out, &Verdict::of(*one, found))?;
             writeln!(out)?;
             out.flush()?;

@@ -16,7 +16,7 @@ use crate::checking::Check;
 use crate::choice::Choice;
 use crate::process;
 use crate::recording::{Kind, Place, Recorder};
-use crate::subject::{Broken, Finding};
+use crate::subject::{Broken, Finding, was_rebuilt};
 use crate::trace::{Event, acknowledged_after_failed_sync};
 use crate::work::{Task, files as files_of};
 
@@ -52,6 +52,8 @@ pub struct Report {
     pub refused: u64,
     /// Of these: nothing was missing.
     pub unharmed: u64,
+    /// Of the unharmed: the rows did not open, and were made anew.
+    pub rebuilt: u64,
     /// Of these: something was missing, and `waxwingd verify` says that the store is damaged.
     pub noticed: u64,
     /// Of these: something was missing without an error. The store below cannot tell.
@@ -147,7 +149,7 @@ impl Faults {
         }
         // What a sync failed for is unknown from then on.
         let is_late = fault == "sync-error"
-            && self.kind == Kind::Server
+            && self.kind != Kind::Client
             && !acknowledged_after_failed_sync(&events).is_empty();
         if is_late {
             let what = "something was acknowledged after a sync had failed".to_owned();
@@ -172,7 +174,9 @@ impl Faults {
     /// Whether the command that reads every record finds the damage.
     fn is_noticed(&self, folder: &Path) -> bool {
         let verified = match self.kind {
-            Kind::Server => verify_server(folder, files_of(None)),
+            Kind::Server | Kind::ServerRedb => {
+                verify_server(folder, files_of(self.kind.engine(), None))
+            }
             Kind::Client => return false,
         };
         verified.map_or(true, |verified| !verified.is_whole())
@@ -202,7 +206,10 @@ impl Faults {
             let name = damaged()?;
             report.damages += 1;
             match self.check(&place, &copy, number).run(recorder)? {
-                None => report.unharmed += 1,
+                None => {
+                    report.unharmed += 1;
+                    report.rebuilt += u64::from(was_rebuilt(&copy));
+                }
                 Some((Broken::Refused, _)) => report.refused += 1,
                 Some(finding) if finding.0.is_missing() => {
                     // The check has used the folder up.

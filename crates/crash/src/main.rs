@@ -215,7 +215,10 @@ fn run(command: Command) -> Result<bool> {
             let marks = Marks::open(&marks)?;
             let runtime = runtime()?;
             match kind {
-                Kind::Server => runtime.block_on(work::server::run(&folder, task, marks))?,
+                Kind::Server | Kind::ServerRedb => {
+                    let work = work::server::run(&folder, kind.engine(), task, marks);
+                    runtime.block_on(work)?;
+                }
                 Kind::Client => runtime.block_on(work::client::run(&folder, task, marks))?,
             }
             Ok(true)

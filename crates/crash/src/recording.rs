@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 
 use crate::choice::Choice;
+use waxwing_storage::embedded::files::EngineKind;
+
 use crate::process;
 use crate::trace::{self, Event};
 use crate::work::{Plant, Task};
@@ -17,18 +19,30 @@ use crate::work::{Plant, Task};
 /// A kind of store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
-    /// The server's.
+    /// The server's, with its rows in sled.
     Server,
+    /// The server's, with its rows in redb.
+    ServerRedb,
     /// The client's sealed one.
     Client,
 }
 
 impl Kind {
+    /// What keeps the rows.
+    #[must_use]
+    pub const fn engine(self) -> EngineKind {
+        match self {
+            Self::Server | Self::Client => EngineKind::Sled,
+            Self::ServerRedb => EngineKind::Redb,
+        }
+    }
+
     /// Its name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Server => "server",
+            Self::ServerRedb => "server-redb",
             Self::Client => "client",
         }
     }

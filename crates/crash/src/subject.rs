@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::Result;
 
 pub use client::ClientSubject;
-pub use server::ServerSubject;
+pub use server::{ServerSubject, was_rebuilt};
 
 use crate::choice::Choice;
 

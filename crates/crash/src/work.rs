@@ -40,7 +40,7 @@ const SKIPPED: u64 = 12;
 /// How the files of a store are used. A sync is skipped where answers wait for it: in the log, where
 /// there is one, and in sled otherwise.
 #[must_use]
-pub fn files(plant: Option<Plant>) -> FileOptions {
+pub fn files(engine: EngineKind, plant: Option<Plant>) -> FileOptions {
     let syncer = || -> Arc<dyn Syncer> {
         match plant {
             Some(Plant::SkipSync) => Arc::new(SkipOne::new(SKIPPED)),
@@ -48,7 +48,7 @@ pub fn files(plant: Option<Plant>) -> FileOptions {
         }
     };
     FileOptions {
-        engine: EngineKind::Sled,
+        engine,
         cache_bytes: 4 * 1024 * 1024,
         syncer: syncer(),
         log_syncer: syncer(),

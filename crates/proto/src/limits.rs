@@ -193,6 +193,8 @@ pub const STORE_BATCH_SIZE_MAX: usize = 256 * 1024;
 pub const LOG_SEGMENT_SIZE: u32 = 16 * 1024 * 1024;
 /// Bytes that wait to be written to the delivery log; then further steps are put off.
 pub const LOG_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of batches in a server's row journal, beyond a quarter of its rows; then it is written anew.
+pub const ROW_JOURNAL_BATCHES: u64 = 16 * 1024 * 1024;
 /// Delivery ids, and accounts, of which a server's store remembers where they lead.
 pub const ROUTES_CACHED_MAX: usize = 16_384;
 /// After how long a step that was put off is worth another try, in milliseconds.

@@ -44,6 +44,9 @@ pub enum StoreError {
         /// The name of that engine.
         found: &'static str,
     },
+    /// The caller's fault: a store is there already, and one was to be made.
+    #[error("a store is there already")]
+    Exists,
     /// The machine's fault: another process has this store open.
     #[error("another process has the store open")]
     StoreInUse,
@@ -80,6 +83,7 @@ impl StoreError {
             Self::NewerFormat { .. } => "store_newer_format",
             Self::OlderFormat { .. } => "store_older_format",
             Self::OtherEngine { .. } => "store_other_engine",
+            Self::Exists => "store_exists",
             Self::StoreInUse => "store_in_use",
             Self::Stopped => "store_stopped",
             Self::Busy { .. } => "store_busy",

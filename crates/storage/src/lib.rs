@@ -4,7 +4,8 @@
 //! [`server`] says what a server keeps and [`client`] what a client keeps. Every method is one
 //! whole step: it has happened wholly or not at all, and when its future resolves the step is
 //! durable. No transaction, ticket or key-value call crosses these seams. [`embedded`] implements
-//! both once over a private key-value seam, in memory with injected faults and crashes, and on sled.
+//! both once over a private key-value seam, in memory with injected faults and crashes, and on
+//! files, where sled or redb keeps the rows.
 
 pub mod calendar;
 pub mod client;

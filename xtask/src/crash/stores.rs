@@ -154,7 +154,8 @@ impl Stores {
         let (holds, report) = self.report(&[&arguments[..], &["--damages", &damages]].concat())?;
         let line = format!(
             "{} processes on a failing disk; {} damaged folders: {} refused, {} unharmed, {} with \
-             something missing that `verify` names, {} with something missing unsaid{}; {}",
+             something missing that `verify` names, {} with something missing unsaid{}; {} of the \
+             unharmed had rows made anew; {}",
             count(&report, "faults"),
             count(&report, "damages"),
             count(&report, "refused"),
@@ -162,6 +163,7 @@ impl Stores {
             count(&report, "noticed"),
             count(&report, "silent"),
             some_of(&report, "silent_shown"),
+            count(&report, "rebuilt"),
             broken(&report),
         );
         Ok(Shown {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use waxwing_storage::conformance::world::{account, contact_id};
+use waxwing_storage::embedded::files::EngineKind;
 use waxwing_storage::server::{Position, Store};
 
 use super::mailbox::KnownMailbox;
@@ -36,6 +37,7 @@ struct Known {
 /// Accounts and mailboxes as they were acknowledged.
 #[derive(Debug, Default)]
 pub struct ServerSubject {
+    engine: EngineKind,
     plant: Option<Plant>,
     accounts: BTreeMap<u8, Known>,
 }
@@ -46,8 +48,9 @@ const LATE: u32 = u32::MAX;
 impl ServerSubject {
     /// A store that nothing was done with.
     #[must_use]
-    pub fn new(plant: Option<Plant>) -> Self {
+    pub fn new(engine: EngineKind, plant: Option<Plant>) -> Self {
         Self {
+            engine,
             plant,
             ..Self::default()
         }
@@ -79,6 +82,16 @@ impl ServerSubject {
         }
         Ok(())
     }
+}
+
+/// Whether the rows in a folder did not open, and were made anew.
+#[must_use]
+pub fn was_rebuilt(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|entries| {
+        entries
+            .flatten()
+            .any(|entry| entry.file_name().to_string_lossy().contains(".refused-"))
+    })
 }
 
 fn failed(error: impl core::fmt::Display) -> Finding {
@@ -194,7 +207,7 @@ impl Subject for ServerSubject {
             let store = open_bare(folder).await.map_err(refused)?;
             return self.judge(&store).await;
         }
-        let store = open(folder, None).await.map_err(refused)?;
+        let store = open(folder, self.engine, None).await.map_err(refused)?;
         self.judge(&store).await?;
         drop(store);
         // What was written after the power cut is there after a clean restart.
@@ -203,7 +216,7 @@ impl Subject for ServerSubject {
             id.is_some_and(|id| id.is_settled && id.is_valid)
         };
         if choice.chance(1, 8) && self.accounts.get(&1).is_some_and(main) {
-            let store = open(folder, None).await.map_err(refused)?;
+            let store = open(folder, self.engine, None).await.map_err(refused)?;
             let found = mailbox(&store, 1).await.map_err(failed)?;
             if !found.iter().any(|one| one.envelope_id == envelope_id(LATE)) {
                 return broken(Broken::Lost, "a message of after the power cut");

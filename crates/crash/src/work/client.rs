@@ -17,7 +17,7 @@ use waxwing_crypto::sealing::{MasterKey, StoreKeys};
 use waxwing_engine::{Batch, BatchId, Row, RowKey, RowWrite, Table};
 use waxwing_storage::client::ClientStore;
 use waxwing_storage::embedded::EmbeddedClientStore;
-use waxwing_storage::embedded::files::{FileKeyValue, open_client};
+use waxwing_storage::embedded::files::{EngineKind, FileKeyValue, open_client};
 use zeroize::Zeroizing;
 
 use super::{Marks, Plant, Task, files};
@@ -43,7 +43,7 @@ fn keys() -> StoreKeys {
 /// # Errors
 /// The store's.
 pub async fn open(folder: &Path, plant: Option<Plant>) -> Result<Guarded> {
-    let store = open_client(folder, files(plant)).await?;
+    let store = open_client(folder, files(EngineKind::Sled, plant)).await?;
     Ok(SealedStore::new(store, keys()))
 }
 

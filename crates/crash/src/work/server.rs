@@ -13,7 +13,7 @@ use waxwing_proto::EnvelopeId;
 use waxwing_storage::conformance::world::{
     TODAY, account, contact_id, device, publication, registration,
 };
-use waxwing_storage::embedded::files::open_server;
+use waxwing_storage::embedded::files::{EngineKind, open_server};
 use waxwing_storage::embedded::{EmbeddedStore, ServerLimits, ServerOptions};
 use waxwing_storage::server::{AddressedEnvelope, Append, Position, Store, StoredEnvelope};
 
@@ -39,8 +39,8 @@ pub fn options() -> ServerOptions {
 ///
 /// # Errors
 /// The store's.
-pub async fn open(folder: &Path, plant: Option<Plant>) -> Result<impl Store> {
-    Ok(open_server(folder, options(), files(plant)).await?)
+pub async fn open(folder: &Path, engine: EngineKind, plant: Option<Plant>) -> Result<impl Store> {
+    Ok(open_server(folder, options(), files(engine, plant)).await?)
 }
 
 /// Opens the unguarded store.
@@ -104,10 +104,10 @@ pub async fn mailbox<S: Store>(store: &S, number: u8) -> Result<Vec<StoredEnvelo
 ///
 /// # Errors
 /// The store's.
-pub async fn run(folder: &Path, task: Task, marks: Marks) -> Result<()> {
+pub async fn run(folder: &Path, engine: EngineKind, task: Task, marks: Marks) -> Result<()> {
     match task.plant {
         Some(Plant::Unguarded) => work(open_bare(folder).await?, task, marks).await,
-        plant => work(open(folder, plant).await?, task, marks).await,
+        plant => work(open(folder, engine, plant).await?, task, marks).await,
     }
 }
 

@@ -175,8 +175,10 @@ fn a_damaged_store_is_refused_and_kept() {
                 folders.push(path);
             } else if path
                 .file_name()
-                .is_some_and(|name| name == "db" || name == "conf")
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| name == "db" || name == "conf" || name.starts_with("rows-"))
             {
+                // The tables and their journal: either of them would do.
                 files.push(path);
             }
         }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use self::folder::Folder;
 use super::client::{self, EmbeddedClientStore};
 use super::format::{Format, Found as FormatFound};
-use super::logged::{self, LoggedKeyValue, Verification};
+use super::logged::{self, Exported, LoggedKeyValue, Places, Verification};
 use super::server::{self, EmbeddedStore, ServerOptions};
 use crate::StoreError;
 use crate::log::Verified;
@@ -36,7 +36,7 @@ pub struct FileOptions {
     pub engine: EngineKind,
     /// What the engine may keep in memory, in bytes. sled takes about twice as much.
     pub cache_bytes: u64,
-    /// What makes sled's file durable. redb syncs by itself.
+    /// What makes the row journal and sled's file durable. redb syncs by itself.
     pub syncer: Arc<dyn Syncer>,
     /// What makes the files of the delivery log durable.
     pub log_syncer: Arc<dyn Syncer>,
@@ -59,11 +59,13 @@ impl Default for FileOptions {
 
 /// Opens the server's store in `folder`, which is made (mode 0700) where it is not there.
 ///
-/// A store of an older format is migrated on a copy; the old files stay beside it.
+/// A store of an older format is migrated on a copy; the old files stay beside it. Rows that cannot be
+/// opened, or are older than the row journal, are made anew from journal and log; what was there stays
+/// beside them and is said in the server's log.
 ///
 /// # Errors
-/// [`StoreError::StoreInUse`], [`StoreError::NewerFormat`], [`StoreError::OlderFormat`],
-/// [`StoreError::Corrupt`], [`StoreError::Io`], [`StoreError::DiskFull`].
+/// [`StoreError::StoreInUse`], [`StoreError::OtherEngine`], [`StoreError::NewerFormat`],
+/// [`StoreError::OlderFormat`], [`StoreError::Corrupt`], [`StoreError::Io`], [`StoreError::DiskFull`].
 pub async fn open_server(
     folder: &Path,
     options: ServerOptions,
@@ -74,38 +76,101 @@ pub async fn open_server(
     folder.finish_replacement()?;
     folder.check_engine()?;
     let is_made = folder.has_mark() && folder.log().exists();
+    let mut rows = match open_rows(&folder, &options, &files).await {
+        Err(why @ StoreError::Corrupt { .. }) if is_made => {
+            replace_rows(&folder, &files, Some(why))?;
+            open_rows(&folder, &options, &files).await?
+        }
+        opened => opened?,
+    };
+    let (log, journal) = (folder.log(), folder.journal());
+    rows.hold(folder);
+    let places = Places {
+        log: &log,
+        journal: &journal,
+        is_made,
+    };
+    let rows = LoggedKeyValue::open(rows, places, &options, &files).await?;
+    folder::mark(path)?;
+    EmbeddedStore::open(rows, options).await
+}
+
+/// Opens the rows of a server's store, in the current format.
+async fn open_rows(
+    folder: &Folder,
+    options: &ServerOptions,
+    files: &FileOptions,
+) -> Result<FileKeyValue, StoreError> {
     let format = server::format();
-    let mut store = open_tables(&folder, &files, None)?;
-    match format.find(&store)? {
+    let rows = open_tables(folder, files, None)?;
+    match format.find(&rows)? {
         // sled takes a file that it cannot read for an empty one; the mark says that it is not.
         FormatFound::Empty if folder.has_mark() => {
             return Err(StoreError::Corrupt {
                 what: files.engine.name(),
             });
         }
-        FormatFound::Empty => format.write(&store).await?,
-        FormatFound::Current if folder.has_mark() && !is_made => {
+        FormatFound::Empty => format.write(&rows).await?,
+        FormatFound::Current if folder.has_mark() && !folder.log().exists() => {
             return Err(StoreError::Corrupt { what: "log" });
         }
         FormatFound::Current => {}
         FormatFound::Older(from) => {
-            drop(store);
+            drop(rows);
             folder.begin_migration()?;
-            let copy = FileKeyValue::open(&folder.copy(), &files)?;
-            let log = logged::open_log(&folder.log_copy(), &options, &files)?;
+            let copy = FileKeyValue::open(&folder.copy(), files)?;
+            let log = logged::open_log(&folder.log_copy(), options, files)?;
             logged::move_mailboxes(&copy, &log).await?;
             drop(log);
             format.migrate(&copy, from).await?;
             drop(copy);
             folder.end_replacement(&format!("format-{from}"))?;
-            store = FileKeyValue::open(&folder.current(), &files)?;
+            return FileKeyValue::open(&folder.current(), files);
         }
     }
-    let log = folder.log();
-    store.hold(folder);
-    let rows = LoggedKeyValue::open(store, &log, &options, is_made, &files).await?;
-    folder::mark(path)?;
-    EmbeddedStore::open(rows, options).await
+    if logged::is_behind_journal(&rows, &folder.journal(), files)? {
+        return Err(StoreError::Corrupt {
+            what: files.engine.name(),
+        });
+    }
+    Ok(rows)
+}
+
+/// Makes the rows of a server's store anew from its row journal, and sets those that are there aside.
+fn replace_rows(
+    folder: &Folder,
+    files: &FileOptions,
+    why: Option<StoreError>,
+) -> Result<(), StoreError> {
+    folder.drop_copies()?;
+    let no_journal = why.unwrap_or(StoreError::Corrupt {
+        what: "row journal",
+    });
+    if !logged::rebuild(&folder.copy(), &folder.journal(), files)? {
+        folder.drop_copies()?;
+        return Err(no_journal);
+    }
+    let kept = folder.free_name("refused");
+    folder.end_replacement(&kept)?;
+    tracing::error!(
+        code = "store_rebuilt",
+        engine = files.engine.name(),
+        aside = kept,
+        "the rows of the store were made anew from the row journal and the delivery log; \
+         the damaged ones are kept beside them"
+    );
+    Ok(())
+}
+
+/// Makes the rows of a server's store that nobody has open anew, whatever is there.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] where the row journal is damaged or missing; as [`open_server`].
+pub fn rebuild_server(folder: &Path, files: &FileOptions) -> Result<(), StoreError> {
+    let folder = Folder::lock(folder, files.engine)?;
+    folder.finish_replacement()?;
+    folder.check_engine()?;
+    replace_rows(&folder, files, None)
 }
 
 /// Reads every record of a server's store that nobody has open, and changes none. A log that is cut
@@ -126,11 +191,64 @@ pub fn verify_server(folder: &Path, files: FileOptions) -> Result<Verification, 
     } else {
         (0, 0)
     };
+    let journal = if folder.journal().exists() {
+        logged::journal::check(logged::journal_folder(&folder.journal(), &files)?.as_ref())?
+    } else {
+        None
+    };
     Ok(Verification {
         log,
         rows,
         damaged_rows,
+        journal,
     })
+}
+
+/// Makes a server's store in `folder`, where none may be, from what
+/// [`EmbeddedStore::export`](crate::embedded::EmbeddedStore) has written. It is there as a whole or not at all.
+///
+/// # Errors
+/// [`StoreError::Exists`]; [`StoreError::Corrupt`] where the export is not whole,
+/// [`StoreError::NewerFormat`] or [`StoreError::OlderFormat`] where it is of another format; the
+/// reader's; as [`open_server`].
+pub async fn import_server(
+    folder: &Path,
+    options: ServerOptions,
+    files: FileOptions,
+    from: &mut (dyn std::io::Read + Send),
+) -> Result<Exported, StoreError> {
+    let path = folder;
+    let folder = Folder::lock(path, files.engine)?;
+    folder.finish_replacement()?;
+    folder.check_engine()?;
+    if folder.has_mark() || folder.current().exists() || folder.log().exists() {
+        return Err(StoreError::Exists);
+    }
+    folder.drop_copies()?;
+    let imported = fill_copies(&folder, &options, &files, from).await;
+    if imported.is_err() {
+        folder.drop_copies()?;
+    }
+    let imported = imported?;
+    folder.end_replacement("before-import")?;
+    folder::mark(path)?;
+    Ok(imported)
+}
+
+async fn fill_copies(
+    folder: &Folder,
+    options: &ServerOptions,
+    files: &FileOptions,
+    from: &mut (dyn std::io::Read + Send),
+) -> Result<Exported, StoreError> {
+    let rows = FileKeyValue::open(&folder.copy(), files)?;
+    let log = logged::open_log(&folder.log_copy(), options, files)?;
+    let imported = logged::import(from, &rows, &log).await?;
+    match server::format().find(&rows)? {
+        FormatFound::Current => Ok(imported),
+        FormatFound::Older(found) => Err(StoreError::OlderFormat { found }),
+        FormatFound::Empty => Err(StoreError::Corrupt { what: "export" }),
+    }
 }
 
 /// Opens the client's store in `folder`, as [`open_server`] does the server's. Where sled has lost

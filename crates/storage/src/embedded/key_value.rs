@@ -175,6 +175,9 @@ pub trait KeyValue: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Lets go of copies of what was deleted, soon. Costs as much as everything that is stored.
+    fn forget_deleted(&self) {}
+
     /// The log that keeps the mailboxes; `None` where they are rows as everything else.
     #[cfg(feature = "log")]
     fn delivery_log(&self) -> Option<&DeliveryLog> {

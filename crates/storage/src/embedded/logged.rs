@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The server's store on files: the delivery log and sled together.
+//! The server's store on files: the delivery log and an engine for rows together.
 //!
 //! Every step is one group of the log: what changes in mailboxes, and the batch of rows. When the group
-//! is durable the step is answered, and the batch goes to sled behind it, with the log's position in
-//! the same batch. A store that is opened gives sled the batches that it has not got. So sled is
-//! never what an answer waits for, and never ahead of the log.
+//! is durable the step is answered, and the batch goes to the row journal and to the engine behind it, with
+//! the log's position in the same batch. A store that is opened gives the engine the batches that it has
+//! not got. So the engine is never what an answer waits for, and never ahead of the log; and where it is
+//! damaged, journal and log together make it anew.
 
 mod disclosed;
+mod entry;
+mod export;
+pub(super) mod journal;
 mod key_value;
 mod mailboxes;
 mod migration;
+mod opening;
+mod rebuilding;
 mod routes;
 mod verification;
 
+pub use export::Exported;
+pub use journal::JournalCheck;
 pub use key_value::LoggedKeyValue;
 pub use routes::Routes;
 pub use verification::Verification;
@@ -20,9 +28,11 @@ pub use verification::Verification;
 #[cfg(test)]
 pub(super) use disclosed::LOG_TABLES;
 pub(super) use disclosed::walk;
-pub(super) use key_value::open_log;
+pub(super) use export::import;
 pub(super) use mailboxes::{acknowledge, append, expire, read};
 pub(super) use migration::move_mailboxes;
+pub(super) use opening::{Places, journal_folder, open_log};
+pub(super) use rebuilding::{is_behind_journal, rebuild};
 pub(super) use verification::verify_rows;
 
 use bytes::Bytes;

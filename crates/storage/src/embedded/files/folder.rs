@@ -2,9 +2,9 @@
 //! The folder of a store: its lock, the mark that a store was made, and migrations on a copy.
 //!
 //! `lock` is locked while the store is open; `made` says that there is a store; `sled` (or the name of
-//! another engine) are its rows, and `log` the delivery log of a server's; `sled.copy` and `log.copy` are
-//! such that are being made, to take their place; `sled.format-N` is what was migrated; `sled.unfinished`
-//! is what a first start left that was cut.
+//! another engine) are its rows, `log` the delivery log of a server's, and `rows` its row journal; `sled.copy` and `log.copy` are
+//! such that are being made, to take their place; `sled.format-N` is what was migrated; `sled.refused-N`
+//! is what could not be opened; `sled.unfinished` is what a first start left that was cut.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -17,6 +17,7 @@ const LOCK: &str = "lock";
 const MARK: &str = "made";
 const LOG: &str = "log";
 const LOG_COPY: &str = "log.copy";
+const JOURNAL: &str = "rows";
 /// Every engine that there is, in this program or another.
 const ENGINES: &[&str] = &["sled", "redb"];
 
@@ -96,6 +97,19 @@ impl Folder {
     /// Where the delivery log is.
     pub(super) fn log(&self) -> PathBuf {
         self.path.join(LOG)
+    }
+
+    /// Where the row journal is.
+    pub(super) fn journal(&self) -> PathBuf {
+        self.path.join(JOURNAL)
+    }
+
+    /// What rows that are set aside may be called: this, and a number.
+    pub(super) fn free_name(&self, what: &str) -> String {
+        (1_u32..)
+            .map(|number| format!("{what}-{number}"))
+            .find(|name| !self.of_engine(&format!(".{name}")).exists())
+            .unwrap_or_else(|| what.to_owned())
     }
 
     /// Where a delivery log is made by a migration.

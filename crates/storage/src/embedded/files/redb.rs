@@ -4,6 +4,7 @@
 //! Quick repair is on: a commit writes what an opening after a crash needs, so that an opening does not read
 //! the whole file. After an error of the device redb answers nothing more, as the committer does.
 
+use std::io;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -101,6 +102,14 @@ impl Engine for RedbEngine {
 /// redb's error as ours.
 fn failure(error: &redb::Error) -> StoreError {
     match error {
+        redb::Error::Io(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            ) =>
+        {
+            StoreError::Corrupt { what: "redb" }
+        }
         redb::Error::Io(error) => StoreError::from(error),
         redb::Error::PreviousIo => StoreError::Stopped,
         redb::Error::DatabaseAlreadyOpen => StoreError::StoreInUse,

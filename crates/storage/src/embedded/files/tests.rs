@@ -97,6 +97,9 @@ mod client_suite {
     crate::client_conformance!(super::Place::default());
 }
 
+mod exporting;
+mod rebuilding;
+
 #[cfg(feature = "redb")]
 mod redb_server_suite {
     crate::server_conformance!(super::Place::of_redb());
@@ -365,42 +368,6 @@ async fn a_store_has_one_owner_at_a_time() {
     for _ in 0..5 {
         drop(place.server().await);
     }
-}
-
-#[tokio::test]
-async fn a_damaged_file_is_said_and_not_taken_for_an_empty_store() {
-    let place = filled().await;
-    for entry in fs::read_dir(place.sled()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_file() && path.file_name().unwrap() != "conf" {
-            let length = usize::try_from(fs::metadata(&path).unwrap().len()).unwrap();
-            fs::write(&path, vec![0xa5; length]).unwrap();
-        }
-    }
-    assert!(matches!(
-        place.try_server().await,
-        Err(StoreError::Corrupt { .. })
-    ));
-
-    let place = filled().await;
-    fs::remove_dir_all(place.sled()).unwrap();
-    assert!(matches!(
-        place.try_server().await,
-        Err(StoreError::Corrupt { .. })
-    ));
-
-    let place = filled().await;
-    fs::write(place.sled().join("conf"), [0; 64]).unwrap();
-    assert!(matches!(
-        place.try_server().await,
-        Err(StoreError::Corrupt { .. })
-    ));
-
-    let place = filled().await;
-    assert!(matches!(
-        ClientPlace::open(&place).await,
-        Err(StoreError::Corrupt { what: "format" })
-    ));
 }
 
 const NEXT: Format<FileKeyValue> = Format {

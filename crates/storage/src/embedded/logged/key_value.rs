@@ -1,31 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Rows that are durable in the log, and in sled a little later.
+//! Rows that are durable in the log, and in journal and engine a little later.
 
 use core::future::Future;
 use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use sha2::{Digest, Sha256};
 use waxwing_proto::limits::{LOG_QUEUE_RETRY_MS, STORE_BATCH_SIZE_MAX, STORE_VALUE_SIZE_MAX};
 
-use super::{Routes, decode, encode, position_of, position_value};
+use super::journal::Journal;
+use super::{Routes, encode, position_value};
 use crate::StoreError;
-use crate::embedded::files::{FileKeyValue, FileOptions};
+use crate::embedded::files::FileKeyValue;
 use crate::embedded::format::POSITION_KEY;
 use crate::embedded::key_value::{
     Batch, Found, KeyRange, KeyValue, MailboxChange, Order, Scan, batch_size,
 };
 use crate::embedded::overlay::{Overlay, Sequence};
-use crate::embedded::server::ServerOptions;
-use crate::log::disk::DiskFolder;
-use crate::log::file::LogFolder;
-use crate::log::{
-    Change, Committed, DeliveryLog, Group, LogOptions, LogPosition, MailboxKey, Opened,
-};
+use crate::log::{Change, Committed, DeliveryLog, Group, LogPosition, MailboxKey};
 
-/// How many bytes of batches may wait for sled; then steps are put off.
+/// How many bytes of batches may wait for the engine; then steps are put off.
 const WAITING_MAX: usize = 32 * 1024 * 1024;
 
 struct Waiting {
@@ -38,11 +32,13 @@ struct Waiting {
 
 #[derive(Default)]
 struct Desk {
-    /// What is in the log and not in sled.
+    /// What is in the log and not in the engine.
     overlay: Overlay,
     queue: VecDeque<Waiting>,
     queued_bytes: usize,
     last: Sequence,
+    /// Whether the journal is to be written anew.
+    is_journal_due: bool,
     failed: bool,
     closing: bool,
 }
@@ -66,74 +62,40 @@ impl Shared {
     }
 }
 
-/// Rows in sled behind the delivery log.
+/// Rows in an engine behind the delivery log.
 pub struct LoggedKeyValue {
     shared: Arc<Shared>,
     routes: Routes,
     writer: Option<JoinHandle<()>>,
     log: Option<Arc<DeliveryLog>>,
     /// Closed last, and with it the lock of the folder.
-    sled: Option<Arc<FileKeyValue>>,
+    rows: Option<Arc<FileKeyValue>>,
 }
 
 impl LoggedKeyValue {
-    /// Opens the log in `folder` before `sled`, and gives sled what only the log has.
-    /// `is_made` says that the log was made before: one that is not there then is damage.
-    pub(in crate::embedded) async fn open(
-        sled: FileKeyValue,
-        folder: &Path,
-        options: &ServerOptions,
-        is_made: bool,
-        files: &FileOptions,
+    /// Takes a log, rows and a journal that are as far as each other.
+    pub(super) fn start(
+        log: DeliveryLog,
+        rows: FileKeyValue,
+        journal: Journal,
     ) -> Result<Self, StoreError> {
-        let folder = log_folder(folder, files)?;
-        if is_made && folder.list()?.is_empty() {
-            return Err(StoreError::Corrupt { what: "log" });
-        }
-        let position = match sled.get(POSITION_KEY)?.value {
-            Some(value) => position_of(&value)?,
-            None => LogPosition(0),
-        };
-        let mut options = log_options(options, files);
-        options.tables_from = position;
-        let Opened {
-            log,
-            damage,
-            tables,
-        } = DeliveryLog::open(folder, &options)?;
-        if !damage.is_empty() {
-            tracing::error!(
-                code = "store_corrupt",
-                places = damage.len(),
-                "parts of the delivery log are damaged; `waxwingd verify` says which"
-            );
-        }
-        let mut caught_up = position;
-        for (end, rows) in tables {
-            let mut batch = decode(&rows)?;
-            batch.insert(POSITION_KEY.into(), Some(position_value(end)));
-            drop(sled.apply(batch));
-            caught_up = end;
-        }
-        sled.apply(Batch::new()).await?;
-        log.keep_tables_from(caught_up);
-        let (log, sled) = (Arc::new(log), Arc::new(sled));
+        let (log, rows) = (Arc::new(log), Arc::new(rows));
         let shared = Arc::new(Shared {
             desk: Mutex::default(),
             filled: Condvar::new(),
         });
         let writer = {
-            let (shared, log, sled) = (Arc::clone(&shared), Arc::clone(&log), Arc::clone(&sled));
+            let (shared, log, rows) = (Arc::clone(&shared), Arc::clone(&log), Arc::clone(&rows));
             thread::Builder::new()
                 .name("store-tables".to_owned())
-                .spawn(move || write_behind(&shared, &log, &sled))?
+                .spawn(move || write_behind(&shared, &Below { log, rows }, journal))?
         };
         Ok(Self {
             shared,
             routes: Routes::default(),
             writer: Some(writer),
             log: Some(log),
-            sled: Some(sled),
+            rows: Some(rows),
         })
     }
 
@@ -141,8 +103,8 @@ impl LoggedKeyValue {
         self.log.as_deref().ok_or(StoreError::Stopped)
     }
 
-    fn sled(&self) -> Result<&FileKeyValue, StoreError> {
-        self.sled.as_deref().ok_or(StoreError::Stopped)
+    fn rows(&self) -> Result<&FileKeyValue, StoreError> {
+        self.rows.as_deref().ok_or(StoreError::Stopped)
     }
 
     fn commit(&self, batch: Batch, changes: Vec<MailboxChange>) -> Result<Committed, StoreError> {
@@ -182,7 +144,7 @@ impl LoggedKeyValue {
 }
 
 impl Drop for LoggedKeyValue {
-    /// Gives sled everything, then closes the log and sled.
+    /// Gives the engine everything, then closes the log and the engine.
     fn drop(&mut self) {
         self.shared.desk().closing = true;
         self.shared.filled.notify_all();
@@ -192,42 +154,8 @@ impl Drop for LoggedKeyValue {
             tracing::error!(code = "store_bug", "the writer of the tables panicked");
         }
         self.log = None;
-        self.sled = None;
+        self.rows = None;
     }
-}
-
-/// Opens a log that nothing is in yet.
-pub(in crate::embedded) fn open_log(
-    folder: &Path,
-    options: &ServerOptions,
-    files: &FileOptions,
-) -> Result<DeliveryLog, StoreError> {
-    let folder = log_folder(folder, files)?;
-    let options = log_options(options, files);
-    Ok(DeliveryLog::open(folder, &options)?.log)
-}
-
-fn log_folder(folder: &Path, files: &FileOptions) -> Result<Arc<dyn LogFolder>, StoreError> {
-    let syncer = Arc::clone(&files.log_syncer);
-    Ok(Arc::new(DiskFolder::with_syncer(folder, syncer)?))
-}
-
-fn log_options(server: &ServerOptions, files: &FileOptions) -> LogOptions {
-    let mut options = LogOptions::new(log_entropy(&server.new_name_key));
-    options.remembered_max = server.limits.remembered_envelope_ids_max;
-    if let Some(size) = files.segment_size {
-        options.segment_size = size;
-    }
-    options
-}
-
-/// The log's own random bytes: the store's key of names is not to be told from them.
-fn log_entropy(entropy: &[u8; 32]) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(b"waxwing delivery log")
-        .chain_update(entropy)
-        .finalize()
-        .into()
 }
 
 fn change(change: MailboxChange) -> Change {
@@ -242,23 +170,31 @@ fn change(change: MailboxChange) -> Change {
     }
 }
 
-/// Gives sled what is durable in the log, until the store is closed or anything fails.
-fn write_behind(shared: &Shared, log: &DeliveryLog, sled: &FileKeyValue) {
+/// Where batches go to.
+struct Below {
+    log: Arc<DeliveryLog>,
+    rows: Arc<FileKeyValue>,
+}
+
+/// Gives journal and engine what is durable in the log, until the store is closed or anything fails.
+fn write_behind(shared: &Shared, below: &Below, mut journal: Journal) {
     loop {
-        let some = {
+        let (some, is_journal_due) = {
             let mut desk = shared.desk();
-            while desk.queue.is_empty() && !desk.closing {
+            while desk.queue.is_empty() && !desk.closing && !desk.is_journal_due {
                 desk = shared
                     .filled
                     .wait(desk)
                     .unwrap_or_else(PoisonError::into_inner);
             }
-            if desk.queue.is_empty() {
+            let some = take_some(&mut desk);
+            let is_due = std::mem::take(&mut desk.is_journal_due);
+            if some.is_empty() && !is_due {
                 return;
             }
-            take_some(&mut desk)
+            (some, is_due)
         };
-        if let Err(error) = write_some(log, sled, &some) {
+        if let Err(error) = below.write(&some, &mut journal, is_journal_due) {
             tracing::error!(code = error.code(), "the store stopped: {error}");
             shared.desk().failed = true;
             return;
@@ -273,7 +209,7 @@ fn write_behind(shared: &Shared, log: &DeliveryLog, sled: &FileKeyValue) {
     }
 }
 
-/// Batches that go to sled as one: at least one, and no more than sled takes at a time.
+/// Batches that go to the engine as one: at least one, and no more than it takes at a time.
 fn take_some(desk: &mut Desk) -> Vec<Waiting> {
     let mut size = 0_usize;
     let mut some = Vec::new();
@@ -287,25 +223,35 @@ fn take_some(desk: &mut Desk) -> Vec<Waiting> {
     some
 }
 
-fn write_some(log: &DeliveryLog, sled: &FileKeyValue, some: &[Waiting]) -> Result<(), StoreError> {
-    let Some(end) = some.last().map(|waiting| waiting.end) else {
-        return Ok(());
-    };
-    // sled is never ahead of the log: what a power cut takes from the log must not be left here.
-    log.wait_until_durable(end)?;
-    let mut merged = Batch::new();
-    for waiting in some {
-        merged.extend(
-            waiting
-                .batch
-                .iter()
-                .map(|(key, value)| (key.clone(), value.clone())),
-        );
+impl Below {
+    fn write(
+        &self,
+        some: &[Waiting],
+        journal: &mut Journal,
+        is_journal_due: bool,
+    ) -> Result<(), StoreError> {
+        if let Some(end) = some.last().map(|waiting| waiting.end) {
+            // Nothing here is ahead of the log: what a power cut takes from it must not be left.
+            self.log.wait_until_durable(end)?;
+            journal.append(some.iter().map(|waiting| (waiting.end, &waiting.batch)))?;
+            let mut merged = Batch::new();
+            for waiting in some {
+                merged.extend(
+                    waiting
+                        .batch
+                        .iter()
+                        .map(|(key, value)| (key.clone(), value.clone())),
+                );
+            }
+            merged.insert(POSITION_KEY.into(), Some(position_value(end)));
+            self.rows.apply_blocking(merged)?;
+            self.log.keep_tables_from(end);
+        }
+        if journal.is_due() || (is_journal_due && journal.has_batches()) {
+            journal.rewrite(self.rows.as_ref())?;
+        }
+        Ok(())
     }
-    merged.insert(POSITION_KEY.into(), Some(position_value(end)));
-    sled.apply_blocking(merged)?;
-    log.keep_tables_from(end);
-    Ok(())
 }
 
 impl KeyValue for LoggedKeyValue {
@@ -313,10 +259,10 @@ impl KeyValue for LoggedKeyValue {
         let desk = self.shared.running()?;
         match desk.overlay.get(key) {
             Some(found) => Ok(found),
-            // What sled has not synced yet is durable in the log.
+            // What the engine has not synced yet is durable in the log.
             None => Ok(Found {
                 pending: false,
-                ..self.sled()?.get(key)?
+                ..self.rows()?.get(key)?
             }),
         }
     }
@@ -325,7 +271,7 @@ impl KeyValue for LoggedKeyValue {
         let desk = self.shared.running()?;
         let hidden = desk.overlay.hidden_in(range);
         let below = self
-            .sled()?
+            .rows()?
             .scan(range, order, limit.saturating_add(hidden))?;
         let mut rows: Vec<_> = below
             .rows
@@ -349,6 +295,11 @@ impl KeyValue for LoggedKeyValue {
             });
         }
         self.log()?.admit()
+    }
+
+    fn forget_deleted(&self) {
+        self.shared.desk().is_journal_due = true;
+        self.shared.filled.notify_all();
     }
 
     fn delivery_log(&self) -> Option<&DeliveryLog> {

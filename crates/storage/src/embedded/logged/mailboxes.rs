@@ -265,9 +265,13 @@ pub(in crate::embedded) async fn expire<K: KeyValue>(
             }
         }
     }
+    let is_new_day = log.facts().forgotten != Some(today);
     let committed = log.turn()?.commit(vec![Change::Forget(today)])?;
     committed.durable().await?;
     expiry::free_names(store, today).await?;
+    if is_new_day {
+        store.key_value.forget_deleted();
+    }
     Ok(deleted)
 }
 

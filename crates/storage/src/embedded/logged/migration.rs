@@ -105,22 +105,25 @@ async fn move_mailbox<K: KeyValue>(
         }
     }
     if held.last_position > last_position {
-        // Positions are never used twice: the last one comes and goes again.
-        let arrival = Arrival {
-            envelope_id: EnvelopeId::new([0; EnvelopeId::LENGTH]),
-            delivery_id: DeliveryId::new([0; DeliveryId::LENGTH]),
-            kind: DeliveryIdKind::Own,
-            day: Day(0),
-            body: Bytes::new(),
-        };
-        let position = Position(held.last_position);
-        let group = vec![
-            Change::Import(log.prepare(key, &arrival), position),
-            Change::Acknowledge(key, vec![position]),
-        ];
+        let group = use_up(log, key, Position(held.last_position));
         log.turn()?.commit(group)?.durable().await?;
     }
     Ok(())
+}
+
+/// Positions are never used twice: the last one comes and goes again where its envelope has gone.
+pub(super) fn use_up(log: &DeliveryLog, mailbox: MailboxKey, position: Position) -> Vec<Change> {
+    let arrival = Arrival {
+        envelope_id: EnvelopeId::new([0; EnvelopeId::LENGTH]),
+        delivery_id: DeliveryId::new([0; DeliveryId::LENGTH]),
+        kind: DeliveryIdKind::Own,
+        day: Day(0),
+        body: Bytes::new(),
+    };
+    vec![
+        Change::Import(log.prepare(mailbox, &arrival), position),
+        Change::Acknowledge(mailbox, vec![position]),
+    ]
 }
 
 async fn delete_all<K: KeyValue>(rows: &K, prefix: &[u8]) -> Result<(), StoreError> {

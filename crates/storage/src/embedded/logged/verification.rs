@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Reads every row behind the log.
 
+use super::JournalCheck;
 use crate::StoreError;
 use crate::embedded::key_value::{KeyRange, KeyValue, Order};
 use crate::embedded::records::TABLES;
@@ -19,13 +20,16 @@ pub struct Verification {
     pub rows: u64,
     /// Rows of tables that are not.
     pub damaged_rows: u64,
+    /// The row journal; `None` where there is none yet.
+    pub journal: Option<JournalCheck>,
 }
 
 impl Verification {
     /// Whether nothing is damaged.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.log.is_whole() && self.damaged_rows == 0
+        let is_journal_whole = self.journal.is_none_or(|journal| journal.damaged == 0);
+        self.log.is_whole() && self.damaged_rows == 0 && is_journal_whole
     }
 }
 
