@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
-use waxwing_storage::server::Store;
 
 use crate::disclosure::Disclosure;
 use crate::failure::Failure;
@@ -23,6 +23,8 @@ const ORDER_SIZE_MAX: u64 = 64 * 1024;
 const CONVERSATIONS_MAX: usize = 8;
 const ORDER_TIME: Duration = Duration::from_secs(5);
 const REPLY_TIME: Duration = Duration::from_secs(60);
+/// An export is as large as the store.
+const EXPORT_TIME: Duration = Duration::from_secs(6 * 3600);
 /// How often, and how far apart, a command looks again for a server that is about to answer.
 const LOOKS: u32 = 30;
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -46,6 +48,20 @@ pub(crate) enum Order {
         /// A name, or an account key in hexadecimal digits.
         account: String,
     },
+    Export {
+        /// The absolute path of a file that is not there.
+        file: String,
+    },
+}
+
+impl Order {
+    /// How long a reply may take.
+    const fn reply_time(&self) -> Duration {
+        match self {
+            Self::Export { .. } => EXPORT_TIME,
+            _ => REPLY_TIME,
+        }
+    }
 }
 
 /// What comes back.
@@ -64,6 +80,12 @@ pub(crate) enum Reply {
         id: String,
     },
     Disclosure(Disclosure),
+    Exported(ExportedCounts),
+    ExportFailed {
+        file: String,
+        /// The operating system's number for what went wrong with the file, where it has one.
+        error: Option<i32>,
+    },
     UnknownInvite {
         id: String,
     },
@@ -77,6 +99,15 @@ pub(crate) enum Reply {
         code: String,
     },
     Misunderstood,
+}
+
+/// What an export holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ExportedCounts {
+    pub(crate) rows: u64,
+    pub(crate) mailboxes: u64,
+    pub(crate) envelopes: u64,
+    pub(crate) damaged: u64,
 }
 
 /// An invite that was just made: the only time that its token is known.
@@ -134,7 +165,7 @@ pub(crate) async fn ask(folder: &Folder, order: &Order) -> Result<Option<Reply>,
         stream.read_to_end(&mut reply).await?;
         Ok::<_, io::Error>(reply)
     };
-    let reply = tokio::time::timeout(REPLY_TIME, exchange)
+    let reply = tokio::time::timeout(order.reply_time(), exchange)
         .await
         .map_err(|_| silent())?;
     match reply {
@@ -154,13 +185,20 @@ fn refused(reply: Reply) -> Result<Reply, Failure> {
         Reply::AmbiguousInvite { id } => Err(text::ambiguous_invite(&id)),
         Reply::UnknownAccount { account } => Err(text::unknown_account(&account)),
         Reply::StoreFailed { code } => Err(text::store_failed_there(&code)),
+        Reply::ExportFailed { file, error } => {
+            let error = match error {
+                Some(number) => io::Error::from_raw_os_error(number),
+                None => io::ErrorKind::Other.into(),
+            };
+            Err(text::file_failed(Path::new(&file), &error))
+        }
         Reply::Misunderstood => Err(text::bug("another version of waxwingd is running")),
         reply => Ok(reply),
     }
 }
 
 /// Answers orders until it is dropped.
-pub(crate) async fn serve<S: Store>(listener: UnixListener, operator: Arc<Operator<S>>) {
+pub(crate) async fn serve(listener: UnixListener, operator: Arc<Operator>) {
     let places = Arc::new(Semaphore::new(CONVERSATIONS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -185,7 +223,7 @@ pub(crate) async fn serve<S: Store>(listener: UnixListener, operator: Arc<Operat
     }
 }
 
-async fn converse<S: Store>(mut stream: UnixStream, operator: &Operator<S>) -> io::Result<()> {
+async fn converse(mut stream: UnixStream, operator: &Operator) -> io::Result<()> {
     let (read, mut write) = stream.split();
     let mut line = Vec::new();
     let mut limited = BufReader::new(read).take(ORDER_SIZE_MAX);

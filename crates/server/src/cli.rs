@@ -54,6 +54,18 @@ pub(crate) enum Command {
     Doctor,
     #[command(about = help::VERIFY)]
     Verify,
+    #[command(about = help::EXPORT, after_help = help::EXPORT_EXAMPLES)]
+    Export {
+        #[arg(value_name = "FILE", help = help::EXPORT_FILE)]
+        file: PathBuf,
+    },
+    #[command(about = help::IMPORT, after_help = help::IMPORT_EXAMPLES)]
+    Import {
+        #[arg(value_name = "FILE", help = help::IMPORT_FILE)]
+        file: PathBuf,
+    },
+    #[command(about = help::REBUILD)]
+    Rebuild,
     #[command(about = help::COMPLETIONS)]
     Completions {
         #[arg(value_name = "SHELL", help = help::SHELL)]

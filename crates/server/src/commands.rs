@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The commands, one file each where they do more than print.
 
+mod backup;
 mod disclose;
 mod doctor;
 mod invite;
@@ -51,6 +52,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Disclose(args) => disclose::run(&scene, args),
         Command::Doctor => doctor::run(&scene),
         Command::Verify => verify::run(&scene),
+        Command::Export { file } => backup::export(&scene, &file),
+        Command::Import { file } => backup::import(&scene, &file),
+        Command::Rebuild => backup::rebuild(&scene),
         Command::Completions { shell } => print::completions(&scene, shell),
         Command::Man { command } => print::man(&scene, command.as_deref()),
         Command::Version => print::version(&scene),

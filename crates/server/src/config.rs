@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use waxwing_proto::{Host, limits};
+use waxwing_storage::embedded::files::EngineKind;
 use waxwing_transport::{Elsewhere, Transport};
 
 use crate::cli::PlaceArgs;
@@ -65,6 +66,9 @@ pub(crate) struct Configuration {
     /// How long a message waits for a device that does not come.
     #[serde(default = "retention_days_default")]
     pub(crate) retention_days: u32,
+    /// What keeps the rows of the store.
+    #[serde(default = "engine_default")]
+    engine: String,
 }
 
 fn transports_default() -> Vec<Offer> {
@@ -73,6 +77,10 @@ fn transports_default() -> Vec<Offer> {
 
 const fn retention_days_default() -> u32 {
     limits::RETENTION_DAYS
+}
+
+fn engine_default() -> String {
+    EngineKind::default().name().to_owned()
 }
 
 const fn rate_limits_default() -> bool {
@@ -104,6 +112,7 @@ impl Configuration {
                 .map_err(|_| text::config_value("name", text::HOST_SYNTAX))?;
         }
         self.elsewhere()?;
+        self.engine()?;
         let count = |offer| self.transports.iter().filter(|it| **it == offer).count();
         if self.transports.is_empty() || count(Offer::Quic) > 1 || count(Offer::Tcp) > 1 {
             return Err(text::config_value("transports", text::TRANSPORTS_RANGE));
@@ -146,6 +155,7 @@ impl Configuration {
             open_registration: false,
             rate_limits: true,
             retention_days: limits::RETENTION_DAYS,
+            engine: engine_default(),
         };
         configuration.check()?;
         Ok(configuration)
@@ -192,6 +202,12 @@ impl Configuration {
         let host = host.parse().map_err(|_| wrong())?;
         let port = port.ok_or_else(wrong)?;
         Ok(Some(Elsewhere { host, port }))
+    }
+
+    /// What keeps the rows of the store.
+    pub(crate) fn engine(&self) -> Result<EngineKind, Failure> {
+        EngineKind::from_name(&self.engine)
+            .ok_or_else(|| text::config_value("engine", text::ENGINE_NAMES))
     }
 
     /// The names of the transports.
@@ -371,6 +387,10 @@ mod tests {
             ),
             (
                 "listen = \"127.0.0.1:1\"\nname = \"not a host\"\n",
+                "config_value",
+            ),
+            (
+                "listen = \"127.0.0.1:1\"\nengine = \"leveldb\"\n",
                 "config_value",
             ),
             ("", "config_unreadable"),

@@ -5,9 +5,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use waxwing_storage::StoreError;
 use waxwing_storage::embedded::EmbeddedStore;
-use waxwing_storage::embedded::files::{FileOptions, open_server, verify_server};
-use waxwing_storage::embedded::logged::{LoggedKeyValue, Verification};
+use waxwing_storage::embedded::files::{
+    FileOptions, import_server, open_server, rebuild_server, verify_server,
+};
+use waxwing_storage::embedded::logged::{Exported, LoggedKeyValue, Verification};
 use waxwing_storage::embedded::{ServerLimits, ServerOptions};
 use waxwing_transport::Entropy as _;
 use waxwing_transport::platform::SystemEntropy;
@@ -149,24 +152,65 @@ impl Folder {
         &self,
         configuration: &Configuration,
     ) -> Result<ServerStore, Failure> {
-        let mut new_name_key = [0; 32];
-        SystemEntropy.fill(&mut new_name_key);
-        let limits = ServerLimits {
-            retention_days: configuration.retention_days,
-            ..ServerLimits::default()
-        };
-        let options = ServerOptions {
-            limits,
-            new_name_key,
-        };
-        open_server(&self.store_path(), options, FileOptions::default())
+        let files = files(configuration)?;
+        open_server(&self.store_path(), options(configuration), files)
             .await
             .map_err(|error| text::store_failed(&self.path, &error))
     }
 
     /// Reads every record of the store. The caller holds the lock.
-    pub(crate) fn verify_store(&self) -> Result<Verification, Failure> {
-        verify_server(&self.store_path(), FileOptions::default())
+    pub(crate) fn verify_store(
+        &self,
+        configuration: &Configuration,
+    ) -> Result<Verification, Failure> {
+        verify_server(&self.store_path(), files(configuration)?)
             .map_err(|error| text::store_failed(&self.path, &error))
+    }
+
+    /// Makes the store from an export. The caller holds the lock.
+    pub(crate) async fn import_store(
+        &self,
+        configuration: &Configuration,
+        from: &mut (dyn io::Read + Send),
+    ) -> Result<Result<Exported, StoreError>, Failure> {
+        let files = files(configuration)?;
+        Ok(import_server(&self.store_path(), options(configuration), files, from).await)
+    }
+
+    /// Makes the rows of the store anew. The caller holds the lock.
+    pub(crate) fn rebuild_store(&self, configuration: &Configuration) -> Result<(), Failure> {
+        rebuild_server(&self.store_path(), &files(configuration)?)
+            .map_err(|error| text::rebuild_failed(&self.path, &error))
+    }
+
+    /// Rows that did not open, or that a rebuilding has set aside.
+    pub(crate) fn set_aside(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.store_path()).into_iter().flatten();
+        let mut names: Vec<String> = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| name.contains(".refused-"))
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn files(configuration: &Configuration) -> Result<FileOptions, Failure> {
+    Ok(FileOptions {
+        engine: configuration.engine()?,
+        ..FileOptions::default()
+    })
+}
+
+fn options(configuration: &Configuration) -> ServerOptions {
+    let mut new_name_key = [0; 32];
+    SystemEntropy.fill(&mut new_name_key);
+    ServerOptions {
+        limits: ServerLimits {
+            retention_days: configuration.retention_days,
+            ..ServerLimits::default()
+        },
+        new_name_key,
     }
 }

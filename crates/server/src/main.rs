@@ -5,6 +5,7 @@
 //! in its dependency graph can open an envelope.
 
 mod admin;
+mod backup;
 mod cli;
 mod commands;
 mod config;

@@ -3,38 +3,40 @@
 //! server and in a command that has the folder for itself.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use waxwing_identity::InviteLink;
 use waxwing_proto::{AccountKey, InviteToken, ServerAddress};
 use waxwing_relay::Census;
-use waxwing_storage::server::{InviteId, Store};
+use waxwing_storage::server::{AccountStore as _, InviteId, InviteStore as _};
 use waxwing_storage::{Minute, StoreError};
 use waxwing_transport::platform::{SystemClock, SystemEntropy};
 use waxwing_transport::{Clock as _, Entropy as _};
 
-use crate::admin::{ListedInvite, NewInvite, Order, Reply};
+use crate::admin::{ExportedCounts, ListedInvite, NewInvite, Order, Reply};
+use crate::backup::{self, Trouble};
 use crate::config::Configuration;
 use crate::disclosure::Disclosure;
 use crate::failure::Failure;
-use crate::folder::Folder;
+use crate::folder::{Folder, ServerStore};
 use crate::invite::{self, Lifetime};
 use crate::server_key::ServerKey;
 use crate::text;
 
 /// An operator at a store.
-pub(crate) struct Operator<S> {
-    store: Arc<S>,
+pub(crate) struct Operator {
+    store: Arc<ServerStore>,
     server: ServerAddress,
     transports: Vec<String>,
     /// Of the server that runs; absent in a command that has the folder for itself.
     census: Option<Arc<Census>>,
 }
 
-impl<S: Store> Operator<S> {
+impl Operator {
     /// An operator who makes links to the server of this folder.
     pub(crate) fn new(
-        store: Arc<S>,
+        store: Arc<ServerStore>,
         folder: &Folder,
         configuration: &Configuration,
     ) -> Result<Self, Failure> {
@@ -94,6 +96,7 @@ impl<S: Store> Operator<S> {
             Order::ListInvites => self.list_invites().await,
             Order::RevokeInvite { id } => self.revoke_invite(id).await,
             Order::Disclose { account } => self.disclose(account).await,
+            Order::Export { file } => self.export(file).await,
         };
         performed.unwrap_or_else(|error| Reply::StoreFailed {
             code: error.code().to_owned(),
@@ -174,6 +177,27 @@ impl<S: Store> Operator<S> {
                 let disclosure = Disclosure::of(&*self.store, record.account, name).await?;
                 Ok(Reply::Disclosure(disclosure))
             }
+        }
+    }
+
+    /// Writes an export. It blocks for as long as that takes, so it has a thread of its own.
+    async fn export(&self, file: &str) -> Result<Reply, StoreError> {
+        let (store, path) = (Arc::clone(&self.store), PathBuf::from(file));
+        let written = tokio::task::spawn_blocking(move || backup::write(&store, &path))
+            .await
+            .map_err(|_| StoreError::Bug("an export panicked"))?;
+        match written {
+            Ok(exported) => Ok(Reply::Exported(ExportedCounts {
+                rows: exported.rows,
+                mailboxes: exported.mailboxes,
+                envelopes: exported.envelopes,
+                damaged: exported.damaged,
+            })),
+            Err(Trouble::Store(error)) => Err(error),
+            Err(Trouble::File(error)) => Ok(Reply::ExportFailed {
+                file: file.to_owned(),
+                error: error.raw_os_error(),
+            }),
         }
     }
 }

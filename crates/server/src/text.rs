@@ -22,6 +22,7 @@ pub(crate) const CONFIG_HEADER: &str = "\
 # open_registration  true: people register without an invite
 # rate_limits        false: nobody is limited in how often they call; for measurements only
 # retention_days     how long a message waits for a device that does not come (1 to 365)
+# engine             what keeps the tables: \"sled\" or \"redb\"; see `waxwingd import --help`
 
 ";
 
@@ -31,6 +32,7 @@ pub(crate) const KEY_MISSING: &str = "it is not there";
 pub(crate) const PORT_NOT_ZERO: &str = "the port must not be 0, because links carry it";
 pub(crate) const ELSEWHERE_SYNTAX: &str = "it must be HOST:PORT";
 pub(crate) const TRANSPORTS_RANGE: &str = "it must name quic, tcp or both, each once";
+pub(crate) const ENGINE_NAMES: &str = "it must be the name of an engine that this program has";
 pub(crate) const RETENTION_RANGE: &str = "it must be 1 to 365";
 pub(crate) const LIFETIME_SYNTAX: &str = "say a number and m, h, d or w, such as 7d, or `never`";
 

@@ -116,6 +116,7 @@ async fn examine(scene: &Scene) -> Vec<Check> {
         ServerKey::load(&folder.key_path()).map(|key| key.pin_hex()),
     ));
     checks.push(disk(scene));
+    checks.extend(set_aside(scene));
     checks.push(name(&configuration));
     checks.push(key_exchange());
     checks.extend(server(scene, &configuration).await);
@@ -157,6 +158,14 @@ fn disk(scene: &Scene) -> Check {
         Err(error) => Err(text::folder_failed(path, &error)),
     };
     Check::new("disk", result)
+}
+
+/// Tables that did not open once: they are a sign of a disk that fails.
+fn set_aside(scene: &Scene) -> Option<Check> {
+    let aside = scene.folder.set_aside();
+    let found = aside.last()?;
+    let result = Err(words::set_aside(&scene.folder.store_path().join(found)));
+    Some(Check::new("tables", result).doubtful_instead())
 }
 
 fn name(configuration: &Configuration) -> Check {

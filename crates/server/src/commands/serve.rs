@@ -191,7 +191,7 @@ async fn announce(
     scene: &Scene,
     configuration: &Configuration,
     key: &ServerKey,
-    operator: &Operator<ServerStore>,
+    operator: &Operator,
     invite: Option<&InviteArgs>,
 ) -> Result<(), Failure> {
     let invite = match invite {
@@ -227,7 +227,7 @@ async fn announce(
 
 async fn new_invite(
     scene: &Scene,
-    operator: &Operator<ServerStore>,
+    operator: &Operator,
     args: &InviteArgs,
 ) -> Result<NewInvite, Failure> {
     match operator

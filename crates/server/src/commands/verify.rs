@@ -11,11 +11,11 @@ use crate::text::{self, answers};
 pub(super) fn run(scene: &Scene) -> Result<(), Failure> {
     logging::start(scene.output.quiet, scene.verbose);
     let folder = &scene.folder;
-    folder.configuration()?;
+    let configuration = folder.configuration()?;
     let Some(_lock) = folder.lock()? else {
         return Err(text::folder_in_use(folder.path()));
     };
-    let verified = folder.verify_store()?;
+    let verified = folder.verify_store(&configuration)?;
     let damage: Vec<_> = verified
         .log
         .damage
@@ -42,6 +42,11 @@ pub(super) fn run(scene: &Scene) -> Result<(), Failure> {
         "damage": damage,
         "rows": verified.rows,
         "damaged_rows": verified.damaged_rows,
+        "journal": verified.journal.map(|journal| json!({
+            "rows": journal.rows,
+            "batches": journal.batches,
+            "damaged": journal.damaged,
+        })),
     });
     scene
         .output

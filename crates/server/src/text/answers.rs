@@ -2,12 +2,13 @@
 //! What commands say when they succeed.
 
 use core::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::Value;
-use waxwing_storage::embedded::logged::Verification;
+use waxwing_storage::embedded::logged::{Exported, Verification};
 
 use super::{byte_count, date_and_time, folding, grouped};
-use crate::admin::{ListedInvite, NewInvite};
+use crate::admin::{ExportedCounts, ListedInvite, NewInvite};
 use crate::config::Configuration;
 use crate::disclosure::{Disclosure, Field};
 use crate::failure::Failure;
@@ -226,6 +227,14 @@ pub(crate) fn verification(verified: &Verification) -> String {
         grouped(log.checkpoints),
         grouped(verified.rows),
     );
+    if let Some(journal) = &verified.journal {
+        let _ = writeln!(
+            text,
+            "row journal: {} rows and {} batches since",
+            grouped(journal.rows),
+            grouped(journal.batches)
+        );
+    }
     for place in &log.damage {
         let _ = writeln!(
             text,
@@ -238,6 +247,10 @@ pub(crate) fn verification(verified: &Verification) -> String {
         (log.damaged_remembered, "files of remembered envelopes"),
         (log.unreadable, "envelopes that wait"),
         (verified.damaged_rows, "rows of tables"),
+        (
+            verified.journal.map_or(0, |journal| journal.damaged),
+            "parts of the row journal",
+        ),
     ] {
         if count > 0 {
             let _ = writeln!(text, "damaged: {} {what}", grouped(count));
@@ -247,6 +260,44 @@ pub(crate) fn verification(verified: &Verification) -> String {
         text.push_str("nothing is damaged\n");
     }
     text
+}
+
+pub(crate) fn exported(file: &Path, counts: &ExportedCounts, data_option: &str) -> String {
+    let mut text = format!(
+        "{}: {} rows, {} mailboxes, {} envelopes\n",
+        file.display(),
+        grouped(counts.rows),
+        grouped(counts.mailboxes),
+        grouped(counts.envelopes),
+    );
+    if counts.damaged > 0 {
+        let _ = writeln!(
+            text,
+            "left out: {} envelopes that are damaged; see `waxwingd{data_option} verify`",
+            grouped(counts.damaged)
+        );
+    }
+    text.push_str("It tells who has an account: keep it as you keep the data folder.\n");
+    text
+}
+
+pub(crate) fn imported(counts: &Exported, data_option: &str) -> String {
+    format!(
+        "{} rows, {} mailboxes, {} envelopes.\n\
+         Devices and keys of after the export are unknown to it.\n\
+         next: waxwingd{data_option} serve\n",
+        grouped(counts.rows),
+        grouped(counts.mailboxes),
+        grouped(counts.envelopes),
+    )
+}
+
+pub(crate) fn rebuilt(aside: &[String], data_option: &str) -> String {
+    format!(
+        "The tables were made anew. The ones before: {}, in `store`; delete them when all is well.\n\
+         next: waxwingd{data_option} verify\n",
+        aside.last().map_or("none", String::as_str)
+    )
 }
 
 pub(crate) fn search(search: &Search) -> String {

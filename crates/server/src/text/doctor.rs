@@ -48,6 +48,14 @@ pub(crate) fn free(bytes: u64) -> String {
     format!("{} free", byte_count(bytes))
 }
 
+pub(crate) fn set_aside(path: &Path) -> Failure {
+    let what = "the tables were made anew, since the ones before could not be read".to_owned();
+    Failure::finding("store_rebuilt", what)
+        .why("Nothing is missing. A disk that has changed bytes once may do so again.")
+        .next("look at the disk", "smartctl -a DEVICE")
+        .next("then delete them", format!("rm -r {}", quoted(path)))
+}
+
 pub(crate) fn clock_wrong(date: &str) -> Failure {
     Failure::finding("clock_wrong", format!("the clock says {date}"))
         .why("Invites and the retention limit depend on the day.")

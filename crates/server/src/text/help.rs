@@ -39,6 +39,23 @@ Examples:
 pub(crate) const DOCTOR: &str = "Check folder, permissions, port, clock, disk and store";
 pub(crate) const VERIFY: &str =
     "Read every record of the store and say what is damaged, while no server runs";
+pub(crate) const EXPORT: &str = "Write the whole store to one file, also while the server runs";
+pub(crate) const EXPORT_EXAMPLES: &str = "\
+Examples:
+  waxwingd export /backup/waxwing-2026-11-27
+The file tells who has an account and holds what waits for them, sealed. The server's key and
+configuration are not in it: copy `server.key` and `waxwingd.toml` once.";
+pub(crate) const EXPORT_FILE: &str = "The file, which must not be there yet";
+pub(crate) const IMPORT: &str =
+    "Make the store from a file that `export` wrote, where there is none";
+pub(crate) const IMPORT_EXAMPLES: &str = "\
+Examples:
+  waxwingd import /backup/waxwing-2026-11-27
+To change the engine: export, stop the server, move `store` out of the data folder, set `engine` in
+`waxwingd.toml`, import.";
+pub(crate) const IMPORT_FILE: &str = "The file";
+pub(crate) const REBUILD: &str = "Make the tables anew from the row journal and the delivery log, while \
+     no server runs";
 pub(crate) const COMPLETIONS: &str = "Print completions for a shell";
 pub(crate) const MAN: &str = "Print the manual page in roff";
 pub(crate) const VERSION: &str = "Print the versions of program, protocol and store";

@@ -5,7 +5,7 @@ use crate::process::{Place, command, say};
 
 #[test]
 fn every_command_has_help() {
-    let commands: [&[&str]; 13] = [
+    let commands: [&[&str]; 17] = [
         &[],
         &["up"],
         &["serve"],
@@ -16,6 +16,10 @@ fn every_command_has_help() {
         &["invite", "revoke"],
         &["disclose"],
         &["doctor"],
+        &["verify"],
+        &["export"],
+        &["import"],
+        &["rebuild"],
         &["completions"],
         &["man"],
         &["version"],

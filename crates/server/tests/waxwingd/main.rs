@@ -11,6 +11,7 @@
     reason = "a test that cannot go on has failed, and waits in real time for real processes"
 )]
 
+mod backups;
 mod client;
 mod commands;
 mod disclosing;
