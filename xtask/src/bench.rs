@@ -32,7 +32,7 @@ pub(crate) struct Bench {
     /// Also measure what needs thousands of connections
     #[arg(long)]
     heavy: bool,
-    /// transport: only the figures that have this in their names, such as upload or stream_w16
+    /// transport, store: only the figures that have this in their names, such as upload or append_64
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// store: seconds of each sample

@@ -45,7 +45,7 @@ struct Arguments {
     /// How often
     #[arg(long, hide = true, default_value_t = 1)]
     count: u32,
-    /// transport: only the figures that have this in their names
+    /// transport, store: only the figures that have this in their names
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// store: seconds of each sample
@@ -99,7 +99,8 @@ fn main() -> Result<ExitCode> {
             heavy: arguments.heavy,
         })?,
         Name::Tcp => transport::tcp::run(arguments.heavy)?,
-        Name::Store => store::run(store::Settings {
+        Name::Store => store::run(&store::Settings {
+            only: arguments.only,
             seconds: arguments.seconds,
             live: arguments.live,
         })?,

@@ -32,8 +32,10 @@ const AGAINST: &str =
     "a bare log: one committer, 16 MiB pre-written, one vectored write and fdatasync a batch";
 
 /// How much is measured.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    /// Only figures that have this in their names.
+    pub(crate) only: Option<String>,
     /// Seconds of each sample.
     pub(crate) seconds: u32,
     /// Messages that are stored during the steady state.
@@ -44,7 +46,11 @@ pub(crate) struct Settings {
 ///
 /// # Errors
 /// A store failed, or the folder cannot be used.
-pub(crate) fn run(settings: Settings) -> Result<Vec<Figure>> {
+pub(crate) fn run(settings: &Settings) -> Result<Vec<Figure>> {
+    let is_wanted = |name: &str| {
+        let only = settings.only.as_deref();
+        only.is_none_or(|only| name.contains(only))
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .build()?;
@@ -53,6 +59,9 @@ pub(crate) fn run(settings: Settings) -> Result<Vec<Figure>> {
         (64, "store.append_64", "store.append_64_cpu", 0.70),
         (1024, "store.append_1024", "store.append_1024_cpu", 0.60),
     ] {
+        if !is_wanted(name) {
+            continue;
+        }
         let (rate, cpu) = append(&runtime, writers, settings.seconds)?;
         figures.push(Figure::from_pairs(name, "msg/s", AGAINST, rate).with_floor(floor));
         let cpu = Figure::from_pairs(cpu_name, "us", AGAINST, cpu);
@@ -62,9 +71,13 @@ pub(crate) fn run(settings: Settings) -> Result<Vec<Figure>> {
             cpu
         });
     }
-    figures.extend(steady(&runtime, settings)?);
+    if is_wanted("store.steady") {
+        figures.extend(steady(&runtime, settings)?);
+    }
     drop(runtime);
-    figures.extend(restart::run(settings.live)?);
+    if is_wanted("store.first_delivery") {
+        figures.extend(restart::run(settings.live)?);
+    }
     Ok(figures)
 }
 
@@ -128,7 +141,7 @@ fn theirs(runtime: &Runtime, load: Load) -> Result<Sample> {
 }
 
 /// Append, read 16, acknowledge, with so many messages stored.
-fn steady(runtime: &Runtime, settings: Settings) -> Result<Vec<Figure>> {
+fn steady(runtime: &Runtime, settings: &Settings) -> Result<Vec<Figure>> {
     let load = Load {
         kind: Kind::Steady,
         writers: 64,

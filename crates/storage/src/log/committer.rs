@@ -21,7 +21,9 @@ use crate::StoreError;
 /// From how many queued bytes on they are written while an earlier batch is still being synced.
 const FILL: usize = 64 * 1024;
 
-type Answer = Result<(), StoreError>;
+/// What is answered with the records of a group: whoever made them frees them, since memory that one
+/// thread takes and another one gives back makes both wait for each other.
+type Answer = Result<Vec<Vec<u8>>, StoreError>;
 
 /// A group of records with its place.
 pub(crate) struct Request {
@@ -52,6 +54,8 @@ struct Desk {
     written: Vec<Request>,
     writing: bool,
     syncing: bool,
+    /// A thread was woken and has not looked yet.
+    woken: bool,
     failed: bool,
     closing: bool,
 }
@@ -135,8 +139,10 @@ impl Committer {
         desk.queue.push_back(request);
         let is_idle = !desk.syncing && !desk.writing;
         let is_worth_filling = desk.queued_bytes >= FILL && !desk.writing;
+        let wakes = (is_idle || is_worth_filling) && !desk.woken;
+        desk.woken |= wakes;
         drop(desk);
-        if is_idle || is_worth_filling {
+        if wakes {
             self.changed.notify_one();
         }
         Ok(())
@@ -199,6 +205,7 @@ impl Committer {
     fn turn(&self) -> bool {
         let mut desk = lock(&self.desk);
         let (batch, commits) = loop {
+            desk.woken = false;
             if desk.failed {
                 return false;
             }
@@ -290,7 +297,7 @@ impl Committer {
         }
         for request in batch {
             // Whoever asked may have gone away.
-            let _gone = request.done.send(Ok(()));
+            let _gone = request.done.send(Ok(request.records));
         }
         drop(publishing);
         Ok(())

@@ -67,7 +67,7 @@ pub struct Committed {
     pub positions: Vec<Position>,
     /// The place after the group.
     pub end: LogPosition,
-    durable: Option<oneshot::Receiver<Result<(), StoreError>>>,
+    durable: Option<oneshot::Receiver<Result<Vec<Vec<u8>>, StoreError>>>,
 }
 
 impl Committed {
@@ -77,7 +77,7 @@ impl Committed {
     /// The log stopped: what is durable is unknown.
     pub async fn durable(self) -> Result<(), StoreError> {
         match self.durable {
-            Some(durable) => durable.await.unwrap_or(Err(StoreError::Stopped)),
+            Some(durable) => durable.await.unwrap_or(Err(StoreError::Stopped)).map(drop),
             None => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 
 use core::future::Future;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -35,7 +36,6 @@ struct Desk {
     /// What is in the log and not in the engine.
     overlay: Overlay,
     queue: VecDeque<Waiting>,
-    queued_bytes: usize,
     last: Sequence,
     /// Whether the journal is to be written anew.
     is_journal_due: bool,
@@ -46,6 +46,9 @@ struct Desk {
 struct Shared {
     desk: Mutex<Desk>,
     filled: Condvar,
+    /// What the desk says, for those who only look.
+    queued_bytes: AtomicUsize,
+    stopped: AtomicBool,
 }
 
 impl Shared {
@@ -83,6 +86,8 @@ impl LoggedKeyValue {
         let shared = Arc::new(Shared {
             desk: Mutex::default(),
             filled: Condvar::new(),
+            queued_bytes: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
         });
         let writer = {
             let (shared, log, rows) = (Arc::clone(&shared), Arc::clone(&log), Arc::clone(&rows));
@@ -122,14 +127,17 @@ impl LoggedKeyValue {
         }
         let mut desk = self.shared.running()?;
         let turn = self.log()?.turn()?;
+        // Whoever decides in the next turn sees that rows have changed.
+        self.routes.forget(&batch);
         let committed = turn.commit(group)?;
         if !batch.is_empty() {
             desk.last = desk.last.saturating_add(1);
             let sequence = desk.last;
             desk.overlay.add(sequence, &batch);
+            // And what was read of the rows before this is not kept.
             self.routes.forget(&batch);
             let size = batch_size(&batch);
-            desk.queued_bytes = desk.queued_bytes.saturating_add(size);
+            self.shared.queued_bytes.fetch_add(size, Ordering::Relaxed);
             desk.queue.push_back(Waiting {
                 sequence,
                 batch,
@@ -147,6 +155,7 @@ impl Drop for LoggedKeyValue {
     /// Gives the engine everything, then closes the log and the engine.
     fn drop(&mut self) {
         self.shared.desk().closing = true;
+        self.shared.stopped.store(true, Ordering::Release);
         self.shared.filled.notify_all();
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
@@ -197,12 +206,15 @@ fn write_behind(shared: &Shared, below: &Below, mut journal: Journal) {
         if let Err(error) = below.write(&some, &mut journal, is_journal_due) {
             tracing::error!(code = error.code(), "the store stopped: {error}");
             shared.desk().failed = true;
+            shared.stopped.store(true, Ordering::Release);
             return;
         }
         let mut desk = shared.desk();
         for waiting in &some {
             desk.overlay.remove(waiting.sequence, &waiting.batch);
-            desk.queued_bytes = desk.queued_bytes.saturating_sub(waiting.size);
+            shared
+                .queued_bytes
+                .fetch_sub(waiting.size, Ordering::Relaxed);
         }
         drop(desk);
         shared.filled.notify_all();
@@ -289,7 +301,10 @@ impl KeyValue for LoggedKeyValue {
     }
 
     fn admit(&self) -> Result<(), StoreError> {
-        if self.shared.running()?.queued_bytes > WAITING_MAX {
+        if self.shared.stopped.load(Ordering::Acquire) {
+            return Err(StoreError::Stopped);
+        }
+        if self.shared.queued_bytes.load(Ordering::Relaxed) > WAITING_MAX {
             return Err(StoreError::Busy {
                 retry_after_ms: LOG_QUEUE_RETRY_MS,
             });

@@ -52,18 +52,23 @@ fn read_route<K: KeyValue>(
     }))
 }
 
+fn routes<K: KeyValue>(store: &EmbeddedStore<K>) -> Result<&Routes, StoreError> {
+    let routes = store.key_value.routes();
+    routes.ok_or(StoreError::Bug("a delivery log without routes"))
+}
+
 /// Where a delivery id leads, whether or not that is durable. The caller holds the turn of the steps.
 fn route<K: KeyValue>(
     store: &EmbeddedStore<K>,
     id: &DeliveryId,
 ) -> Result<Option<Route>, StoreError> {
-    let routes = store.key_value.routes();
-    if let Some(route) = routes.and_then(|routes| routes.get(id)) {
+    let routes = routes(store)?;
+    if let Some(route) = routes.get(id) {
         return Ok(Some(route));
     }
-    let read = routes.map(Routes::moment);
+    let read = routes.moment();
     let found = read_route(&mut Step::new(&store.key_value), id)?;
-    if let (Some(routes), Some(read), Some(route)) = (routes, read, &found) {
+    if let Some(route) = &found {
         routes.put(*id, route, read);
     }
     Ok(found)
@@ -71,11 +76,7 @@ fn route<K: KeyValue>(
 
 /// Whom a sending is for, or why it is for nobody.
 fn target<K: KeyValue>(store: &EmbeddedStore<K>, append: &Append) -> Outcome<Route, AppendRefusal> {
-    let cached = store
-        .key_value
-        .routes()
-        .and_then(|routes| routes.get(&append.delivery_id));
-    let found = match cached {
+    let found = match routes(store)?.get(&append.delivery_id) {
         Some(route) => Some(route),
         None => {
             let _steps = store.turn()?;
@@ -133,7 +134,7 @@ pub(in crate::embedded) async fn append<K: KeyValue>(
     // BOX-9, BOX-10.
     store.key_value.admit()?;
     loop {
-        let seen = store.key_value.routes().map(Routes::moment);
+        let seen = routes(store)?.moment();
         let found = match target(store, &append)? {
             Ok(found) => found,
             Err(refusal) => {
@@ -190,16 +191,14 @@ fn decide<K: KeyValue>(
     store: &EmbeddedStore<K>,
     log: &DeliveryLog,
     append: &Append,
-    (found, seen): (&Route, Option<Moment>),
+    (found, seen): (&Route, Moment),
     prepared: Vec<Prepared>,
 ) -> Result<Option<Decided>, StoreError> {
-    let _steps = store.turn()?;
-    let now = store.key_value.routes().map(Routes::moment);
-    let is_same = now.is_some() && now == seen;
-    if !is_same && route(store, &append.delivery_id)?.as_ref() != Some(found) {
+    // A change of rows is noted within the turn that commits it: where none was, what was found holds.
+    let turn = log.turn()?;
+    if routes(store)?.moment() != seen {
         return Ok(None);
     }
-    let turn = log.turn()?;
     let mut devices = Vec::new();
     let mut group = Vec::new();
     for (prepared, addressed) in prepared.into_iter().zip(&append.envelopes) {
