@@ -12,6 +12,7 @@
 //! Nothing that was deleted can come back: an opening replays only what is after a checkpoint,
 //! and a segment is used again only when none of the two newest checkpoints refers to it.
 
+mod buffers;
 mod checkpoint;
 mod committer;
 pub mod disk;

@@ -14,6 +14,7 @@
 //! for a record. `synced to` says up to which offset of its segment everything was durable when
 //! the record was written.
 
+use super::buffers;
 use super::record::Kind;
 use crate::StoreError;
 
@@ -225,7 +226,7 @@ impl Sealer {
 
 /// A buffer for a record, with room for its header.
 pub(crate) fn begin_record(payload: usize) -> Vec<u8> {
-    let mut record = Vec::with_capacity(record_length(payload));
+    let mut record = buffers::take(record_length(payload));
     record.resize(RECORD_HEADER, 0);
     record
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use waxwing_proto::{AccountKey, DeliveryId};
 
+use super::buffers;
 use super::committer::{Request, first_offset};
 use super::format::{Place, SegmentHeader, Stream, record_length, set_position};
 use super::index::{COLD_FIRST, Entry, Fingerprint, Index, Mailbox};
@@ -77,7 +78,10 @@ impl Committed {
     /// The log stopped: what is durable is unknown.
     pub async fn durable(self) -> Result<(), StoreError> {
         match self.durable {
-            Some(durable) => durable.await.unwrap_or(Err(StoreError::Stopped)).map(drop),
+            Some(durable) => durable
+                .await
+                .unwrap_or(Err(StoreError::Stopped))
+                .map(buffers::give_back),
             None => Ok(()),
         }
     }

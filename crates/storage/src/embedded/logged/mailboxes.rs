@@ -45,10 +45,7 @@ fn read_route<K: KeyValue>(
     Ok(Some(Route {
         account,
         kind: kind_from_row(row.kind)?,
-        listed: Arc::new(Listed {
-            manifest_version: listed.manifest_version,
-            devices: listed.device_ids()?,
-        }),
+        listed: Arc::new(Listed::new(listed.manifest_version, listed.device_ids()?)),
     }))
 }
 

@@ -6,7 +6,7 @@
 //! what the rows say, and without it nothing but time is lost.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use waxwing_proto::limits::ROUTES_CACHED_MAX;
@@ -17,7 +17,7 @@ use crate::embedded::records::{AccountRow, DeliveryIdRow, Record};
 use crate::server::DeliveryIdKind;
 
 /// Where the sendings of one delivery id go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Route {
     pub(super) account: AccountKey,
     pub(super) kind: DeliveryIdKind,
@@ -25,15 +25,27 @@ pub(super) struct Route {
 }
 
 /// An account as its newest manifest has it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Listed {
     pub(super) manifest_version: u32,
     pub(super) devices: Vec<DeviceId>,
+    /// The account's row has changed since.
+    is_stale: AtomicBool,
+}
+
+impl Listed {
+    pub(super) const fn new(manifest_version: u32, devices: Vec<DeviceId>) -> Self {
+        Self {
+            manifest_version,
+            devices,
+            is_stale: AtomicBool::new(false),
+        }
+    }
 }
 
 #[derive(Default)]
 struct Known {
-    ids: HashMap<DeliveryId, (AccountKey, DeliveryIdKind)>,
+    ids: HashMap<DeliveryId, Route>,
     accounts: HashMap<AccountKey, Arc<Listed>>,
 }
 
@@ -56,13 +68,9 @@ impl Routes {
 
     pub(super) fn get(&self, id: &DeliveryId) -> Option<Route> {
         let known = self.known();
-        let (account, kind) = *known.ids.get(id)?;
-        let listed = Arc::clone(known.accounts.get(&account)?);
-        Some(Route {
-            account,
-            kind,
-            listed,
-        })
+        let route = known.ids.get(id)?;
+        let is_stale = route.listed.is_stale.load(Ordering::Relaxed);
+        (!is_stale).then(|| route.clone())
     }
 
     /// To be taken before what it is compared for is read.
@@ -80,12 +88,22 @@ impl Routes {
             known.ids.clear();
         }
         if known.accounts.len() >= ROUTES_CACHED_MAX {
+            // What is not marked any more is not found any more.
+            known.ids.clear();
             known.accounts.clear();
         }
-        known.ids.insert(id, (route.account, route.kind));
-        known
-            .accounts
-            .insert(route.account, Arc::clone(&route.listed));
+        // All ids of an account share what is listed, so that one mark reaches all of them.
+        let listed = Arc::clone(
+            known
+                .accounts
+                .entry(route.account)
+                .or_insert_with(|| Arc::clone(&route.listed)),
+        );
+        let route = Route {
+            listed,
+            ..route.clone()
+        };
+        known.ids.insert(id, route);
     }
 
     /// Takes out what a batch changes. To be called once the batch can be read.
@@ -105,8 +123,10 @@ impl Routes {
                 if let Ok(id) = DeliveryId::try_from(rest) {
                     known.ids.remove(&id);
                 }
-            } else if let Ok(account) = AccountKey::try_from(rest) {
-                known.accounts.remove(&account);
+            } else if let Ok(account) = AccountKey::try_from(rest)
+                && let Some(listed) = known.accounts.remove(&account)
+            {
+                listed.is_stale.store(true, Ordering::Relaxed);
             }
         }
     }
@@ -122,10 +142,7 @@ mod tests {
         Route {
             account: AccountKey::new([account; 32]),
             kind: DeliveryIdKind::Contact,
-            listed: Arc::new(Listed {
-                manifest_version: 1,
-                devices: vec![DeviceId::new([account; 16])],
-            }),
+            listed: Arc::new(Listed::new(1, vec![DeviceId::new([account; 16])])),
         }
     }
 
@@ -136,12 +153,26 @@ mod tests {
         for (id, account) in ids.iter().zip([7, 8]) {
             routes.put(*id, &route(account), routes.moment());
         }
-        assert_eq!(routes.get(&ids[0]), Some(route(7)));
+        assert_eq!(routes.get(&ids[0]).unwrap().account, route(7).account);
         routes.forget(&Batch::from([(account_key(&route(7).account), None)]));
-        assert_eq!(routes.get(&ids[0]), None);
-        assert_eq!(routes.get(&ids[1]), Some(route(8)));
+        assert!(routes.get(&ids[0]).is_none());
+        assert_eq!(routes.get(&ids[1]).unwrap().account, route(8).account);
         routes.forget(&Batch::from([(delivery_id_key(&ids[1]), None)]));
-        assert_eq!(routes.get(&ids[1]), None);
+        assert!(routes.get(&ids[1]).is_none());
+    }
+
+    #[test]
+    fn a_changed_account_takes_out_all_of_its_ids() {
+        let routes = Routes::default();
+        let ids = [1, 2].map(|number| DeliveryId::new([number; 16]));
+        for id in ids {
+            routes.put(id, &route(7), routes.moment());
+        }
+        routes.forget(&Batch::from([(account_key(&route(7).account), None)]));
+        assert!(ids.iter().all(|id| routes.get(id).is_none()));
+        routes.put(ids[0], &route(7), routes.moment());
+        assert!(routes.get(&ids[0]).is_some());
+        assert!(routes.get(&ids[1]).is_none());
     }
 
     #[test]
@@ -151,7 +182,7 @@ mod tests {
         let read = routes.moment();
         routes.forget(&Batch::from([(account_key(&route(7).account), None)]));
         routes.put(id, &route(7), read);
-        assert_eq!(routes.get(&id), None);
+        assert!(routes.get(&id).is_none());
     }
 
     #[test]
