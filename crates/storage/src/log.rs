@@ -31,7 +31,7 @@ mod turn;
 mod verify;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -152,6 +152,8 @@ pub(crate) struct Shared {
     damaged: AtomicU64,
     /// Up to where table records are durable elsewhere.
     tables_kept: AtomicU64,
+    /// Told of every checkpoint.
+    told: OnceLock<Box<dyn Fn() + Send + Sync>>,
     signal: Signal,
 }
 
@@ -404,6 +406,13 @@ impl DeliveryLog {
         self.shared
             .tables_kept
             .fetch_max(position.0, Ordering::Relaxed);
+    }
+
+    /// Tells of every checkpoint from now on. Whoever keeps tables elsewhere then notes how far they are:
+    /// an opening reads the log from the checkpoint or from there, whichever comes first. The first
+    /// one to ask is told.
+    pub fn on_checkpoint(&self, told: Box<dyn Fn() + Send + Sync>) {
+        let _first = self.shared.told.set(told);
     }
 
     /// Returns when everything before a position is durable. Blocks the thread.

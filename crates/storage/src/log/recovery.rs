@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 
@@ -336,6 +336,7 @@ fn start(
         fingerprint_key: head.fingerprint_key,
         damaged: AtomicU64::new(0),
         tables_kept: AtomicU64::new(replay.options.tables_from.0),
+        told: OnceLock::new(),
         signal: signal.clone(),
     });
     let kept = Kept {

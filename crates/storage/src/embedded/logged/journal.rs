@@ -198,10 +198,23 @@ impl Journal {
         }
         let about = (Kind::End, self.batch, self.position);
         self.codec.write(&mut bytes, about, &[]);
+        self.write(&bytes)
+    }
+
+    /// Notes that there are no batches up to a position but those that are here.
+    pub(in crate::embedded) fn note(&mut self, position: LogPosition) -> Result<(), StoreError> {
+        self.position = position;
+        let mut bytes = Vec::new();
+        let about = (Kind::End, self.batch, position);
+        self.codec.write(&mut bytes, about, &[]);
+        self.write(&bytes)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.file
-            .write_vectored_at(&[IoSlice::new(&bytes)], self.end)?;
+            .write_vectored_at(&[IoSlice::new(bytes)], self.end)?;
         self.file.sync_data()?;
-        self.end = self.end.saturating_add(length_of(&bytes));
+        self.end = self.end.saturating_add(length_of(bytes));
         Ok(())
     }
 

@@ -39,6 +39,8 @@ struct Desk {
     last: Sequence,
     /// Whether the journal is to be written anew.
     is_journal_due: bool,
+    /// Whether it is to be noted how far the rows are.
+    is_note_due: bool,
     failed: bool,
     closing: bool,
 }
@@ -89,6 +91,11 @@ impl LoggedKeyValue {
             queued_bytes: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
         });
+        let told = Arc::clone(&shared);
+        log.on_checkpoint(Box::new(move || {
+            told.desk().is_note_due = true;
+            told.filled.notify_all();
+        }));
         let writer = {
             let (shared, log, rows) = (Arc::clone(&shared), Arc::clone(&log), Arc::clone(&rows));
             thread::Builder::new()
@@ -188,9 +195,13 @@ struct Below {
 /// Gives journal and engine what is durable in the log, until the store is closed or anything fails.
 fn write_behind(shared: &Shared, below: &Below, mut journal: Journal) {
     loop {
-        let (some, is_journal_due) = {
+        let (some, is_journal_due, note, is_last) = {
             let mut desk = shared.desk();
-            while desk.queue.is_empty() && !desk.closing && !desk.is_journal_due {
+            while desk.queue.is_empty()
+                && !desk.closing
+                && !desk.is_journal_due
+                && !desk.is_note_due
+            {
                 desk = shared
                     .filled
                     .wait(desk)
@@ -198,12 +209,18 @@ fn write_behind(shared: &Shared, below: &Below, mut journal: Journal) {
             }
             let some = take_some(&mut desk);
             let is_due = std::mem::take(&mut desk.is_journal_due);
-            if some.is_empty() && !is_due {
-                return;
-            }
-            (some, is_due)
+            // Batches are queued under this lock, so where none is left the rows have them all. The
+            // checkpoint that the log writes when it is closed is one to be noted for too.
+            let is_last = desk.closing && desk.queue.is_empty();
+            let is_note_due = desk.queue.is_empty() && (desk.is_note_due || is_last);
+            desk.is_note_due &= !is_note_due;
+            let note = is_note_due.then(|| below.log.facts().position);
+            (some, is_due, note, is_last)
         };
-        if let Err(error) = below.write(&some, &mut journal, is_journal_due) {
+        let written = below
+            .write(&some, &mut journal, is_journal_due)
+            .and_then(|()| below.note(note, &mut journal));
+        if let Err(error) = written {
             tracing::error!(code = error.code(), "the store stopped: {error}");
             shared.desk().failed = true;
             shared.stopped.store(true, Ordering::Release);
@@ -218,6 +235,9 @@ fn write_behind(shared: &Shared, below: &Below, mut journal: Journal) {
         }
         drop(desk);
         shared.filled.notify_all();
+        if is_last {
+            return;
+        }
     }
 }
 
@@ -236,6 +256,19 @@ fn take_some(desk: &mut Desk) -> Vec<Waiting> {
 }
 
 impl Below {
+    /// Notes how far journal and rows are, so that an opening need not read the log from further back.
+    fn note(&self, end: Option<LogPosition>, journal: &mut Journal) -> Result<(), StoreError> {
+        let Some(end) = end.filter(|end| *end > journal.position()) else {
+            return Ok(());
+        };
+        self.log.wait_until_durable(end)?;
+        journal.note(end)?;
+        let position = Batch::from([(POSITION_KEY.into(), Some(position_value(end)))]);
+        self.rows.apply_blocking(position)?;
+        self.log.keep_tables_from(end);
+        Ok(())
+    }
+
     fn write(
         &self,
         some: &[Waiting],

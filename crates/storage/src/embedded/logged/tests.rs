@@ -11,7 +11,8 @@ use super::*;
 use crate::conformance::world::{
     account, contact_id, device, mailbox, register_with_contact, send, sending,
 };
-use crate::embedded::files::{FileOptions, open_server};
+use crate::embedded::files::{FileKeyValue, FileOptions, open_server};
+use crate::embedded::key_value::KeyValue as _;
 use crate::embedded::{EmbeddedStore, ServerOptions};
 use crate::server::{AccountStore, MailboxStore, Position};
 
@@ -100,6 +101,34 @@ async fn tables_that_are_behind_are_caught_up_from_the_log() {
         assert_eq!(mailbox(&store, 1, 1).await.len(), 4);
         assert_eq!(mailbox(&store, 1, 2).await.len(), 5);
         assert_eq!(store.account_count().await.unwrap(), 2);
+    }
+}
+
+/// Otherwise an opening would read the whole log for batches that are not there.
+#[tokio::test]
+async fn rows_that_do_not_change_say_how_far_they_are() {
+    let place = TempDir::new().unwrap();
+    let store = open(place.path()).await.unwrap();
+    register_with_contact(&store, 1, &[1]).await;
+    let early = store.key_value.delivery_log().unwrap().facts().position;
+    for number in 0..8 {
+        send(
+            &store,
+            sending(contact_id(1, 1), &[1], number, &[7; 40_000]),
+        )
+        .await
+        .unwrap();
+    }
+    let late = store.key_value.delivery_log().unwrap().facts().position;
+    drop(store);
+    assert!(early < late);
+    let rows = FileKeyValue::open(&place.path().join("sled"), &FileOptions::default()).unwrap();
+    assert_eq!(opening::position(&rows), Ok(late));
+    drop(rows);
+    // Also beside a journal that was there before, and with nothing to note.
+    for _ in 0..2 {
+        let store = open(place.path()).await.unwrap();
+        assert_eq!(mailbox(&store, 1, 1).await.len(), 8);
     }
 }
 

@@ -87,7 +87,11 @@ impl Work {
             segments,
             remembered: self.remembered.clone(),
         });
-        self.drop_older()
+        self.drop_older()?;
+        if let Some(told) = shared.told.get() {
+            told();
+        }
+        Ok(())
     }
 
     /// Removes the checkpoints before the newest two, and what only they listed.
