@@ -106,7 +106,7 @@ impl Figure {
 }
 
 /// The middle value; the mean of the two middle ones where there are two. NaN where there is none.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
     let upper = sorted.get(sorted.len() / 2).copied();

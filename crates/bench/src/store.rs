@@ -8,6 +8,7 @@
 )]
 
 mod bare_log;
+mod device;
 mod load;
 mod machine;
 mod restart;
@@ -27,6 +28,9 @@ use bare_log::BareLog;
 use load::{Kind, Load, Sample};
 
 pub(crate) use restart::fill;
+
+/// KiB that may reach the device for each KiB appended, where mailboxes are drained in order.
+const DEVICE_KIB_MAX: f64 = 1.25;
 
 const AGAINST: &str =
     "a bare log: one committer, 16 MiB pre-written, one vectored write and fdatasync a batch";
@@ -127,7 +131,7 @@ fn ours(runtime: &Runtime, load: Load) -> Result<(Sample, f64)> {
     let sample = runtime.block_on(async {
         let store = Arc::new(open(&path).await?);
         let world = load::World::new(Arc::clone(&store)).await?;
-        load.on_store(&world).await
+        load.on_store(&world, &path).await
     })?;
     let live = f64::from(load.live) * load::BODY as f64;
     let space = machine::space(&path)? as f64 / live.max(1.0);
@@ -137,7 +141,7 @@ fn ours(runtime: &Runtime, load: Load) -> Result<(Sample, f64)> {
 fn theirs(runtime: &Runtime, load: Load) -> Result<Sample> {
     let folder = tempfile::tempdir()?;
     let log = Arc::new(BareLog::open(folder.path())?);
-    runtime.block_on(load.on_bare_log(&log))
+    runtime.block_on(load.on_bare_log(&log, folder.path()))
 }
 
 /// Append, read 16, acknowledge, with so many messages stored.
@@ -166,6 +170,7 @@ fn steady(runtime: &Runtime, settings: &Settings) -> Result<Vec<Figure>> {
         },
     )?;
     let space = space.context("nothing was measured")?;
+    let device = crate::report::median(written.iter().copied());
     let written = written.into_iter().zip(bare_written).collect();
     Ok(vec![
         Figure::from_pairs("store.steady", "msg/s", AGAINST, rate).with_floor(0.60),
@@ -177,6 +182,13 @@ fn steady(runtime: &Runtime, settings: &Settings) -> Result<Vec<Figure>> {
         )
         .with_floor(0.90),
         Figure::from_pairs("store.device_kib_each_kib", "KiB", AGAINST, written),
+        Figure::counted(
+            "store.device_kib_in_order",
+            "KiB",
+            "the most that a KiB may cost, every mailbox drained in order",
+            device,
+            DEVICE_KIB_MAX,
+        ),
         Figure::from_pairs("store.space", "x", "what is stored", vec![(space, 1.0)])
             .with_bar(space_bar(settings.live)),
     ])

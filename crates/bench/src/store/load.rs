@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The work of many senders at once, the same on both sides.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -15,7 +16,7 @@ use waxwing_storage::server::{
 use waxwing_storage::{Day, Minute};
 
 use super::bare_log::BareLog;
-use super::machine;
+use super::{device, machine};
 
 /// Bytes of an envelope.
 pub(super) const BODY: usize = 1024;
@@ -233,7 +234,11 @@ impl<S: Store> World<S> {
 
 impl Load {
     /// On the server's store.
-    pub(super) async fn on_store<S: Store>(self, world: &World<S>) -> Result<Sample> {
+    pub(super) async fn on_store<S: Store>(
+        self,
+        world: &World<S>,
+        folder: &Path,
+    ) -> Result<Sample> {
         world.fill(self.live).await?;
         let kind = self.kind;
         let world = world.clone();
@@ -252,11 +257,11 @@ impl Load {
                 anyhow::Ok(())
             }
         };
-        self.measure(round).await
+        self.measure(folder, round).await
     }
 
     /// On the bare log, where an acknowledgement is a small record and reading is nothing.
-    pub(super) async fn on_bare_log(self, log: &Arc<BareLog>) -> Result<Sample> {
+    pub(super) async fn on_bare_log(self, log: &Arc<BareLog>, folder: &Path) -> Result<Sample> {
         let kind = self.kind;
         let log = Arc::clone(log);
         let round = move |writer: u32, turn: u64| {
@@ -269,11 +274,12 @@ impl Load {
                 anyhow::Ok(())
             }
         };
-        self.measure(round).await
+        self.measure(folder, round).await
     }
 
     async fn measure<F>(
         self,
+        folder: &Path,
         round: impl Fn(u32, u64) -> F + Clone + Send + 'static,
     ) -> Result<Sample>
     where
@@ -282,7 +288,7 @@ impl Load {
         let done = Arc::new(AtomicBool::new(false));
         let appended = Arc::new(AtomicU64::new(0));
         let mut tasks = JoinSet::new();
-        let (cpu, written, began) = (machine::cpu(), machine::written()?, machine::now());
+        let (cpu, written, began) = (machine::cpu(), device::written(folder)?, machine::now());
         for writer in 0..self.writers {
             let (round, done, appended) = (round.clone(), Arc::clone(&done), Arc::clone(&appended));
             tasks.spawn(async move {
@@ -324,7 +330,7 @@ impl Load {
             })
             .collect();
         let appended = appended.load(Ordering::Relaxed) as f64;
-        let written = (machine::written()? - written) as f64;
+        let written = (device::written(folder)? - written) as f64;
         Ok(Sample {
             appended,
             seconds,

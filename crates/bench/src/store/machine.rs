@@ -29,11 +29,6 @@ fn field(file: &str, name: &str) -> Result<u64> {
         .with_context(|| format!("{file} has no {name}"))
 }
 
-/// Bytes that this process has sent to devices.
-pub(super) fn written() -> Result<u64> {
-    field("/proc/self/io", "write_bytes")
-}
-
 /// Memory of a process that is resident, in bytes.
 pub(super) fn resident(process: u32) -> Result<u64> {
     Ok(field(&format!("/proc/{process}/status"), "VmRSS")? * 1024)

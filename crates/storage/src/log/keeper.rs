@@ -32,6 +32,11 @@ const ENTRIES_PER_LOOK: usize = 2048;
 const ROUNDS_MAX: usize = 64;
 /// Segments that are copied forward in one round.
 const VICTIMS_MAX: usize = 8;
+/// Files that are kept for the next segments while nothing happens.
+const SPARES_QUIET: usize = 1;
+/// Files are kept for the next segments up to so much of what is stored, and so many segments.
+const SPARES_PERCENT: u64 = 135;
+const SPARES_SEGMENTS: u64 = 3;
 /// How much is copied forward in one write.
 const COPY: usize = 1024 * 1024;
 /// From which length on remembered envelopes go into another file.
@@ -225,6 +230,9 @@ impl Work {
             self.checkpoint()?;
             self.free()?;
         }
+        if is_quiet {
+            shared.segments.trim_spares(SPARES_QUIET)?;
+        }
         Ok(())
     }
 
@@ -237,7 +245,8 @@ impl Work {
             self.checkpoint()?;
         }
         self.checkpoint()?;
-        self.free()
+        self.free()?;
+        Ok(self.shared.segments.trim_spares(SPARES_QUIET)?)
     }
 
     /// Whether a file is there that the index does not refer to.
@@ -265,6 +274,22 @@ impl Work {
         number < COLD_FIRST && last.0 > kept && u64::from(number) >= kept >> 32
     }
 
+    /// How many files are worth keeping for the next segments beside so many that are in use: as many as
+    /// there is room for below where copying forward begins.
+    fn spares_max(&self, used: usize) -> usize {
+        let size = u64::from(self.shared.segments.size).max(1);
+        let live = self.shared.state().index.live_bytes;
+        let allowed = live
+            .saturating_mul(SPARES_PERCENT)
+            .checked_div(100)
+            .unwrap_or(0)
+            .checked_div(size)
+            .unwrap_or(0)
+            .saturating_add(SPARES_SEGMENTS);
+        let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
+        allowed.saturating_sub(used).max(SPARES_QUIET)
+    }
+
     /// Gives back what neither the index nor a kept checkpoint refers to.
     fn free(&mut self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
@@ -278,7 +303,9 @@ impl Work {
                     })
             };
             if is_free {
-                shared.segments.free(number)?;
+                // This one is about to be none of them.
+                let used = shared.segments.numbers().len().saturating_sub(1);
+                shared.segments.free(number, self.spares_max(used))?;
             }
         }
         Ok(())

@@ -203,8 +203,9 @@ impl Segments {
     }
 
     /// Takes a segment that nothing refers to out of use. Answers whether that was possible: not
-    /// while somebody reads it. One file is kept for the next segment, the others are removed.
-    pub(crate) fn free(&self, number: u32) -> io::Result<bool> {
+    /// while somebody reads it. Up to `spares_max` files are kept for the next segments, which need no
+    /// zeros then; the others are removed.
+    pub(crate) fn free(&self, number: u32, spares_max: usize) -> io::Result<bool> {
         let (segment, spare) = {
             let mut table = self.table();
             match table.open.get(&number) {
@@ -215,7 +216,7 @@ impl Segments {
             let segment = table.open.remove(&number);
             let number = table.next_spare;
             table.next_spare = number.saturating_add(1);
-            (segment, table.spares.is_empty().then_some(number))
+            (segment, (table.spares.len() < spares_max).then_some(number))
         };
         let Some(segment) = segment else {
             return Ok(true);
@@ -231,6 +232,24 @@ impl Segments {
             None => self.folder.remove(&name)?,
         }
         Ok(true)
+    }
+}
+
+impl Segments {
+    /// Removes the files that are kept for the next segments, but for so many.
+    pub(crate) fn trim_spares(&self, spares_max: usize) -> io::Result<()> {
+        loop {
+            let last = {
+                let mut table = self.table();
+                if table.spares.len() <= spares_max {
+                    return Ok(());
+                }
+                table.spares.pop()
+            };
+            if let Some((name, _)) = last {
+                self.folder.remove(&name)?;
+            }
+        }
     }
 }
 
