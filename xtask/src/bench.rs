@@ -21,10 +21,12 @@ Examples:
   cargo xtask bench tcp --heavy                   over TCP, with up to 10000 idle connections
   cargo xtask bench store                         the server's store against a bare log
   cargo xtask bench store --live 1000000 --seconds 180   with a million messages stored
+  cargo xtask bench relay                         the real server against a bare relay, 10 minutes
+  cargo xtask bench relay --only quic_w16         a part of it; others: tcp, w1, latency, offline
   cargo xtask bench ratchet --json figures.json   the same, for a program to read; with the fast
                                                   backend in figures.fast.json")]
 pub(crate) struct Bench {
-    /// What is measured: ratchet, transport, tcp, store
+    /// What is measured: ratchet, transport, tcp, store, relay
     name: String,
     /// Also write the figures to this file
     #[arg(long, value_name = "FILE")]
@@ -32,10 +34,10 @@ pub(crate) struct Bench {
     /// Also measure what needs thousands of connections
     #[arg(long)]
     heavy: bool,
-    /// transport, store: only the figures that have this in their names, such as upload or append_64
+    /// transport, store, relay: only the figures that have this in their names, such as upload or append_64
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// store: seconds of each sample
+    /// store, relay: seconds of each sample
     #[arg(long, value_name = "S")]
     seconds: Option<u32>,
     /// store: messages that are stored during the steady state
@@ -45,6 +47,9 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(&self) -> Result<bool> {
+        if self.name == "relay" && !build_server()? {
+            return Ok(false);
+        }
         let mut held = self.measure(None)?;
         if self.name == "ratchet" {
             // The same again with the other backend, which is chosen when the program is built.
@@ -81,4 +86,17 @@ impl Bench {
         }
         workspace::succeeds(&mut command)
     }
+}
+
+/// Builds the server that `bench relay` starts; it looks for it next to itself.
+fn build_server() -> Result<bool> {
+    let mut command = workspace::cargo();
+    command.args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "waxwing-server",
+    ]);
+    workspace::succeeds(&mut command)
 }

@@ -12,6 +12,7 @@
 
 mod pairs;
 mod ratchet;
+mod relay;
 mod report;
 mod store;
 mod transport;
@@ -45,10 +46,10 @@ struct Arguments {
     /// How often
     #[arg(long, hide = true, default_value_t = 1)]
     count: u32,
-    /// transport, store: only the figures that have this in their names
+    /// transport, store, relay: only the figures that have this in their names
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// store: seconds of each sample
+    /// store, relay: seconds of each sample
     #[arg(long, default_value_t = 3)]
     seconds: u32,
     /// store: messages that are stored during the steady state
@@ -69,6 +70,8 @@ enum Name {
     Tcp,
     /// The server's store, against a bare log
     Store,
+    /// The real server, against a bare relay
+    Relay,
     /// Fills a store and waits: the process that `store` kills
     #[value(hide = true)]
     Fill,
@@ -76,12 +79,15 @@ enum Name {
 
 fn main() -> Result<ExitCode> {
     // A benchmark of two processes starts itself again as the other one.
-    if std::env::args()
-        .nth(1)
-        .is_some_and(|it| it == transport::SERVER)
-    {
-        transport::serve(std::env::args().skip(2))?;
-        return Ok(ExitCode::SUCCESS);
+    let rest = std::env::args().skip(2);
+    let other = match std::env::args().nth(1).as_deref() {
+        Some(transport::SERVER) => Some(transport::serve(rest)),
+        Some(relay::SERVER) => Some(relay::serve(rest)),
+        Some(relay::GUARD) => Some(relay::guard(rest)),
+        _ => None,
+    };
+    if let Some(ended) = other {
+        return ended.map(|()| ExitCode::SUCCESS);
     }
     let arguments = Arguments::parse();
     if let (Some(work), Some(side)) = (arguments.work, arguments.side) {
@@ -103,6 +109,10 @@ fn main() -> Result<ExitCode> {
             only: arguments.only,
             seconds: arguments.seconds,
             live: arguments.live,
+        })?,
+        Name::Relay => relay::run(&relay::Settings {
+            only: arguments.only,
+            seconds: arguments.seconds,
         })?,
         Name::Fill => {
             let folder = arguments.folder.context("fill needs --folder")?;

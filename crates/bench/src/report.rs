@@ -32,6 +32,8 @@ pub(crate) struct Figure {
     pub(crate) holds: Option<bool>,
     /// Instructions of each side for one operation, where they were counted.
     pub(crate) instructions: Option<(u64, u64)>,
+    /// What has to be known beside the numbers; printed below the table.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Figure {
@@ -58,6 +60,7 @@ impl Figure {
             bar_is_floor: false,
             holds: None,
             instructions: None,
+            notes: Vec::new(),
         }
     }
 
@@ -77,6 +80,13 @@ impl Figure {
     #[must_use]
     pub(crate) const fn with_instructions(mut self, counted: Option<(u64, u64)>) -> Self {
         self.instructions = counted;
+        self
+    }
+
+    /// Adds what has to be known beside the numbers.
+    #[must_use]
+    pub(crate) fn with_note(mut self, note: String) -> Self {
+        self.notes.push(note);
         self
     }
 
@@ -149,6 +159,11 @@ pub(crate) fn print(figures: &[Figure], out: &mut impl Write) -> std::io::Result
             figure.ratio,
             figure.against
         )?;
+    }
+    for figure in figures {
+        for note in &figure.notes {
+            writeln!(out, "{}: {note}", figure.name)?;
+        }
     }
     Ok(())
 }

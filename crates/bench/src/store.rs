@@ -10,8 +10,9 @@
 mod bare_log;
 mod device;
 mod load;
-mod machine;
+pub(crate) mod machine;
 mod restart;
+pub(crate) mod segments;
 
 use std::path::Path;
 use std::sync::Arc;

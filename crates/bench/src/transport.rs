@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use tokio::runtime::Runtime;
 
 use self::child::{Child, Kind};
+pub(crate) use self::ours::{any_port, identity, keys};
 use crate::pairs::alternate;
 use crate::report::Figure;
 
@@ -73,7 +74,8 @@ fn share(count: u32, lanes: usize) -> Result<usize> {
     count.checked_div(lanes).context("no lanes")
 }
 
-fn runtime() -> Result<Runtime> {
+/// A runtime of this thread.
+pub(crate) fn runtime() -> Result<Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?)

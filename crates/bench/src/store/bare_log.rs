@@ -2,22 +2,19 @@
 //! The least that a durable append can cost: no index, nothing ever read or found again.
 //!
 //! One committer takes whatever is queued, without a timer, and makes it durable with one vectored
-//! write and one `fdatasync`. Segments of 16 MiB are written with zeros by a helper before they are
-//! used, so that a sync never has to make a file longer, and are used again afterwards.
+//! write and one `fdatasync`. Segments are used again when they are old.
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
-use std::io::{IoSlice, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::io::{IoSlice, Write};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
 use tokio::sync::oneshot;
 
-const SEGMENT: usize = 16 * 1024 * 1024;
-const ZEROS: usize = 1024 * 1024;
+use super::segments::{SEGMENT, Segments};
+
 /// Segments that a server would still need; older ones are used again.
 const SEGMENTS_KEPT: usize = 8;
 const HEADER: usize = 8;
@@ -55,13 +52,10 @@ impl BareLog {
     /// Starts a log in an empty folder.
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let shared = Arc::new(Shared::default());
-        let (ready, segments) = sync_channel(2);
-        let (used, again) = sync_channel(SEGMENTS_KEPT);
-        let folder = folder.to_owned();
-        std::thread::spawn(move || prepare(&folder, &ready, &again));
+        let segments = Segments::start(folder, 0);
         let committer = {
             let shared = Arc::clone(&shared);
-            std::thread::spawn(move || commit(&shared, &segments, &used))
+            std::thread::spawn(move || commit(&shared, &segments))
         };
         Ok(Self {
             shared,
@@ -92,36 +86,8 @@ impl Drop for BareLog {
     }
 }
 
-/// The helper: new segments full of zeros, or old ones, which are as good.
-fn prepare(folder: &Path, ready: &SyncSender<File>, again: &Receiver<File>) -> Result<()> {
-    for number in 0_u32.. {
-        let segment = match again.try_recv() {
-            Ok(mut segment) => {
-                segment.seek(SeekFrom::Start(0))?;
-                segment
-            }
-            Err(_) => new_segment(&folder.join(format!("segment.{number}")))?,
-        };
-        if ready.send(segment).is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-fn new_segment(path: &PathBuf) -> Result<File> {
-    let mut file = OpenOptions::new().create_new(true).write(true).open(path)?;
-    let zeros = vec![0; ZEROS];
-    for _ in 0..SEGMENT / ZEROS {
-        file.write_all(&zeros)?;
-    }
-    file.sync_all()?;
-    file.seek(SeekFrom::Start(0))?;
-    Ok(file)
-}
-
-fn commit(shared: &Shared, segments: &Receiver<File>, used: &SyncSender<File>) -> Result<()> {
-    let mut segment = segments.recv()?;
+fn commit(shared: &Shared, segments: &Segments) -> Result<()> {
+    let mut segment = segments.next()?;
     let mut older = VecDeque::new();
     let mut place = 0_usize;
     loop {
@@ -140,13 +106,12 @@ fn commit(shared: &Shared, segments: &Receiver<File>, used: &SyncSender<File>) -
         }
         let size: usize = requests.iter().map(|request| request.record.len()).sum();
         if place.saturating_add(size) > SEGMENT {
-            older.push_back(std::mem::replace(&mut segment, segments.recv()?));
+            older.push_back(std::mem::replace(&mut segment, segments.next()?));
             place = 0;
             if older.len() > SEGMENTS_KEPT
                 && let Some(oldest) = older.pop_front()
             {
-                // Where the helper has enough, it is dropped.
-                let _full = used.try_send(oldest);
+                segments.use_again(oldest);
             }
         }
         let mut slices: Vec<IoSlice<'_>> = requests

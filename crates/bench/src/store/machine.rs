@@ -12,12 +12,12 @@ fn seconds(clock: ClockId) -> f64 {
 }
 
 /// A clock that only goes forward, in seconds.
-pub(super) fn now() -> f64 {
+pub(crate) fn now() -> f64 {
     seconds(ClockId::Monotonic)
 }
 
 /// Processor time of this process, in seconds.
-pub(super) fn cpu() -> f64 {
+pub(crate) fn cpu() -> f64 {
     seconds(ClockId::ProcessCPUTime)
 }
 

@@ -22,18 +22,18 @@ use waxwing_transport::{
 
 use super::{CALLS_AT_A_TIME, MESSAGE_SIZE, UPLOAD_SIZE, UPLOADS_AT_A_TIME, Work, runtime, share};
 
-pub(super) fn identity() -> Result<ServerIdentity> {
+pub(crate) fn identity() -> Result<ServerIdentity> {
     Ok(ServerIdentity::from_seed(&[1; 32])?)
 }
 
-pub(super) const fn keys() -> StableKeys {
+pub(crate) const fn keys() -> StableKeys {
     StableKeys {
         reset: [1; 32],
         token: [2; 32],
     }
 }
 
-pub(super) fn any_port() -> SocketAddr {
+pub(crate) fn any_port() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }
 
