@@ -29,7 +29,7 @@ use self::online::{Load, Sample, measure};
 pub(crate) use self::process::guard;
 use self::process::{Carrier, Kind, pin_generator};
 use crate::pairs::PAIRS;
-use crate::report::Figure;
+use crate::report::{Figure, median};
 
 /// The first argument of a process that is the bare relay.
 pub(crate) const SERVER: &str = "relay-server";
@@ -159,10 +159,7 @@ impl Plan {
         if has(&self.latency) {
             let bare_rate = match bare_rate {
                 Some(rate) => rate,
-                None => {
-                    let load = Load::Window(1);
-                    measure(Kind::Bare, self.carrier, load, settings.seconds)?.rate
-                }
+                None => self.bare_rate(settings.seconds)?,
             };
             let samples = pairs(Load::Rate(bare_rate * LATENCY_SHARE))?;
             let [p50, p99] = self.latency;
@@ -173,6 +170,14 @@ impl Plan {
             figures.push(figure(p99, "ms", &samples, |it| it.p99_ms, bar));
         }
         Ok(figures)
+    }
+
+    /// What the bare relay carries at window 1, where that was not measured already.
+    fn bare_rate(&self, seconds: u32) -> Result<f64> {
+        let sample = |_| Ok(measure(Kind::Bare, self.carrier, Load::Window(1), seconds)?.rate);
+        Ok(median(
+            (0..PAIRS_MIN).map(sample).collect::<Result<Vec<_>>>()?,
+        ))
     }
 
     fn pairs(&self, load: Load, seconds: u32) -> Result<Pairs<Sample>> {

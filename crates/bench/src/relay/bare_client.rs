@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Clients of the bare relay, with a socket for each connection as the real ones have.
+//! Clients of the bare relay. Over QUIC they share some sockets, where the real ones have one for each
+//! connection: the server sees as many connections, and this program leaves room on its core.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::{Buf as _, BytesMut};
-use quinn::{Connection, Endpoint};
+use quinn::Endpoint;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -24,6 +26,9 @@ use crate::transport::any_port;
 /// Read at a time, at least.
 const READ_SIZE: usize = 8 * 1024;
 
+/// Sockets of all connections over QUIC.
+const SOCKETS: usize = 16;
+
 type Read = Box<dyn AsyncRead + Send + Unpin>;
 type Write = Box<dyn AsyncWrite + Send + Unpin>;
 
@@ -33,6 +38,8 @@ pub(super) struct Network {
     carrier: Carrier,
     to: SocketAddr,
     pin: KeyPin,
+    sockets: Arc<Vec<Endpoint>>,
+    next_socket: Arc<AtomicUsize>,
 }
 
 /// One connection and its stream.
@@ -40,14 +47,21 @@ struct Stream {
     read: Read,
     write: Write,
     exporter: [u8; 32],
-    /// What has to live as long.
-    quic: Option<(Endpoint, Connection)>,
 }
 
 impl Network {
+    /// Needs a runtime.
     pub(super) fn new(carrier: Carrier, server: &ServerAddress) -> Result<Self> {
+        let sockets: Vec<Endpoint> = match carrier {
+            Carrier::Quic => (0..SOCKETS)
+                .map(|_| Ok(quic::bare::client(any_port())?))
+                .collect::<Result<_>>()?,
+            Carrier::Tcp => Vec::new(),
+        };
         Ok(Self {
             carrier,
+            sockets: Arc::new(sockets),
+            next_socket: Arc::default(),
             to: SocketAddr::from((Ipv4Addr::LOCALHOST, server.port)),
             pin: *server.key_pins.first().context("no key")?,
         })
@@ -61,7 +75,8 @@ impl Network {
     }
 
     async fn connect_quic(&self) -> Result<Stream> {
-        let endpoint = quic::bare::client(any_port())?;
+        let turn = self.next_socket.fetch_add(1, Ordering::Relaxed) % SOCKETS;
+        let endpoint = self.sockets.get(turn).context("no socket")?;
         let config = quic::bare::connecting(self.pin)?;
         let connection = endpoint.connect_with(config, self.to, SERVER_NAME)?.await?;
         let mut exporter = [0; 32];
@@ -76,7 +91,6 @@ impl Network {
             read: Box::new(read),
             write: Box::new(write),
             exporter,
-            quic: Some((endpoint, connection)),
         })
     }
 
@@ -92,7 +106,6 @@ impl Network {
             read: Box::new(read),
             write: Box::new(write),
             exporter,
-            quic: None,
         })
     }
 
@@ -117,10 +130,7 @@ impl Network {
         trouble: Trouble,
     ) -> Result<Sender> {
         let Stream {
-            mut read,
-            write,
-            quic,
-            ..
+            mut read, write, ..
         } = self.connect().await?;
         tokio::spawn(async move {
             while let Ok(count) = read.read_u32_le().await {
@@ -131,7 +141,6 @@ impl Network {
         Ok(Sender {
             write,
             queued: vec![SEND],
-            _quic: quic,
         })
     }
 }
@@ -180,7 +189,6 @@ impl Receiver {
 pub(super) struct Sender {
     write: Write,
     queued: Vec<u8>,
-    _quic: Option<(Endpoint, Connection)>,
 }
 
 impl Sender {

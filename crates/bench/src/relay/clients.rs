@@ -67,7 +67,7 @@ impl Network {
 
     pub(super) async fn receiver(&self, person: &Arc<Person>) -> Result<Receiver> {
         Ok(match self {
-            Self::Ours(network) => Receiver::Ours(network.receiver(person).await?),
+            Self::Ours(network) => Receiver::Ours(Box::new(network.receiver(person).await?)),
             Self::Bare(network) => Receiver::Bare(network.receiver(person).await?),
         })
     }
@@ -112,7 +112,7 @@ where
 
 /// Somebody who receives.
 pub(super) enum Receiver {
-    Ours(ours::Receiver),
+    Ours(Box<ours::Receiver>),
     Bare(bare_client::Receiver),
 }
 

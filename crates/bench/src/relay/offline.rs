@@ -55,7 +55,8 @@ pub(super) fn measure(kind: Kind) -> Result<Sample> {
     let server = server.kill_and_start_again()?;
     runtime.shutdown_background();
     let runtime = crate::transport::runtime()?;
-    let (draining, lost, doubled) = runtime.block_on(drain(&Network::of(&server)?, &people))?;
+    let drained = runtime.block_on(async { drain(&Network::of(&server)?, &people).await });
+    let (draining, lost, doubled) = drained?;
     runtime.shutdown_background();
     Ok(Sample {
         stored: messages / storing.seconds,
