@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A steady rate, kept by a thread of its own: the timers of the runtime count in milliseconds, which is
-//! more than a message takes.
+//! more than a message takes. What is due in one tick is due at its beginning, so that the thread does
+//! not cost more than the messages.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,6 +9,9 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// How often messages are due.
+const TICK: Duration = Duration::from_micros(250);
 
 /// A clock that only goes forward, in nanoseconds.
 pub(super) fn now_ns() -> u64 {
@@ -20,7 +24,7 @@ pub(super) fn now_ns() -> u64 {
 pub(super) struct Pacer {
     senders: Vec<UnboundedSender<u64>>,
     times: Vec<UnboundedReceiver<u64>>,
-    interval: Duration,
+    each_tick: f64,
 }
 
 /// The thread. It ends when this is dropped.
@@ -39,7 +43,7 @@ impl Pacer {
         Self {
             senders,
             times,
-            interval: Duration::from_secs_f64(1.0 / rate),
+            each_tick: rate * TICK.as_secs_f64(),
         }
     }
 
@@ -53,23 +57,20 @@ impl Pacer {
         let is_over = Arc::new(AtomicBool::new(false));
         let pacing = Pacing(Arc::clone(&is_over));
         std::thread::spawn(move || {
-            let interval = u64::try_from(self.interval.as_nanos()).unwrap_or(u64::MAX);
-            let mut due = now_ns();
+            let tick = u64::try_from(TICK.as_nanos()).unwrap_or(u64::MAX);
+            let (mut due, mut owed) = (now_ns(), 0.0);
             for sender in self.senders.iter().cycle() {
-                loop {
-                    if is_over.load(Ordering::Relaxed) {
-                        return;
+                while owed < 1.0 {
+                    due += tick;
+                    owed += self.each_tick;
+                    while let Some(wait) = due.checked_sub(now_ns()).filter(|wait| *wait > 0) {
+                        std::thread::park_timeout(Duration::from_nanos(wait));
                     }
-                    let wait = due.saturating_sub(now_ns());
-                    if wait == 0 {
-                        break;
-                    }
-                    std::thread::park_timeout(Duration::from_nanos(wait));
                 }
-                if sender.send(due).is_err() {
+                owed -= 1.0;
+                if is_over.load(Ordering::Relaxed) || sender.send(due).is_err() {
                     return;
                 }
-                due += interval;
             }
         });
         pacing
