@@ -196,7 +196,12 @@ fn figure(
     value: impl Fn(&Sample) -> f64,
     bar: impl FnOnce(Figure) -> Figure,
 ) -> Figure {
-    counting(name, unit, samples, value, |it| it.generator, bar)
+    let server = |side: fn(&(Sample, Sample)) -> &Sample| {
+        median(samples.iter().map(|pair| side(pair).server))
+    };
+    let (ours, bare) = (server(|it| &it.0), server(|it| &it.1));
+    let servers = format!("the servers used {ours:.2} and {bare:.2} of theirs");
+    counting(name, unit, samples, value, |it| it.generator, bar).with_note(servers)
 }
 
 fn counting<T>(

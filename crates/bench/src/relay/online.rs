@@ -37,7 +37,8 @@ pub(super) struct Sample {
     pub(super) rate: f64,
     /// Microseconds of the server's processor time for each.
     pub(super) server_cpu_us: f64,
-    /// How much of its core this process used.
+    /// How much of its core the server used, and this process of its own.
+    pub(super) server: f64,
     pub(super) generator: f64,
     /// From the time at which a message was to be sent to its arrival, in milliseconds.
     pub(super) p50_ms: f64,
@@ -189,6 +190,7 @@ async fn watch(server: &Server, arrivals: &Arrivals, seconds: u32) -> Result<Sam
     Ok(Sample {
         rate: arrived / took,
         server_cpu_us: cpu * 1e6 / arrived,
+        server: cpu / took,
         generator: own / took,
         p50_ms: arrivals.percentile_ms(50)?,
         p99_ms: arrivals.percentile_ms(99)?,

@@ -159,7 +159,7 @@ impl Server {
 struct Guard {
     process: Child,
     /// Held open, so that the server never writes into a closed pipe.
-    _out: BufReader<ChildStdout>,
+    out: BufReader<ChildStdout>,
 }
 
 impl Guard {
@@ -178,10 +178,10 @@ impl Guard {
         let out = process.stdout.take().context("no output")?;
         let mut guard = Self {
             process,
-            _out: BufReader::new(out),
+            out: BufReader::new(out),
         };
         let mut line = String::new();
-        guard._out.read_line(&mut line)?;
+        guard.out.read_line(&mut line)?;
         Ok((guard, line))
     }
 }
