@@ -196,11 +196,12 @@ fn figure(
     value: impl Fn(&Sample) -> f64,
     bar: impl FnOnce(Figure) -> Figure,
 ) -> Figure {
-    let server = |side: fn(&(Sample, Sample)) -> &Sample| {
-        median(samples.iter().map(|pair| side(pair).server))
-    };
-    let (ours, bare) = (server(|it| &it.0), server(|it| &it.1));
-    let servers = format!("the servers used {ours:.2} and {bare:.2} of theirs");
+    let middle = |value: fn(&(Sample, Sample)) -> f64| median(samples.iter().map(value));
+    let (ours, bare) = (middle(|it| it.0.server), middle(|it| it.1.server));
+    let others = middle(|it| it.0.others.max(it.1.others));
+    let servers = format!(
+        "the servers used {ours:.2} and {bare:.2} of theirs, the rest of the machine {others:.2}"
+    );
     counting(name, unit, samples, value, |it| it.generator, bar).with_note(servers)
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::clients::{Network, Receiver, Sender, Trouble, each};
 use super::pace::{self, Pacer};
 use super::people::{Person, Stamp};
-use super::process::{Carrier, Kind, Server};
+use super::process::{CORES, Carrier, Kind, Server};
 use crate::store::machine;
 
 /// People who send, and as many who receive.
@@ -40,6 +40,8 @@ pub(super) struct Sample {
     /// How much of its core the server used, and this process of its own.
     pub(super) server: f64,
     pub(super) generator: f64,
+    /// What the rest of the machine used of both.
+    pub(super) others: f64,
     /// From the time at which a message was to be sent to its arrival, in milliseconds.
     pub(super) p50_ms: f64,
     pub(super) p99_ms: f64,
@@ -179,12 +181,13 @@ async fn watch(server: &Server, arrivals: &Arrivals, seconds: u32) -> Result<Sam
     let count = || arrivals.count.load(Ordering::Relaxed);
     tokio::time::sleep(WARM).await;
     let (began, before) = (machine::now(), count());
-    let (cpu, own) = (server.cpu_seconds()?, machine::cpu());
+    let (cpu, own, busy) = (server.cpu_seconds()?, machine::cpu(), machine::busy(CORES)?);
     arrivals.is_measured.store(true, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(seconds.into())).await;
     arrivals.is_measured.store(false, Ordering::Relaxed);
     let (took, arrived) = (machine::now() - began, count() - before);
     let (cpu, own) = (server.cpu_seconds()? - cpu, machine::cpu() - own);
+    let others = machine::busy(CORES)? - busy - cpu - own;
     ensure!(arrived > 0, "nothing arrived");
     let arrived = f64::from(u32::try_from(arrived)?);
     Ok(Sample {
@@ -192,6 +195,7 @@ async fn watch(server: &Server, arrivals: &Arrivals, seconds: u32) -> Result<Sam
         server_cpu_us: cpu * 1e6 / arrived,
         server: cpu / took,
         generator: own / took,
+        others: others / took,
         p50_ms: arrivals.percentile_ms(50)?,
         p99_ms: arrivals.percentile_ms(99)?,
     })

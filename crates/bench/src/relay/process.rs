@@ -18,12 +18,13 @@ use waxwing_identity::InviteLink;
 use waxwing_proto::ServerAddress;
 
 use super::{GUARD, SERVER};
+use crate::store::machine::TICKS_PER_SECOND;
 use crate::transport::identity;
 
 const SERVER_CORE: usize = 0;
 const GENERATOR_CORE: usize = 1;
-/// The kernel counts processor time in hundredths of a second here (`USER_HZ`).
-const TICKS_PER_SECOND: f64 = 100.0;
+/// Those two.
+pub(super) const CORES: usize = 2;
 
 /// What carries the connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,6 +21,24 @@ pub(crate) fn cpu() -> f64 {
     seconds(ClockId::ProcessCPUTime)
 }
 
+/// The kernel counts processor time in hundredths of a second for programs (`USER_HZ`).
+pub(crate) const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Seconds for which the first cores did anything, for whomever.
+pub(crate) fn busy(cores: usize) -> Result<f64> {
+    let text = std::fs::read_to_string("/proc/stat")?;
+    let mut ticks = 0.0;
+    // The first line is the sum. The 4th and 5th number of a core are what it was idle for.
+    for line in text.lines().skip(1).take(cores) {
+        for (index, number) in line.split_whitespace().skip(1).take(8).enumerate() {
+            if index != 3 && index != 4 {
+                ticks += number.parse::<f64>()?;
+            }
+        }
+    }
+    Ok(ticks / TICKS_PER_SECOND)
+}
+
 fn field(file: &str, name: &str) -> Result<u64> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
     text.lines()
