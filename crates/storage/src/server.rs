@@ -24,7 +24,7 @@ pub use disclosure::{DISCLOSURE_FIELDS, DisclosedRow, DisclosedValue, Disclosure
 pub use invite::{Invite, InviteId, InviteStore};
 pub use mailbox::{
     AddressedEnvelope, Append, AppendRefusal, Appended, ExpiredCount, MailboxStore, Position,
-    StoredEnvelope,
+    Recipient, StoredEnvelope,
 };
 pub use prekey::{
     OneTimePair, PrekeyBundle, PrekeyStatus, PrekeyStore, Publication, PublishRefusal, SignedPair,

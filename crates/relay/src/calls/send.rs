@@ -6,7 +6,7 @@ use waxwing_proto::v1::send_response::Outcome;
 use waxwing_proto::v1::{self, ErrorCode};
 use waxwing_proto::{DeliveryId, DeviceId, EnvelopeId, limits};
 use waxwing_storage::server::{
-    AccountRecord, AddressedEnvelope, Append, AppendRefusal, DeliveryIdKind, Position, Store,
+    AddressedEnvelope, Append, AppendRefusal, DeliveryIdKind, Position, Recipient, Store,
     StoredEnvelope,
 };
 
@@ -25,17 +25,16 @@ pub(super) async fn send<S: Store>(
     context.admit(Action::Send, 1)?;
     let delivery_id = DeliveryId::try_from(request.delivery_id.as_ref())?;
     let envelopes = addressed(&request.envelopes)?;
-    let found = state.stored(state.store.account_by_delivery_id(delivery_id).await)?;
-    let (record, kind) = found.ok_or(ErrorCode::DeliveryIdGone)?;
-    let account = record.account;
+    let Some(to) = state.stored(state.store.recipient(delivery_id).await)? else {
+        return refused(context, delivery_id).await;
+    };
+    let account = to.account;
     let now_ms = state.now_ms();
     state
         .admission()
         .to_account(Action::Send, delivery_id, account, 1, now_ms)?;
-    if record.head.version != request.manifest_version
-        || !fits(context, &record, kind, &envelopes).await?
-    {
-        return Ok(stale(record.manifest));
+    if to.manifest_version != request.manifest_version || !fits(context, &to, &envelopes).await? {
+        return refused(context, delivery_id).await;
     }
     if request.ephemeral {
         for addressed in envelopes {
@@ -73,6 +72,17 @@ pub(super) async fn send<S: Store>(
         Err(AppendRefusal::StaleDevices { manifest }) => Ok(stale(manifest)),
         Err(other) => Err(refusal::of_append(&other)),
     }
+}
+
+/// The answer to a sending that does not fit what its id leads to, once that is durable.
+async fn refused<S: Store>(
+    context: &Context<S>,
+    delivery_id: DeliveryId,
+) -> Result<v1::SendResponse, Refusal> {
+    let state = &context.state;
+    let found = state.stored(state.store.account_by_delivery_id(delivery_id).await)?;
+    let (record, _) = found.ok_or(ErrorCode::DeliveryIdGone)?;
+    Ok(stale(record.manifest))
 }
 
 const fn accepted() -> v1::SendResponse {
@@ -118,27 +128,25 @@ fn addressed(envelopes: &[v1::AddressedEnvelope]) -> Result<Vec<AddressedEnvelop
 /// device that is linked and then switched off would cut its account off from everybody.
 async fn fits<S: Store>(
     context: &Context<S>,
-    record: &AccountRecord,
-    kind: DeliveryIdKind,
+    to: &Recipient,
     envelopes: &[AddressedEnvelope],
 ) -> Result<bool, Refusal> {
     let state = &context.state;
-    let listed = |device: DeviceId| record.devices.iter().any(|known| known.device == device);
-    if !envelopes.iter().all(|addressed| listed(addressed.device)) {
+    if !envelopes
+        .iter()
+        .all(|addressed| to.devices.contains(&addressed.device))
+    {
         return Ok(false);
     }
-    let mut may_omit = usize::from(matches!(kind, DeliveryIdKind::Own));
-    for known in &record.devices {
+    let mut may_omit = usize::from(matches!(to.kind, DeliveryIdKind::Own));
+    for device in &to.devices {
         if envelopes
             .iter()
-            .any(|addressed| addressed.device == known.device)
+            .any(|addressed| addressed.device == *device)
         {
             continue;
         }
-        let status = state
-            .store
-            .prekey_status(record.account, known.device)
-            .await;
+        let status = state.store.prekey_status(to.account, *device).await;
         if state.stored(status)?.signed_pair_id == 0 {
             continue;
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
-use waxwing_proto::{InviteToken, limits};
+use waxwing_proto::{DeliveryId, InviteToken, limits};
 
 use super::ServerPlace;
 use super::world::{
@@ -14,9 +14,25 @@ use super::world::{
 };
 use crate::Minute;
 use crate::server::{
-    AccountStore, CreateDeliveryIdsRefusal, DeliveryIdKind, DeliveryIdStore, GenerationRefusal,
-    InviteId, InviteStore, PrekeyStatus, PrekeyStore, RegisterRefusal, ReplaceRefusal,
+    AccountRecord, AccountStore, CreateDeliveryIdsRefusal, DeliveryIdKind, DeliveryIdStore,
+    GenerationRefusal, InviteId, InviteStore, PrekeyStatus, PrekeyStore, Recipient,
+    RegisterRefusal, ReplaceRefusal, Store,
 };
+
+/// Where a delivery id leads, by both steps that say so, the one that may remember asked twice.
+async fn leads_to<S: Store>(store: &S, id: DeliveryId) -> Option<(AccountRecord, DeliveryIdKind)> {
+    let found = store.account_by_delivery_id(id).await.unwrap();
+    let expected = found.as_ref().map(|(record, kind)| Recipient {
+        account: record.account,
+        kind: *kind,
+        manifest_version: record.head.version,
+        devices: record.devices.iter().map(|one| one.device).collect(),
+    });
+    for _ in 0..2 {
+        assert_eq!(store.recipient(id).await.unwrap(), expected);
+    }
+    found
+}
 
 const TOKEN: InviteToken = InviteToken::new([9; 16]);
 
@@ -39,12 +55,11 @@ pub async fn accounts_are_found_by_key_name_and_delivery_id<P: ServerPlace>(plac
         (own_id(1), DeliveryIdKind::Own),
         (contact_id(1, 1), DeliveryIdKind::Contact),
     ] {
-        let by_id = store.account_by_delivery_id(id).await.unwrap();
+        let by_id = leads_to(&store, id).await;
         assert_eq!(by_id, Some((found.clone(), kind)));
     }
     assert_eq!(store.account(account(2)).await.unwrap(), None);
-    let unknown = store.account_by_delivery_id(contact_id(1, 2)).await;
-    assert_eq!(unknown.unwrap(), None);
+    assert_eq!(leads_to(&store, contact_id(1, 2)).await, None);
     let by_name = store.account_by_name("user-2".parse().unwrap()).await;
     assert_eq!(by_name.unwrap(), None);
     assert_eq!(store.account_count().await.unwrap(), 1);
@@ -290,7 +305,7 @@ pub async fn a_closed_account_leaves_a_held_name_and_nothing_else<P: ServerPlace
     assert!(rows_of(&store, 1).await.is_empty());
     assert_eq!(rows_of(&store, 2).await, others);
     for id in [public_id(1), own_id(1), contact_id(1, 1)] {
-        assert_eq!(store.account_by_delivery_id(id).await.unwrap(), None);
+        assert_eq!(leads_to(&store, id).await, None);
     }
     let mut again = registration(1, &[1]);
     for days in [0, limits::NAME_HOLD_DAYS - 1] {
@@ -335,7 +350,7 @@ pub async fn delivery_ids_are_created_and_revoked<P: ServerPlace>(place: P) {
         (own_id(1), true),
         (public_id(2), true),
     ] {
-        let found = store.account_by_delivery_id(id).await.unwrap();
+        let found = leads_to(&store, id).await;
         assert_eq!(found.is_some(), is_valid, "{}", id.to_hex());
     }
 }
@@ -363,7 +378,7 @@ pub async fn all_contact_ids_of_an_account_are_revoked<P: ServerPlace>(place: P)
         (own_id(1), true),
         (contact_id(2, 1), true),
     ] {
-        let found = store.account_by_delivery_id(id).await.unwrap();
+        let found = leads_to(&store, id).await;
         assert_eq!(found.is_some(), is_valid, "{}", id.to_hex());
     }
     let created = store.create_delivery_ids(account(1), ids(1)).await;

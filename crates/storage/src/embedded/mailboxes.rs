@@ -22,7 +22,7 @@ use super::shares::{self, Held, Usage};
 use crate::log::MailboxKey;
 use crate::server::{
     AddressedEnvelope, Append, AppendRefusal, Appended, DeliveryIdKind, ExpiredCount, MailboxStore,
-    Outcome, Position, StoredEnvelope,
+    Outcome, Position, Recipient, StoredEnvelope,
 };
 use crate::{Day, StoreError};
 
@@ -272,7 +272,37 @@ fn position_in(envelope_key: &[u8]) -> Result<u64, StoreError> {
         })
 }
 
+/// Whom a delivery id leads to, by the rows.
+pub(super) fn recipient_in<K: KeyValue>(
+    step: &mut Step<'_, K>,
+    id: &DeliveryId,
+) -> Result<Option<Recipient>, StoreError> {
+    let Some(row) = step.get::<DeliveryIdRow>(&delivery_id_key(id))? else {
+        return Ok(None);
+    };
+    let account: AccountKey = fixed(&row.account, DeliveryIdRow::TABLE.name)?;
+    let listed = step
+        .get::<AccountRow>(&account_key(&account))?
+        .ok_or(StoreError::Corrupt {
+            what: AccountRow::TABLE.name,
+        })?;
+    Ok(Some(Recipient {
+        account,
+        kind: kind_from_row(row.kind)?,
+        manifest_version: listed.manifest_version,
+        devices: listed.device_ids()?,
+    }))
+}
+
 impl<K: KeyValue> MailboxStore for EmbeddedStore<K> {
+    async fn recipient(&self, delivery_id: DeliveryId) -> Result<Option<Recipient>, StoreError> {
+        #[cfg(feature = "sled")]
+        if self.key_value.delivery_log().is_some() {
+            return logged::recipient(self, &delivery_id);
+        }
+        self.glance(|step| recipient_in(step, &delivery_id))
+    }
+
     async fn append(&self, append: Append) -> Outcome<Appended, AppendRefusal> {
         #[cfg(feature = "sled")]
         if let Some(log) = self.key_value.delivery_log() {

@@ -6,7 +6,7 @@ use core::future::Future;
 use bytes::Bytes;
 use waxwing_proto::{AccountKey, DeliveryId, DeviceId, EnvelopeId};
 
-use crate::server::Outcome;
+use crate::server::{DeliveryIdKind, Outcome};
 use crate::{Day, StoreError};
 
 /// A place in one mailbox. Positions grow, are never used twice, and the first is 1.
@@ -90,8 +90,29 @@ pub struct ExpiredCount {
     pub count: u32,
 }
 
+/// Whom a delivery id leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    /// The account.
+    pub account: AccountKey,
+    /// For whom the id was made.
+    pub kind: DeliveryIdKind,
+    /// The number of the account's newest manifest.
+    pub manifest_version: u32,
+    /// The devices that it lists.
+    pub devices: Vec<DeviceId>,
+}
+
 /// Mailboxes.
 pub trait MailboxStore: Send + Sync + 'static {
+    /// Whom a delivery id leads to as the newest step left it, durable or not. [`MailboxStore::append`]
+    /// decides on it again; a refusal because of it is for a step that waits until what it saw is
+    /// durable, as [`AccountStore::account_by_delivery_id`](super::AccountStore::account_by_delivery_id).
+    fn recipient(
+        &self,
+        delivery_id: DeliveryId,
+    ) -> impl Future<Output = Result<Option<Recipient>, StoreError>> + Send;
+
     /// Puts all envelopes into their mailboxes, or none.
     ///
     /// An envelope whose (delivery id, envelope id) its mailbox holds or remembers is a duplicate and

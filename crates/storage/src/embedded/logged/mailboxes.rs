@@ -1,25 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Mailboxes in the delivery log.
 
-use std::sync::Arc;
+use waxwing_proto::{DeliveryId, DeviceId};
 
-use waxwing_proto::{AccountKey, DeliveryId, DeviceId};
-
-use super::routes::{Listed, Moment, Route, Routes};
+use super::routes::{Moment, Route, Routes};
 use crate::embedded::accounts::account_key;
-use crate::embedded::delivery_ids::kind_from_row;
 use crate::embedded::expiry;
 use crate::embedded::key_value::{KeyValue, MailboxChange};
 use crate::embedded::mailboxes;
-use crate::embedded::records::{
-    AccountRow, DeliveryIdRow, ExpiredCountRow, Record, delivery_id_key, fixed,
-};
+use crate::embedded::records::{AccountRow, ExpiredCountRow, Record};
 use crate::embedded::rows::Step;
 use crate::embedded::server::EmbeddedStore;
 use crate::embedded::shares::{self, Usage};
 use crate::log::{Arrival, Change, DeliveryLog, Held, Mailbox, MailboxKey, Prepared};
 use crate::server::{
-    AddressedEnvelope, Append, AppendRefusal, Appended, Outcome, Position, StoredEnvelope,
+    AddressedEnvelope, Append, AppendRefusal, Appended, Outcome, Position, Recipient,
+    StoredEnvelope,
 };
 use crate::{Day, StoreError};
 
@@ -27,27 +23,6 @@ use crate::{Day, StoreError};
 const PAGE_MAILBOXES: usize = 128;
 /// Envelopes that one step deletes.
 const ENVELOPES_PER_STEP: usize = 64;
-
-/// Where a delivery id leads, by the rows.
-fn read_route<K: KeyValue>(
-    step: &mut Step<'_, K>,
-    id: &DeliveryId,
-) -> Result<Option<Route>, StoreError> {
-    let Some(row) = step.get::<DeliveryIdRow>(&delivery_id_key(id))? else {
-        return Ok(None);
-    };
-    let account: AccountKey = fixed(&row.account, DeliveryIdRow::TABLE.name)?;
-    let listed = step
-        .get::<AccountRow>(&account_key(&account))?
-        .ok_or(StoreError::Corrupt {
-            what: AccountRow::TABLE.name,
-        })?;
-    Ok(Some(Route {
-        account,
-        kind: kind_from_row(row.kind)?,
-        listed: Arc::new(Listed::new(listed.manifest_version, listed.device_ids()?)),
-    }))
-}
 
 fn routes<K: KeyValue>(store: &EmbeddedStore<K>) -> Result<&Routes, StoreError> {
     let routes = store.key_value.routes();
@@ -64,23 +39,41 @@ fn route<K: KeyValue>(
         return Ok(Some(route));
     }
     let read = routes.moment();
-    let found = read_route(&mut Step::new(&store.key_value), id)?;
+    let found = mailboxes::recipient_in(&mut Step::new(&store.key_value), id)?.map(Route::from);
     if let Some(route) = &found {
         routes.put(*id, route, read);
     }
     Ok(found)
 }
 
+/// Where a delivery id leads, mostly without the turn of the steps.
+fn find<K: KeyValue>(
+    store: &EmbeddedStore<K>,
+    id: &DeliveryId,
+) -> Result<Option<Route>, StoreError> {
+    if let Some(route) = routes(store)?.get(id) {
+        return Ok(Some(route));
+    }
+    let _steps = store.turn()?;
+    route(store, id)
+}
+
+/// See [`crate::server::MailboxStore::recipient`].
+pub(in crate::embedded) fn recipient<K: KeyValue>(
+    store: &EmbeddedStore<K>,
+    id: &DeliveryId,
+) -> Result<Option<Recipient>, StoreError> {
+    Ok(find(store, id)?.map(|route| Recipient {
+        account: route.account,
+        kind: route.kind,
+        manifest_version: route.listed.manifest_version,
+        devices: route.listed.devices.clone(),
+    }))
+}
+
 /// Whom a sending is for, or why it is for nobody.
 fn target<K: KeyValue>(store: &EmbeddedStore<K>, append: &Append) -> Outcome<Route, AppendRefusal> {
-    let found = match routes(store)?.get(&append.delivery_id) {
-        Some(route) => Some(route),
-        None => {
-            let _steps = store.turn()?;
-            route(store, &append.delivery_id)?
-        }
-    };
-    let Some(found) = found else {
+    let Some(found) = find(store, &append.delivery_id)? else {
         return Ok(Err(AppendRefusal::DeliveryIdGone));
     };
     let lists = |one: &AddressedEnvelope| found.listed.devices.contains(&one.device);

@@ -14,7 +14,7 @@ use waxwing_proto::{AccountKey, DeliveryId, DeviceId};
 
 use crate::embedded::key_value::Batch;
 use crate::embedded::records::{AccountRow, DeliveryIdRow, Record};
-use crate::server::DeliveryIdKind;
+use crate::server::{DeliveryIdKind, Recipient};
 
 /// Where the sendings of one delivery id go.
 #[derive(Debug, Clone)]
@@ -22,6 +22,16 @@ pub(super) struct Route {
     pub(super) account: AccountKey,
     pub(super) kind: DeliveryIdKind,
     pub(super) listed: Arc<Listed>,
+}
+
+impl From<Recipient> for Route {
+    fn from(recipient: Recipient) -> Self {
+        Self {
+            account: recipient.account,
+            kind: recipient.kind,
+            listed: Arc::new(Listed::new(recipient.manifest_version, recipient.devices)),
+        }
+    }
 }
 
 /// An account as its newest manifest has it.
