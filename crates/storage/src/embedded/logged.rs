@@ -102,4 +102,4 @@ fn position_of(value: &[u8]) -> Result<LogPosition, StoreError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -40,7 +40,8 @@ async fn open(folder: &Path) -> Result<EmbeddedStore<LoggedKeyValue>, StoreError
     open_server(folder, OPTIONS, files).await
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a folder with everything in it.
+pub(in crate::embedded) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::conformance::world::device;
+use crate::embedded::logged::tests::copy;
 use crate::server::Position;
 
 /// Every engine's place with a store in it that is closed: two accounts, five envelopes of which one
@@ -144,19 +145,6 @@ async fn rows_older_than_the_journal_are_made_anew() {
         assert_eq!(store.account_count().await.unwrap(), 4);
         let name = format!("{}.refused-1", place.files.engine.name());
         assert!(place.folder.path().join(name).exists());
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
     }
 }
 
