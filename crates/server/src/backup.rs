@@ -66,10 +66,14 @@ fn new_name(path: &Path) -> PathBuf {
 }
 
 fn fill(store: &ServerStore, new: &Path) -> Result<Exported, Trouble> {
+    // One that is there may be somebody else's, and readable by them: it goes, or this fails.
+    match fs::remove_file(new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Trouble::File(error)),
+        _ => {}
+    }
     let file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(new)
         .map_err(Trouble::File)?;

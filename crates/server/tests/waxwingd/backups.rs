@@ -35,7 +35,13 @@ fn text(path: &Path) -> &str {
 fn a_running_server_is_exported_and_goes_on_with_another_engine() {
     let (place, server, invite, alice) = begun();
     let file = place.folder.path().join("backup");
+    // What lies in the way is not written into: its owner could read along.
+    let other = place.folder.path().join("others");
+    fs::write(&other, "not the server's").unwrap();
+    std::os::unix::fs::symlink(&other, file.with_extension("new")).unwrap();
     let exported = place.run(&["export", text(&file), "--json"]).json();
+    assert_eq!(fs::read(&other).unwrap(), b"not the server's");
+    assert!(!file.with_extension("new").exists());
     assert_eq!(exported["envelopes"], 1, "{exported}");
     assert_eq!(exported["mailboxes"], 1, "{exported}");
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions());

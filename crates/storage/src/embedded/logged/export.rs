@@ -43,7 +43,7 @@ pub struct Exported {
     pub damaged: u64,
 }
 
-fn head(id: &[u8; 16]) -> Vec<u8> {
+pub(super) fn head(id: &[u8; 16]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEAD);
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());

@@ -172,3 +172,14 @@ async fn a_closed_account_takes_its_mailboxes_with_it() {
     assert_eq!(mailbox(&store, 2, 1).await.len(), 1);
     assert_eq!(store.account_count().await.unwrap(), 1);
 }
+
+/// An export with these rows alone.
+pub(in crate::embedded) fn export_of(batch: &Batch) -> Vec<u8> {
+    let id = [5; 16];
+    let codec = entry::Codec::new(&id);
+    let mut bytes = export::head(&id);
+    let start = LogPosition(0);
+    codec.write(&mut bytes, (entry::Kind::Rows, 1, start), &encode(batch));
+    codec.write(&mut bytes, (entry::Kind::End, 2, start), &[]);
+    bytes
+}

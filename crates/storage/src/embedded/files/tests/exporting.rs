@@ -142,6 +142,21 @@ async fn an_export_that_is_not_whole_leaves_nothing_behind() {
     assert!(import(&place, &bytes).await.is_ok());
 }
 
+/// A file that was made by hand has checksums too.
+#[tokio::test]
+async fn a_position_and_a_removal_are_no_rows_of_an_export() {
+    use crate::embedded::logged::tests::export_of;
+    let place = Place::default();
+    let damaged = Err(StoreError::Corrupt { what: "export" });
+    let key = Bytes::from_static(crate::embedded::format::POSITION_KEY);
+    for value in [Some(Bytes::from_static(&[0xff; 8])), None] {
+        let bytes = export_of(&Batch::from([(key.clone(), value)]));
+        assert_eq!(import(&place, &bytes).await, damaged);
+    }
+    let removal = Batch::from([(Bytes::from_static(b"\xf0gone"), None)]);
+    assert_eq!(import(&place, &export_of(&removal)).await, damaged);
+}
+
 /// Killed between the renames, it is there after the next opening.
 #[tokio::test]
 async fn an_import_that_was_cut_at_its_end_is_finished() {

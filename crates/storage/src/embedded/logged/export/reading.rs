@@ -11,6 +11,7 @@ use super::super::migration::use_up;
 use super::{DAMAGED, ENVELOPE_MAX, Exported, HEAD, envelope_of, id_in, mailbox_of};
 use crate::StoreError;
 use crate::embedded::files::FileKeyValue;
+use crate::embedded::format::POSITION_KEY;
 use crate::embedded::key_value::KeyValue;
 use crate::log::{Arrival, Change, Committed, DeliveryLog, MailboxKey};
 use crate::server::Position;
@@ -48,6 +49,10 @@ pub(in crate::embedded) async fn import(
         match header.kind {
             Kind::Rows => {
                 let batch = decode(&payload).map_err(|_| DAMAGED)?;
+                // A position is of one log alone: it would hide batches of the new one.
+                if batch.contains_key(POSITION_KEY) || batch.values().any(Option::is_none) {
+                    return Err(DAMAGED);
+                }
                 let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
                 importing.imported.rows = importing.imported.rows.saturating_add(count);
                 rows.apply(batch).await?;
