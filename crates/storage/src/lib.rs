@@ -21,6 +21,8 @@ pub mod embedded;
 pub mod error;
 #[cfg(feature = "log")]
 pub mod log;
+#[cfg(feature = "log")]
+mod platform;
 pub mod server;
 #[cfg(feature = "log")]
 pub mod syncer;

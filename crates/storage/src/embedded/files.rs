@@ -8,7 +8,6 @@ mod committer;
 mod engine;
 mod folder;
 mod key_value;
-pub(super) mod platform;
 #[cfg(feature = "redb")]
 mod redb;
 mod sled;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use super::files::platform::private_folder;
+use crate::platform::private_folder;
 
 /// How late the disk may be, in milliseconds: what a killed process loses.
 const FLUSH_MS: u64 = 200;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::{LogFile, LogFolder};
+use crate::platform::{private_folder, sync_folder};
 use crate::syncer::{SyncData, Syncer};
 
 /// A folder on the disk.
@@ -30,7 +31,7 @@ impl DiskFolder {
     /// # Errors
     /// The operating system's.
     pub fn with_syncer(path: &Path, syncer: Arc<dyn Syncer>) -> io::Result<Self> {
-        platform::private_folder(path)?;
+        private_folder(path)?;
         Ok(Self {
             path: path.to_owned(),
             syncer,
@@ -86,7 +87,7 @@ impl LogFolder for DiskFolder {
     }
 
     fn sync(&self) -> io::Result<()> {
-        platform::sync_folder(&self.path)
+        sync_folder(&self.path)
     }
 }
 
@@ -131,35 +132,8 @@ impl LogFile for DiskFile {
 
 /// What differs between operating systems.
 mod platform {
-    use std::fs::{self, File};
+    use std::fs::File;
     use std::io::{self, IoSlice};
-    use std::path::Path;
-
-    #[cfg(unix)]
-    pub(super) fn private_folder(path: &Path) -> io::Result<()> {
-        use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-    }
-
-    #[cfg(not(unix))]
-    pub(super) fn private_folder(path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
-    }
-
-    #[cfg(unix)]
-    pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_all()
-    }
-
-    /// Where folders cannot be synced their entries are written through.
-    #[cfg(not(unix))]
-    pub(super) fn sync_folder(_: &Path) -> io::Result<()> {
-        Ok(())
-    }
 
     #[cfg(unix)]
     pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -10,8 +10,8 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{EngineKind, platform};
-use crate::StoreError;
+use super::EngineKind;
+use crate::{StoreError, platform};
 
 const LOCK: &str = "lock";
 const MARK: &str = "made";

@@ -10,10 +10,11 @@ use std::path::Path;
 use bytes::Bytes;
 use redb::{Builder, Database, Durability, ReadableDatabase, TableDefinition};
 
+use super::FileOptions;
 use super::engine::{Engine, Rows};
-use super::{FileOptions, platform};
 use crate::StoreError;
 use crate::embedded::key_value::{Batch, KeyRange};
+use crate::platform;
 
 /// Its one file.
 const FILE: &str = "rows.redb";

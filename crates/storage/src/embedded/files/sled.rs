@@ -22,11 +22,12 @@ use waxwing_proto::limits::STORE_BATCH_SIZE_MAX;
 use self::guards::failure;
 use self::waking::Waker;
 use self::witness::Witness;
+use super::FileOptions;
 use super::engine::{Engine, Rows};
-use super::{FileOptions, platform};
 use crate::StoreError;
 use crate::embedded::format::COUNT_KEY;
 use crate::embedded::key_value::{Batch, KeyRange, batch_size};
+use crate::platform;
 use crate::syncer::Syncer;
 
 /// sled, guarded.

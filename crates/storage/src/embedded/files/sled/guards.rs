@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::StoreError;
-use crate::embedded::files::platform;
+use crate::platform;
 use crate::syncer::Syncer;
 
 /// How often an open waits for the threads of the store that was closed just before.
