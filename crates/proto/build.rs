@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use protox::prost_reflect::DescriptorPool;
 
 const ROOT: &str = "../../proto";
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "account.proto",
     "connection.proto",
     "content.proto",
@@ -17,6 +17,7 @@ const FILES: [&str; 8] = [
     "options.proto",
     "prekeys.proto",
     "profile.proto",
+    "sending.proto",
 ];
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;

@@ -55,7 +55,9 @@ pub(crate) fn messages(input: &[u8]) {
     round_trip::<v1::Request>(input);
     round_trip::<v1::Response>(input);
     round_trip::<v1::Delivery>(input);
-    round_trip::<v1::SubscribeRequest>(input);
+    round_trip::<v1::Acknowledge>(input);
+    round_trip::<v1::Sending>(input);
+    round_trip::<v1::Sent>(input);
     round_trip::<v1::Content>(input);
     if let Ok(server) = v1::Server::decode(input)
         && let Ok(address) = ServerAddress::try_from(&server)

@@ -85,6 +85,10 @@ pub const DEADLINE_MS_MAX: u32 = 60_000;
 pub const DEADLINE_MS_DEFAULT: u32 = 15_000;
 /// Bidirectional streams that a client may have open on one connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
+/// Sendings under way on one sending stream; the server takes no more before some have ended.
+pub const SENDINGS_UNDER_WAY_MAX: usize = 64;
+/// Bytes of envelopes under way on one sending stream; above them the server takes no more.
+pub const SENDINGS_UNDER_WAY_BYTES_MAX: usize = 256 * 1024;
 /// Connections that one server accepts at a time.
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// Connections whose handshake has not ended, on one server at a time.

@@ -153,8 +153,10 @@ pub(crate) async fn answer<S: Store>(
                 .await
                 .map(Answer::AdvanceGeneration)
         }
-        // The connection turns a permitted subscription into a stream before it comes here.
-        Call::Subscribe(v1::SubscribeRequest {}) => Err(ErrorCode::Unauthenticated.into()),
+        // The connection turns a permitted call of this kind into a stream before it comes here.
+        Call::Subscribe(v1::SubscribeRequest {}) | Call::OpenSending(v1::OpenSendingRequest {}) => {
+            Err(ErrorCode::Unauthenticated.into())
+        }
         other => {
             plane.anonymous()?;
             answer_anonymous(context, other, cancelled).await

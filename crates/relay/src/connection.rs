@@ -14,7 +14,7 @@ use waxwing_transport::{CloseCode, Link, within};
 use crate::calls::{self, Caller, Context};
 use crate::refusal::{Refusal, UNAVAILABLE_RETRY_MS};
 use crate::state::State;
-use crate::subscription;
+use crate::{sendings, subscription};
 
 /// How long a draining relay waits for the last answers to reach the client, in milliseconds.
 const LINGER_MS: u64 = 200;
@@ -71,10 +71,10 @@ async fn serve_call<S: Store>(state: Arc<State<S>>, caller: Arc<Caller>, pending
         call = pending.read() => call,
     };
     let Ok(call) = call else { return };
-    if matches!(call.request, Call::Subscribe(_)) {
-        serve_subscription(state, &caller, call).await;
-    } else {
-        answer(state, caller, call).await;
+    match call.request {
+        Call::Subscribe(_) => serve_subscription(state, &caller, call).await,
+        Call::OpenSending(_) => serve_sendings(state, caller, call).await,
+        _ => answer(state, caller, call).await,
     }
 }
 
@@ -86,13 +86,27 @@ async fn serve_subscription<S: Store>(state: Arc<State<S>>, caller: &Caller, cal
             };
             subscription::serve(state, mailbox, sink, acknowledgements).await;
         }
-        Err(refusal) => {
-            let _ = call
-                .responder
-                .refuse(refusal.code, refusal.retry_after_ms)
-                .await;
-        }
+        Err(refusal) => refuse(call, refusal).await,
     }
+}
+
+async fn serve_sendings<S: Store>(state: Arc<State<S>>, caller: Arc<Caller>, call: IncomingCall) {
+    match caller.plane.anonymous() {
+        Ok(()) => {
+            if let Ok((sink, source)) = call.into_sending().await {
+                sendings::serve(state, caller, sink, source).await;
+            }
+        }
+        Err(refusal) => refuse(call, refusal).await,
+    }
+}
+
+async fn refuse(call: IncomingCall, refusal: Refusal) {
+    let Refusal {
+        code,
+        retry_after_ms,
+    } = refusal;
+    let _ = call.responder.refuse(code, retry_after_ms).await;
 }
 
 /// Answers one call. At the deadline the client is told so, but the step goes on to its end: it may

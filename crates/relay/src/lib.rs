@@ -15,6 +15,7 @@ mod refusal;
 pub mod relay;
 mod rendezvous;
 mod retention;
+mod sendings;
 mod state;
 mod subscription;
 pub mod wake;

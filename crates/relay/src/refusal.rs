@@ -38,6 +38,14 @@ impl Refusal {
         code: ErrorCode::Unavailable,
         retry_after_ms: Some(UNAVAILABLE_RETRY_MS),
     };
+
+    /// As the client is told.
+    pub(crate) fn to_wire(self) -> v1::Error {
+        v1::Error {
+            code: self.code.into(),
+            retry_after_ms: self.retry_after_ms.unwrap_or(0),
+        }
+    }
 }
 
 impl From<ErrorCode> for Refusal {

@@ -191,6 +191,11 @@ impl<S> Drop for Place<S> {
 pub(crate) struct Draining(watch::Receiver<bool>);
 
 impl Draining {
+    #[cfg(test)]
+    pub(crate) fn of(sender: &watch::Sender<bool>) -> Self {
+        Self(sender.subscribe())
+    }
+
     /// Completes when it is. Cancellation safe.
     pub(crate) async fn started(&mut self) {
         if self.0.wait_for(|draining| *draining).await.is_err() {

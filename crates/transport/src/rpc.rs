@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! Calls on a link: a greeting, unary calls, and one long-lived stream for deliveries.
+//! Calls on a link: a greeting, unary calls, and long-lived streams for deliveries and for sendings.
 //!
 //! The first bidirectional stream carries one `Hello` each way; the client need not wait for the
 //! server's before it makes its first call. Every later stream is one call:
 //! one `Request` frame, then one `Response` frame; only `subscribe` goes on with `Delivery` frames
-//! one way and `Acknowledge` frames the other. A call is cancelled by dropping its future.
+//! one way and `Acknowledge` frames the other, and `open_sending` with `Sending` and `Sent` frames. A call is cancelled by dropping its future.
 
 mod client;
 mod incoming;
 mod opening;
+mod sending;
 mod server;
 mod subscription;
 
-pub use client::Connection;
+pub use client::{Connection, bounded_deadline_ms};
 pub use incoming::{IncomingCall, PendingCall, Responder};
 pub use opening::FirstCall;
 pub use server::{ServerConnection, serve_hello};
 pub use subscription::{
     AcknowledgeSink, AcknowledgeStream, DeliverySink, DeliveryStream, FrameSink, FrameSource,
+    SendingSource, SentSink,
 };
 
 use bytes::Bytes;

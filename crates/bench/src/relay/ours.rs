@@ -200,13 +200,15 @@ impl Sender {
         let connection = self.connection.clone();
         let (accepted, trouble) = (Arc::clone(&self.accepted), self.trouble.clone());
         tokio::spawn(async move {
-            let sent = call(&connection, Call::Send(send)).await;
+            let sent = connection.send(send, limits::DEADLINE_MS_MAX).await;
             match sent {
-                Ok(Answer::Send(v1::SendResponse {
+                Ok(v1::SendResponse {
                     outcome: Some(Outcome::Accepted(_)),
-                })) => accepted.add_permits(1),
+                }) => accepted.add_permits(1),
                 Ok(other) => trouble.has(anyhow::anyhow!("not accepted: {other:?}")),
-                Err(error) => trouble.has(error.context("a message was not accepted")),
+                Err(error) => {
+                    trouble.has(anyhow::Error::new(error).context("a message was not accepted"))
+                }
             }
         });
     }

@@ -21,12 +21,22 @@ pub(super) async fn call(
     call: v1::request::Call,
     deadline_ms: u32,
 ) -> Result<v1::response::Result, RequestFailure> {
-    let request = v1::Request {
-        deadline_ms,
-        call: Some(call),
+    let answered = match call {
+        v1::request::Call::Send(send) => {
+            let sent = connection.send(send, deadline_ms).await;
+            sent.map(|response| Some(v1::response::Result::Send(response)))
+        }
+        call => {
+            let request = v1::Request {
+                deadline_ms,
+                call: Some(call),
+            };
+            let answered = connection.call(request, deadline_ms).await;
+            answered.map(|response| response.result)
+        }
     };
-    match connection.call(request, deadline_ms).await {
-        Ok(response) => response.result.ok_or(RequestFailure::Malformed),
+    match answered {
+        Ok(result) => result.ok_or(RequestFailure::Malformed),
         Err(error) => {
             tracing::debug!(code = error.code(), "a call failed");
             Err(request_failure(error))

@@ -86,6 +86,7 @@ fn messages_that_travel_are_read_for_ever() {
         "linking",
         "mailbox",
         "prekeys",
+        "sending",
     ];
     let mut samples = wire::account();
     samples.extend(wire::connection());

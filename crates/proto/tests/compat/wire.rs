@@ -4,7 +4,7 @@
 use waxwing_proto::v1::fetch_manifests_request::Account;
 use waxwing_proto::v1::request::Call;
 use waxwing_proto::v1::response::Result as Outcome;
-use waxwing_proto::v1::{self, content, delivery, send_response};
+use waxwing_proto::v1::{self, content, delivery, send_response, sending_outcome};
 
 use crate::parts::{head, id, key, opaque, server, signature};
 use crate::{Sample, sample, samples};
@@ -113,6 +113,7 @@ pub(crate) fn connection() -> Vec<Sample> {
         "send": Send(SendRequest, SendResponse),
         "put-rendezvous": PutRendezvous(PutRendezvousRequest, PutRendezvousResponse),
         "fetch-rendezvous": FetchRendezvous(FetchRendezvousRequest, FetchRendezvousResponse),
+        "open-sending": OpenSending(OpenSendingRequest, OpenSendingResponse),
     ]);
     samples
 }
@@ -259,6 +260,25 @@ pub(crate) fn mailbox() -> Vec<Sample> {
         },
         Accepted {},
         StaleDevices { manifest: opaque(1) },
+        OpenSendingRequest {},
+        OpenSendingResponse {},
+        Sending { number: 7, deadline_ms: 15_000, send: Some(v1::SendRequest::default()) },
+        "-accepted" => Sent { accepted: vec![1, 300], others: Vec::new() },
+        "-others" => Sent {
+            accepted: Vec::new(),
+            others: vec![v1::SendingOutcome { number: 2, outcome: None }],
+        },
+        "-error" => SendingOutcome {
+            number: 2,
+            outcome: Some(sending_outcome::Outcome::Error(v1::Error {
+                code: v1::ErrorCode::MailboxFull.into(),
+                retry_after_ms: 60_000,
+            })),
+        },
+        "-stale-devices" => SendingOutcome {
+            number: 2,
+            outcome: Some(sending_outcome::Outcome::StaleDevices(v1::StaleDevices { manifest: opaque(1) })),
+        },
         SubscribeRequest {},
         SubscribeResponse {},
         Drained {},

@@ -16,7 +16,7 @@ use crate::refusal::{self, Refusal};
 use crate::wake::Mailbox;
 
 /// Stores all envelopes or none. Success is said only when they are durable.
-pub(super) async fn send<S: Store>(
+pub(crate) async fn send<S: Store>(
     context: &Context<S>,
     request: v1::SendRequest,
 ) -> Result<v1::SendResponse, Refusal> {

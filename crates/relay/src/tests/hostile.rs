@@ -172,7 +172,7 @@ async fn raw_bytes_on_streams_are_survived() {
 
 /// A message whose encoding is arbitrary bytes.
 #[derive(Debug, Default)]
-struct Raw(Bytes);
+pub(super) struct Raw(pub(super) Bytes);
 
 impl prost::Message for Raw {
     fn encode_raw(&self, buf: &mut impl bytes::BufMut) {

@@ -15,6 +15,7 @@ fn anonymous_calls() -> Vec<Call> {
         Call::FetchManifests(v1::FetchManifestsRequest::default()),
         Call::TakePrekeys(v1::TakePrekeysRequest::default()),
         Call::Send(v1::SendRequest::default()),
+        Call::OpenSending(v1::OpenSendingRequest {}),
         Call::PutRendezvous(v1::PutRendezvousRequest::default()),
         Call::FetchRendezvous(v1::FetchRendezvousRequest::default()),
     ]
@@ -104,15 +105,17 @@ async fn a_connection_that_named_somebody_never_authenticates() {
     let world = World::open().await;
     let alice = Person::new("alice", 10);
     world.settle(&alice).await;
-    let client = world.connect("alice").await;
     let resolve = Call::ResolveName(v1::ResolveNameRequest {
         name: "alice".to_owned(),
     });
-    client.call(resolve).await.unwrap();
-    assert_eq!(
-        client.authenticate(&alice, 0).await.unwrap_err(),
-        ErrorCode::WrongPlane
-    );
+    for call in [resolve, Call::OpenSending(v1::OpenSendingRequest {})] {
+        let client = world.connect("alice").await;
+        client.call(call).await.unwrap();
+        assert_eq!(
+            client.authenticate(&alice, 0).await.unwrap_err(),
+            ErrorCode::WrongPlane
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

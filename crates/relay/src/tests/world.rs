@@ -142,16 +142,18 @@ async fn start(
 }
 
 #[derive(Clone)]
-pub(super) struct Client(pub(super) Connection);
+pub(crate) struct Client(pub(crate) Connection);
+
+fn code(error: CallError) -> ErrorCode {
+    match error {
+        CallError::Refused { code, .. } => code,
+        other => panic!("the call failed: {other}"),
+    }
+}
 
 impl Client {
     pub(super) async fn call(&self, call: Call) -> Result<Answer, ErrorCode> {
-        self.call_within(call, 0)
-            .await
-            .map_err(|error| match error {
-                CallError::Refused { code, .. } => code,
-                other => panic!("the call failed: {other}"),
-            })
+        self.call_within(call, 0).await.map_err(code)
     }
 
     pub(super) async fn call_within(
@@ -185,13 +187,11 @@ impl Client {
 
     pub(super) async fn send(&self, request: v1::SendRequest) -> Result<Sent, ErrorCode> {
         use v1::send_response::Outcome;
-        match self.call(Call::Send(request)).await? {
-            Answer::Send(response) => Ok(match response.outcome.unwrap() {
-                Outcome::Accepted(_) => Sent::Accepted,
-                Outcome::StaleDevices(stale) => Sent::Stale(stale.manifest),
-            }),
-            other => panic!("another answer: {other:?}"),
-        }
+        let response = self.0.send(request, 0).await.map_err(code)?;
+        Ok(match response.outcome.unwrap() {
+            Outcome::Accepted(_) => Sent::Accepted,
+            Outcome::StaleDevices(stale) => Sent::Stale(stale.manifest),
+        })
     }
 
     pub(super) async fn subscribe(&self) -> Subscription {

@@ -7,6 +7,7 @@ use prost::Message as _;
 use waxwing_proto::{ServerAddress, limits, v1};
 
 use super::opening::{FirstCall, Opening, Sent, begin};
+use super::sending::{SENDING_SIZE_MAX, Sendings};
 use super::subscription::{AcknowledgeSink, DeliveryStream, FrameSink, FrameSource};
 use super::{
     Greeting, PRIORITY_BULK, PRIORITY_CALLS, PRIORITY_MESSAGES, PRIORITY_RECEIPTS, negotiate,
@@ -28,6 +29,7 @@ pub struct Connection {
     established_at_ms: u64,
     /// The call that went out behind the greeting, until it is asked for.
     first: Arc<Mutex<Option<Sent>>>,
+    sendings: Arc<Sendings>,
 }
 
 impl Connection {
@@ -109,6 +111,7 @@ impl Connection {
                 server,
                 server_time_ms,
                 first: Arc::new(Mutex::new(first)),
+                sendings: Arc::default(),
             }),
             Err(error) => {
                 link.close(match error {
@@ -184,13 +187,51 @@ impl Connection {
             };
             // An answer may be there although the server took no more of the request.
             let sent = send.finish().await;
-            let response = Self::response(&mut recv).await;
+            let response = receive_response(&mut recv).await;
             match (sent, response) {
                 (_, Ok(response)) => Ok(response),
                 (_, Err(error @ CallError::Refused { .. })) | (Ok(()), Err(error)) => Err(error),
                 (Err(error), Err(_)) => Err(error.into()),
             }
         };
+        within(&*self.clock, u64::from(deadline_ms), exchange)
+            .await
+            .unwrap_or(Err(CallError::Timeout))
+    }
+
+    /// Hands envelopes over, as [`Connection::call`] with a `send` does and under the same terms, but
+    /// on one long-lived stream for all of them: nearly without cost where many are sent. Those that
+    /// are under way at the same time may be stored in any order. One that is large, or that went out
+    /// behind the greeting, has a stream of its own.
+    ///
+    /// Dropping the future gives up the answer; what went out is not called back.
+    ///
+    /// # Errors
+    /// [`CallError`]; [`CallError::Abandoned`] too when the server ended the stream.
+    pub async fn send(
+        &self,
+        send: v1::SendRequest,
+        deadline_ms: u32,
+    ) -> Result<v1::SendResponse, CallError> {
+        // TRN-88.
+        let is_large = send.encoded_len() > SENDING_SIZE_MAX;
+        let request = v1::Request {
+            deadline_ms,
+            call: Some(v1::request::Call::Send(send)),
+        };
+        if is_large || self.has_first(&request) {
+            return match self.call(request, deadline_ms).await?.result {
+                Some(v1::response::Result::Send(response)) => Ok(response),
+                _ => Err(CallError::Protocol(StreamError::Malformed)),
+            };
+        }
+        let Some(v1::request::Call::Send(send)) = request.call else {
+            return Err(CallError::Request(StreamError::Malformed));
+        };
+        let deadline_ms = bounded_deadline_ms(deadline_ms);
+        let exchange = self
+            .sendings
+            .send((&self.link, &self.clock), send, deadline_ms);
         within(&*self.clock, u64::from(deadline_ms), exchange)
             .await
             .unwrap_or(Err(CallError::Timeout))
@@ -212,7 +253,7 @@ impl Connection {
                 call: Some(v1::request::Call::Subscribe(v1::SubscribeRequest {})),
             };
             let (send, mut recv) = request_on(&self.link, request, deadline_ms).await?;
-            let response = Self::response(&mut recv).await?;
+            let response = receive_response(&mut recv).await?;
             match response.result {
                 Some(v1::response::Result::Subscribe(_)) => Ok((
                     FrameSink::new(send, limits::CONTROL_FRAME_SIZE_MAX),
@@ -233,19 +274,11 @@ impl Connection {
         Some(sent.halves)
     }
 
-    async fn response(recv: &mut RecvStream) -> Result<v1::Response, CallError> {
-        let response: v1::Response = recv
-            .receive(limits::FRAME_SIZE_MAX)
-            .await?
-            .ok_or(CallError::Protocol(StreamError::Truncated))?;
-        match response.result {
-            Some(v1::response::Result::Error(ref error)) => Err(CallError::Refused {
-                code: error.code(),
-                retry_after_ms: (error.retry_after_ms != 0).then_some(error.retry_after_ms),
-            }),
-            Some(_) => Ok(response),
-            None => Err(CallError::Protocol(StreamError::Malformed)),
-        }
+    fn has_first(&self, request: &v1::Request) -> bool {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        first
+            .as_ref()
+            .is_some_and(|sent| request.call.as_ref() == Some(&sent.call))
     }
 }
 
@@ -255,6 +288,27 @@ impl core::fmt::Debug for Connection {
             .field("link", &self.link)
             .field("protocol", &self.protocol)
             .finish_non_exhaustive()
+    }
+}
+
+/// Reads the answer to a request.
+pub(super) async fn receive_response(recv: &mut RecvStream) -> Result<v1::Response, CallError> {
+    let response: v1::Response = recv
+        .receive(limits::FRAME_SIZE_MAX)
+        .await?
+        .ok_or(CallError::Protocol(StreamError::Truncated))?;
+    match response.result {
+        Some(v1::response::Result::Error(ref error)) => Err(refused(error)),
+        Some(_) => Ok(response),
+        None => Err(CallError::Protocol(StreamError::Malformed)),
+    }
+}
+
+/// The server's error as the caller gets it.
+pub(super) fn refused(error: &v1::Error) -> CallError {
+    CallError::Refused {
+        code: error.code(),
+        retry_after_ms: (error.retry_after_ms != 0).then_some(error.retry_after_ms),
     }
 }
 
@@ -283,7 +337,7 @@ fn priority_of(request: &v1::Request) -> i32 {
     // TRN-76.
     use v1::request::Call;
     match &request.call {
-        Some(Call::Send(_) | Call::TakePrekeys(_)) => PRIORITY_MESSAGES,
+        Some(Call::Send(_) | Call::OpenSending(_) | Call::TakePrekeys(_)) => PRIORITY_MESSAGES,
         // The stream on which acknowledgements go out.
         Some(Call::Subscribe(_)) => PRIORITY_RECEIPTS,
         Some(Call::PublishPrekeys(_)) => PRIORITY_BULK,
@@ -292,8 +346,10 @@ fn priority_of(request: &v1::Request) -> i32 {
     }
 }
 
-/// A deadline within the bounds that both sides keep to.
-pub(super) const fn bounded_deadline_ms(deadline_ms: u32) -> u32 {
+/// A deadline within the bounds that both sides keep to: at most [`limits::DEADLINE_MS_MAX`], and
+/// [`limits::DEADLINE_MS_DEFAULT`] for 0.
+#[must_use]
+pub const fn bounded_deadline_ms(deadline_ms: u32) -> u32 {
     // TRN-17.
     if deadline_ms == 0 {
         limits::DEADLINE_MS_DEFAULT

@@ -9,7 +9,9 @@ use tokio::sync::Semaphore;
 use waxwing_proto::{limits, v1};
 
 use super::client::bounded_deadline_ms;
-use super::subscription::{AcknowledgeStream, DeliverySink, FrameSink, FrameSource};
+use super::subscription::{
+    AcknowledgeStream, DeliverySink, FrameSink, FrameSource, SendingSource, SentSink,
+};
 use crate::close::StreamCode;
 use crate::error::{CallError, StreamError};
 use crate::seams::{BoxFuture, Clock, within};
@@ -191,16 +193,40 @@ impl IncomingCall {
     /// [`StreamError::Stopped`], [`StreamError::Closed`].
     pub async fn into_stream(self) -> Result<(DeliverySink, AcknowledgeStream), StreamError> {
         // TRN-76.
-        let Responder { mut send, recv } = self.responder;
-        send.set_priority(super::PRIORITY_MESSAGES);
-        let response = v1::Response {
-            result: Some(v1::response::Result::Subscribe(v1::SubscribeResponse {})),
-        };
-        send.send(&response, limits::CONTROL_FRAME_SIZE_MAX).await?;
+        let result = v1::response::Result::Subscribe(v1::SubscribeResponse {});
+        let (send, recv) = self.go_on(result, super::PRIORITY_MESSAGES).await?;
         Ok((
             FrameSink::new(send, limits::FRAME_SIZE_MAX),
             FrameSource::new(recv, limits::CONTROL_FRAME_SIZE_MAX),
         ))
+    }
+
+    /// Answers an `open_sending` request, and goes on with frames both ways.
+    ///
+    /// # Errors
+    /// As [`IncomingCall::into_stream`].
+    pub async fn into_sending(self) -> Result<(SentSink, SendingSource), StreamError> {
+        // TRN-76.
+        let result = v1::response::Result::OpenSending(v1::OpenSendingResponse {});
+        let (send, recv) = self.go_on(result, super::PRIORITY_RECEIPTS).await?;
+        Ok((
+            FrameSink::new(send, limits::CONTROL_FRAME_SIZE_MAX),
+            FrameSource::new(recv, limits::CONTROL_FRAME_SIZE_MAX),
+        ))
+    }
+
+    async fn go_on(
+        self,
+        result: v1::response::Result,
+        priority: i32,
+    ) -> Result<(SendStream, RecvStream), StreamError> {
+        let Responder { mut send, recv } = self.responder;
+        send.set_priority(priority);
+        let response = v1::Response {
+            result: Some(result),
+        };
+        send.send(&response, limits::CONTROL_FRAME_SIZE_MAX).await?;
+        Ok((send, recv))
     }
 }
 

@@ -21,6 +21,8 @@ pub struct FrameSink<M> {
 
 /// The client's side of a subscription: what it has stored durably.
 pub type AcknowledgeSink = FrameSink<v1::Acknowledge>;
+/// The server's side of a sending stream: outcomes.
+pub type SentSink = FrameSink<v1::Sent>;
 /// The server's side of a subscription: what it hands over.
 pub type DeliverySink = FrameSink<v1::Delivery>;
 
@@ -82,6 +84,8 @@ pub struct FrameSource<M> {
 
 /// The client's side of a subscription: what the server hands over.
 pub type DeliveryStream = FrameSource<v1::Delivery>;
+/// The server's side of a sending stream: what the client sends.
+pub type SendingSource = FrameSource<v1::Sending>;
 /// The server's side of a subscription: what the client has stored durably.
 pub type AcknowledgeStream = FrameSource<v1::Acknowledge>;
 

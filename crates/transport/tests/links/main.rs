@@ -19,6 +19,7 @@ mod ends;
 mod kinds;
 mod opening;
 mod planes;
+mod sendings;
 
 /// Runs every case over one kind of link.
 macro_rules! suite {
@@ -75,6 +76,16 @@ macro_rules! suites {
                     as halves_that_are_given_up_tell_the_peer,
                 crate::ends::draining_refuses_newcomers_and_waits_for_the_rest
                     as draining_refuses_newcomers_and_waits_for_the_rest,
+                crate::sendings::sendings_share_one_stream_and_each_has_its_outcome
+                    as sendings_share_one_stream_and_each_has_its_outcome,
+                crate::sendings::a_sending_stream_that_ends_is_followed_by_another
+                    as a_sending_stream_that_ends_is_followed_by_another,
+                crate::sendings::a_sending_stream_that_is_refused_says_why
+                    as a_sending_stream_that_is_refused_says_why,
+                crate::sendings::a_large_sending_has_a_stream_of_its_own
+                    as a_large_sending_has_a_stream_of_its_own,
+                crate::sendings::sendings_that_are_given_up_keep_nobody_waiting
+                    as sendings_that_are_given_up_keep_nobody_waiting,
                 crate::planes::the_planes_share_no_connection as the_planes_share_no_connection,
             ]);
         )*

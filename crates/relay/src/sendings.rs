@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! One sending stream: `send` calls as frames, many at a time, and their outcomes together as they
+//! come. At most `SENDINGS_UNDER_WAY_MAX` calls and `SENDINGS_UNDER_WAY_BYTES_MAX` bytes of envelopes
+//! are under way.
+
+mod outcomes;
+#[cfg(test)]
+mod tests;
+mod under_way;
+
+use core::future::Future;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use waxwing_proto::v1::{self, ErrorCode};
+use waxwing_storage::server::Store;
+use waxwing_transport::rpc::{SendingSource, SentSink, bounded_deadline_ms};
+use waxwing_transport::{BoxFuture, Clock};
+
+use self::outcomes::Outcomes;
+use self::under_way::UnderWay;
+use crate::calls::send::send;
+use crate::calls::{Caller, Context};
+use crate::refusal::Refusal;
+use crate::state::{Draining, State};
+
+/// Serves one sending stream until the client or the relay ends it.
+pub(crate) async fn serve<S: Store>(
+    state: Arc<State<S>>,
+    caller: Arc<Caller>,
+    sink: SentSink,
+    source: SendingSource,
+) {
+    // TRN-88.
+    let stream = Stream {
+        clock: Arc::clone(&state.clock),
+        draining: state.draining(),
+        source,
+        outcomes: Outcomes::new(sink),
+        under_way: UnderWay::default(),
+        alarm: None,
+    };
+    let handle = |request: v1::SendRequest, deadline_at_ms: u64| {
+        let context = Context {
+            state: Arc::clone(&state),
+            caller: Arc::clone(&caller),
+            deadline_at_ms,
+        };
+        async move { send(&context, request).await }
+    };
+    stream.run(handle).await;
+}
+
+struct Stream {
+    clock: Arc<dyn Clock>,
+    draining: Draining,
+    source: SendingSource,
+    outcomes: Outcomes,
+    under_way: UnderWay,
+    /// One timer for all deadlines, and when it rings.
+    alarm: Option<(u64, BoxFuture<'static, ()>)>,
+}
+
+impl Stream {
+    /// What was taken is finished in any case: a step of the store is never cut, and a wake must follow
+    /// it.
+    async fn run<F>(mut self, handle: impl Fn(v1::SendRequest, u64) -> F)
+    where
+        F: Future<Output = Result<v1::SendResponse, Refusal>>,
+    {
+        let mut handling = FuturesUnordered::new();
+        let mut has_ended = false;
+        while !has_ended || !handling.is_empty() || self.outcomes.wait() {
+            let takes = !has_ended && self.under_way.has_room() && self.outcomes.has_room();
+            let tells = self.outcomes.wait();
+            tokio::select! {
+                biased;
+                Some((place, result)) = handling.next() => {
+                    if let Some(number) = self.under_way.finish(place) {
+                        self.outcomes.put(number, result);
+                    }
+                }
+                () = self.draining.started(), if !has_ended => has_ended = true,
+                frame = self.source.receive(), if takes => match frame {
+                    Ok(Some(v1::Sending { number, deadline_ms, send: Some(request) })) => {
+                        let deadline_at_ms = self.deadline_at_ms(deadline_ms);
+                        self.set_alarm(deadline_at_ms);
+                        let place = self.under_way.begin(number, deadline_at_ms, bytes_of(&request));
+                        let handled = handle(request, deadline_at_ms);
+                        handling.push(async move { (place, handled.await) });
+                    }
+                    Ok(Some(v1::Sending { number, .. })) => {
+                        self.outcomes.put(number, Err(Refusal::MALFORMED));
+                    }
+                    Ok(None) | Err(_) => has_ended = true,
+                },
+                () = ring(&mut self.alarm) => {
+                    self.alarm = None;
+                    for number in self.under_way.late(self.clock.monotonic_ms()) {
+                        self.outcomes.put(number, Err(ErrorCode::DeadlineExceeded.into()));
+                    }
+                    if let Some(next_ms) = self.under_way.next_deadline_ms() {
+                        self.set_alarm(next_ms);
+                    }
+                }
+                told = self.outcomes.flush(), if tells => has_ended |= told.is_err(),
+            }
+        }
+        self.outcomes.finish().await;
+    }
+
+    fn deadline_at_ms(&self, deadline_ms: u32) -> u64 {
+        // TRN-17.
+        let deadline_ms = bounded_deadline_ms(deadline_ms);
+        self.clock.monotonic_ms().saturating_add(deadline_ms.into())
+    }
+
+    /// Sees to it that the alarm rings then, or before.
+    fn set_alarm(&mut self, at_ms: u64) {
+        let rings_at_ms = self.alarm.as_ref().map(|alarm| alarm.0);
+        if rings_at_ms.is_none_or(|rings_at_ms| rings_at_ms > at_ms) {
+            self.alarm = Some((at_ms, self.clock.sleep_until(at_ms)));
+        }
+    }
+}
+
+fn bytes_of(request: &v1::SendRequest) -> usize {
+    let sizes = request.envelopes.iter().map(|it| it.envelope.len());
+    sizes.fold(0, usize::saturating_add)
+}
+
+/// Waits for the alarm; for ever where none is set.
+async fn ring(alarm: &mut Option<(u64, BoxFuture<'static, ()>)>) {
+    match alarm {
+        Some((_, at)) => at.await,
+        None => core::future::pending().await,
+    }
+}
