@@ -179,7 +179,7 @@ async fn answer_anonymous<S: Store>(
         Call::TakePrekeys(request) => prekeys::take(context, request)
             .await
             .map(Answer::TakePrekeys),
-        Call::Send(request) => send::send(context, request).await.map(Answer::Send),
+        Call::Send(request) => send::send(context, &request).await.map(Answer::Send),
         Call::PutRendezvous(request) => meet::put(context, request).map(Answer::PutRendezvous),
         Call::FetchRendezvous(request) => meet::fetch(context, request, cancelled)
             .await

@@ -6,6 +6,7 @@
 //! dependency graph. Under a paused current-thread runtime it is deterministic.
 
 pub mod admission;
+pub mod arrivals;
 mod calls;
 mod census;
 mod connection;
@@ -28,6 +29,7 @@ pub mod wake;
 mod tests;
 
 pub use admission::{Action, Rate, Rates};
+pub use arrivals::Arrivals;
 pub use census::Census;
 pub use relay::{Relay, Seams, Settings};
 pub use wake::{InProcessWakeBus, Mailbox, WakeBus, Watch};

@@ -41,13 +41,13 @@ pub(crate) async fn serve<S: Store>(
         under_way: UnderWay::default(),
         alarm: None,
     };
-    let handle = |request: v1::SendRequest, deadline_at_ms: u64| {
+    let handle = |place: u64, request: v1::SendRequest, deadline_at_ms: u64| {
         let context = Context {
             state: Arc::clone(&state),
             caller: Arc::clone(&caller),
             deadline_at_ms,
         };
-        async move { send(&context, request).await }
+        async move { (place, send(&context, &request).await) }
     };
     stream.run(handle).await;
 }
@@ -65,9 +65,11 @@ struct Stream {
 impl Stream {
     /// What was taken is finished in any case: a step of the store is never cut, and a wake must follow
     /// it.
-    async fn run<F>(mut self, handle: impl Fn(v1::SendRequest, u64) -> F)
+    ///
+    /// `handle` gets the place of a call, the call and its deadline, and gives the place back.
+    async fn run<F>(mut self, handle: impl Fn(u64, v1::SendRequest, u64) -> F)
     where
-        F: Future<Output = Result<v1::SendResponse, Refusal>>,
+        F: Future<Output = (u64, Result<v1::SendResponse, Refusal>)>,
     {
         let mut handling = FuturesUnordered::new();
         let mut has_ended = false;
@@ -87,8 +89,7 @@ impl Stream {
                         let deadline_at_ms = self.deadline_at_ms(deadline_ms);
                         self.set_alarm(deadline_at_ms);
                         let place = self.under_way.begin(number, deadline_at_ms, bytes_of(&request));
-                        let handled = handle(request, deadline_at_ms);
-                        handling.push(async move { (place, handled.await) });
+                        handling.push(handle(place, request, deadline_at_ms));
                     }
                     Ok(Some(v1::Sending { number, .. })) => {
                         self.outcomes.put(number, Err(Refusal::MALFORMED));

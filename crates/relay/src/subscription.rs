@@ -9,9 +9,10 @@ use std::sync::Arc;
 use waxwing_proto::v1::delivery::Event;
 use waxwing_proto::{limits, v1};
 use waxwing_storage::server::{Position, Store, StoredEnvelope};
-use waxwing_transport::StreamError;
 use waxwing_transport::rpc::{AcknowledgeStream, DeliverySink};
+use waxwing_transport::{BoxFuture, StreamError};
 
+use crate::arrivals::{Arrivals, Next};
 use crate::state::State;
 use crate::wake::Mailbox;
 
@@ -36,6 +37,10 @@ impl From<StreamError> for End {
     }
 }
 
+/// A deletion that is not durable yet, and what is said when it is. The store is done with it once it
+/// has been polled: dropping it loses the answer only.
+type Deletion = BoxFuture<'static, Result<v1::Acknowledged, End>>;
+
 /// Serves one delivery stream until it is over.
 pub(crate) async fn serve<S: Store>(
     state: Arc<State<S>>,
@@ -53,10 +58,11 @@ pub(crate) async fn serve<S: Store>(
         bytes_under_way: 0,
         maybe_more: true,
         drained: false,
+        deletion: None,
         state,
     };
     if matches!(subscription.run(acknowledgements).await, End::Finished) {
-        let _ = subscription.sink.finish().await;
+        subscription.finish().await;
     }
 }
 
@@ -76,6 +82,7 @@ struct Subscription<S> {
     maybe_more: bool,
     /// Whether the client was told that it has everything.
     drained: bool,
+    deletion: Option<Deletion>,
 }
 
 impl<S: Store> Subscription<S> {
@@ -91,21 +98,33 @@ impl<S: Store> Subscription<S> {
             if draining.has_started() {
                 return End::Finished;
             }
-            if let Err(end) = self.hand_over().await {
+            if let Err(end) = self.hand_over(watch.arrivals()).await {
                 return end;
             }
             let unsent = self.unsent;
-            let takes_frames = self.answers_waiting < ANSWERS_WAITING_MAX;
+            let takes_frames =
+                self.answers_waiting < ANSWERS_WAITING_MAX && self.deletion.is_none();
             tokio::select! {
                 biased;
                 () = live.superseded() => return End::Finished,
                 frame = acknowledgements.receive(), if takes_frames => {
-                    let done = match frame {
-                        Ok(Some(frame)) => self.acknowledge(frame).await,
+                    let begun = match frame {
+                        Ok(Some(frame)) => self.acknowledge(frame),
                         Ok(None) => Err(End::Finished),
                         Err(error) => Err(error.into()),
                     };
-                    if let Err(end) = done {
+                    match begun {
+                        Ok(begun) => self.deletion = Some(begun),
+                        Err(end) => return end,
+                    }
+                }
+                deleted = ended(&mut self.deletion) => {
+                    self.deletion = None;
+                    let told = deleted.and_then(|told| {
+                        self.answers_waiting = self.answers_waiting.saturating_add(1);
+                        self.queue(Event::Acknowledged(told))
+                    });
+                    if let Err(end) = told {
                         return end;
                     }
                 }
@@ -117,7 +136,8 @@ impl<S: Store> Subscription<S> {
                     Err(_) => return End::Broken,
                 },
                 () = draining.started() => {}
-                () = waker.notified() => self.maybe_more = true,
+                // What has come is asked for above.
+                () = waker.notified() => {}
                 envelope = watch.ephemeral(), if !unsent => {
                     if self.queue(Event::Envelope(wire(envelope))).is_err() {
                         return End::Broken;
@@ -132,12 +152,28 @@ impl<S: Store> Subscription<S> {
     }
 
     /// Queues as much as the window allows, and says once when the mailbox has been emptied.
-    async fn hand_over(&mut self) -> Result<(), End> {
+    async fn hand_over(&mut self, arrivals: &Arrivals) -> Result<(), End> {
         // BOX-17, BOX-18, BOX-19, BOX-20.
-        while self.maybe_more && !self.unsent {
+        loop {
             let count = limits::UNACKNOWLEDGED_MAX.saturating_sub(self.under_way.len());
             let bytes = limits::UNACKNOWLEDGED_BYTES_MAX.saturating_sub(self.bytes_under_way);
             if count == 0 || bytes == 0 {
+                arrivals.close();
+                return Ok(());
+            }
+            if !self.maybe_more {
+                match arrivals.next(self.cursor) {
+                    Next::Envelope(envelope) => {
+                        self.hand_over_one(envelope)?;
+                        continue;
+                    }
+                    Next::Look => self.maybe_more = true,
+                    Next::Nothing => return Ok(()),
+                }
+            }
+            // What is queued goes out first.
+            if self.unsent {
+                arrivals.close();
                 return Ok(());
             }
             let Mailbox { account, device } = self.mailbox;
@@ -155,18 +191,22 @@ impl<S: Store> Subscription<S> {
                 }
             }
             for envelope in envelopes {
-                self.cursor = envelope.position;
-                let size = envelope.envelope.len();
-                self.under_way.insert(envelope.position, size);
-                self.bytes_under_way = self.bytes_under_way.saturating_add(size);
-                self.queue(Event::Envelope(wire(envelope)))?;
+                self.hand_over_one(envelope)?;
             }
         }
-        Ok(())
     }
 
-    /// Deletes what the client has stored, then says so.
-    async fn acknowledge(&mut self, frame: v1::Acknowledge) -> Result<(), End> {
+    fn hand_over_one(&mut self, envelope: StoredEnvelope) -> Result<(), End> {
+        self.cursor = envelope.position;
+        let size = envelope.envelope.len();
+        self.under_way.insert(envelope.position, size);
+        self.bytes_under_way = self.bytes_under_way.saturating_add(size);
+        self.queue(Event::Envelope(wire(envelope)))
+    }
+
+    /// Deletes what the client has stored. What it gives then says so to the client, once that is
+    /// durable.
+    fn acknowledge(&mut self, frame: v1::Acknowledge) -> Result<Deletion, End> {
         // BOX-22, BOX-23, BOX-78.
         if frame.positions.len() > POSITIONS_MAX {
             return Err(End::Broken);
@@ -180,23 +220,39 @@ impl<S: Store> Subscription<S> {
             }
         }
         let Mailbox { account, device } = self.mailbox;
-        let deleted = self
-            .state
-            .store
-            .acknowledge(account, device, positions)
-            .await;
-        self.state.stored(deleted).map_err(|_| End::Broken)?;
-        self.answers_waiting = self.answers_waiting.saturating_add(1);
-        self.queue(Event::Acknowledged(v1::Acknowledged {
-            positions: frame.positions,
-            up_to: frame.up_to,
+        let state = Arc::clone(&self.state);
+        Ok(Box::pin(async move {
+            let deleted = state.store.acknowledge(account, device, positions).await;
+            state.stored(deleted).map_err(|_| End::Broken)?;
+            Ok(v1::Acknowledged {
+                positions: frame.positions,
+                up_to: frame.up_to,
+            })
         }))
+    }
+
+    /// Answers what was acknowledged, and says that nothing follows.
+    async fn finish(&mut self) {
+        if let Some(deletion) = self.deletion.take()
+            && let Ok(told) = deletion.await
+        {
+            let _ = self.queue(Event::Acknowledged(told));
+        }
+        let _ = self.sink.finish().await;
     }
 
     fn queue(&mut self, event: Event) -> Result<(), End> {
         self.sink.queue(&v1::Delivery { event: Some(event) })?;
         self.unsent = true;
         Ok(())
+    }
+}
+
+/// Waits for a deletion; for ever where there is none.
+async fn ended(deletion: &mut Option<Deletion>) -> Result<v1::Acknowledged, End> {
+    match deletion {
+        Some(deletion) => deletion.await,
+        None => core::future::pending().await,
     }
 }
 

@@ -11,6 +11,8 @@ use tokio::sync::{Notify, mpsc};
 use waxwing_proto::{AccountKey, DeviceId};
 use waxwing_storage::server::StoredEnvelope;
 
+use crate::arrivals::Arrivals;
+
 /// Ephemeral envelopes that wait for one subscription; more are dropped.
 const EPHEMERAL_WAITING_MAX: usize = 8;
 
@@ -28,8 +30,8 @@ pub trait WakeBus: Send + Sync + 'static {
     /// Watches a mailbox until the watch is dropped.
     fn watch(&self, mailbox: Mailbox) -> Watch;
 
-    /// Says that a mailbox has something new. To be called once that is durable.
-    fn wake(&self, mailbox: Mailbox);
+    /// Says that a mailbox has something new, and what. To be called once that is durable.
+    fn arrived(&self, mailbox: Mailbox, envelope: &StoredEnvelope);
 
     /// Hands over an envelope that is not stored. Dropped where nobody watches, and where a
     /// watcher does not keep up.
@@ -39,21 +41,25 @@ pub trait WakeBus: Send + Sync + 'static {
 /// A subscription's end of the bus.
 pub struct Watch {
     notify: Arc<Notify>,
+    arrivals: Arc<Arrivals>,
     ephemeral: mpsc::Receiver<StoredEnvelope>,
     _registration: Box<dyn Send + Sync>,
 }
 
 impl Watch {
-    /// Makes a watch for an implementation of [`WakeBus`]: `notify` has one permit for all wakes
-    /// since the last look; `registration` ends the watch when it is dropped.
+    /// Makes a watch for an implementation of [`WakeBus`]: `notify` has one permit for all that
+    /// `arrivals` was told since the last look; `registration` ends the watch when it is dropped. A bus
+    /// that does not carry envelopes tells `arrivals` to look.
     #[must_use]
     pub fn new(
         notify: Arc<Notify>,
+        arrivals: Arc<Arrivals>,
         ephemeral: mpsc::Receiver<StoredEnvelope>,
         registration: Box<dyn Send + Sync>,
     ) -> Self {
         Self {
             notify,
+            arrivals,
             ephemeral,
             _registration: registration,
         }
@@ -63,6 +69,11 @@ impl Watch {
     /// safe.
     pub(crate) fn waker(&self) -> Arc<Notify> {
         Arc::clone(&self.notify)
+    }
+
+    /// What has arrived.
+    pub(crate) fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
     }
 
     /// The next ephemeral envelope. Cancellation safe.
@@ -88,6 +99,7 @@ struct Watchers {
 
 struct Watcher {
     notify: Arc<Notify>,
+    arrivals: Arc<Arrivals>,
     ephemeral: mpsc::Sender<StoredEnvelope>,
 }
 
@@ -116,9 +128,11 @@ impl InProcessWakeBus {
 impl WakeBus for InProcessWakeBus {
     fn watch(&self, mailbox: Mailbox) -> Watch {
         let notify = Arc::new(Notify::new());
+        let arrivals = Arc::new(Arrivals::default());
         let (sender, receiver) = mpsc::channel(EPHEMERAL_WAITING_MAX);
         let watcher = Watcher {
             notify: Arc::clone(&notify),
+            arrivals: Arc::clone(&arrivals),
             ephemeral: sender,
         };
         let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,11 +143,14 @@ impl WakeBus for InProcessWakeBus {
             watchers: Arc::clone(&self.watchers),
             key,
         };
-        Watch::new(notify, receiver, Box::new(registration))
+        Watch::new(notify, arrivals, receiver, Box::new(registration))
     }
 
-    fn wake(&self, mailbox: Mailbox) {
-        self.each(mailbox, |watcher| watcher.notify.notify_one());
+    fn arrived(&self, mailbox: Mailbox, envelope: &StoredEnvelope) {
+        self.each(mailbox, |watcher| {
+            watcher.arrivals.put(envelope);
+            watcher.notify.notify_one();
+        });
     }
 
     fn offer(&self, mailbox: Mailbox, envelope: StoredEnvelope) {

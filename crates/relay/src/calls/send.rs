@@ -6,7 +6,7 @@ use waxwing_proto::v1::send_response::Outcome;
 use waxwing_proto::v1::{self, ErrorCode};
 use waxwing_proto::{DeliveryId, DeviceId, EnvelopeId, limits};
 use waxwing_storage::server::{
-    AddressedEnvelope, Append, AppendRefusal, DeliveryIdKind, Position, Recipient, Store,
+    AddressedEnvelope, Append, AppendRefusal, Appended, DeliveryIdKind, Position, Recipient, Store,
     StoredEnvelope,
 };
 
@@ -15,10 +15,11 @@ use crate::admission::Action;
 use crate::refusal::{self, Refusal};
 use crate::wake::Mailbox;
 
-/// Stores all envelopes or none. Success is said only when they are durable.
+/// Stores all envelopes or none. Success is said only when they are durable. Many of these wait for the
+/// disk at once: what is rare in them is boxed.
 pub(crate) async fn send<S: Store>(
     context: &Context<S>,
-    request: v1::SendRequest,
+    request: &v1::SendRequest,
 ) -> Result<v1::SendResponse, Refusal> {
     // BOX-4, BOX-6, BOX-8.
     let state = &context.state;
@@ -26,16 +27,19 @@ pub(crate) async fn send<S: Store>(
     let delivery_id = DeliveryId::try_from(request.delivery_id.as_ref())?;
     let envelopes = addressed(&request.envelopes)?;
     let Some(to) = state.stored(state.store.recipient(delivery_id).await)? else {
-        return refused(context, delivery_id).await;
+        return Box::pin(refused(context, delivery_id)).await;
     };
     let account = to.account;
     let now_ms = state.now_ms();
     state
         .admission()
         .to_account(Action::Send, delivery_id, account, 1, now_ms)?;
-    if to.manifest_version != request.manifest_version || !fits(context, &to, &envelopes).await? {
-        return refused(context, delivery_id).await;
+    let is_current = to.manifest_version == request.manifest_version
+        && (names_all(&to, &envelopes) || Box::pin(fits(context, &to, &envelopes)).await?);
+    if !is_current {
+        return Box::pin(refused(context, delivery_id)).await;
     }
+    drop(to);
     if request.ephemeral {
         for addressed in envelopes {
             let mailbox = Mailbox {
@@ -61,16 +65,42 @@ pub(crate) async fn send<S: Store>(
     };
     match state.stored(state.store.append(append).await)? {
         Ok(appended) => {
-            for (device, _) in appended.stored {
-                state.wake_bus.wake(Mailbox {
-                    account: appended.account,
-                    device,
-                });
-            }
+            announce(context, delivery_id, &request.envelopes, &appended);
             Ok(accepted())
         }
         Err(AppendRefusal::StaleDevices { manifest }) => Ok(stale(manifest)),
         Err(other) => Err(refusal::of_append(&other)),
+    }
+}
+
+/// Tells the subscriptions of the recipient's devices what they have got.
+fn announce<S: Store>(
+    context: &Context<S>,
+    delivery_id: DeliveryId,
+    envelopes: &[v1::AddressedEnvelope],
+    appended: &Appended,
+) {
+    for (device, position) in &appended.stored {
+        let addressed = envelopes
+            .iter()
+            .find(|it| it.device_id == device.as_bytes()[..]);
+        let Some((addressed, envelope_id)) = addressed.and_then(|it| {
+            let id = EnvelopeId::try_from(it.envelope_id.as_ref()).ok()?;
+            Some((it, id))
+        }) else {
+            continue;
+        };
+        let mailbox = Mailbox {
+            account: appended.account,
+            device: *device,
+        };
+        let envelope = StoredEnvelope {
+            position: *position,
+            envelope_id,
+            delivery_id,
+            envelope: addressed.envelope.clone(),
+        };
+        context.state.wake_bus.arrived(mailbox, &envelope);
     }
 }
 
@@ -119,6 +149,15 @@ fn addressed(envelopes: &[v1::AddressedEnvelope]) -> Result<Vec<AddressedEnvelop
         });
     }
     Ok(list)
+}
+
+/// Whether the list names the devices of the newest manifest, all of them and no other.
+fn names_all(to: &Recipient, envelopes: &[AddressedEnvelope]) -> bool {
+    // None is named twice.
+    envelopes.len() == to.devices.len()
+        && envelopes
+            .iter()
+            .all(|addressed| to.devices.contains(&addressed.device))
 }
 
 /// Whether the list names the devices of the newest manifest and no other.

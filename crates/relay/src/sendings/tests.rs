@@ -74,9 +74,9 @@ impl Fixture {
                 alarm: None,
             };
             stream
-                .run(|_, _| {
+                .run(|place, _, _| {
                     let gate = Arc::clone(&gated);
-                    async move { gate.pass().await }
+                    async move { (place, gate.pass().await) }
                 })
                 .await;
         });

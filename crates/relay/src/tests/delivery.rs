@@ -233,3 +233,58 @@ async fn too_many_positions_end_the_stream() {
     // The connection is not lost with it.
     client.subscribe().await.drained().await;
 }
+
+/// BOX-17. Whether the recipient keeps up, or stands still until its window is full and what comes has
+/// to be looked for: everything is handed over once, in order, and right.
+#[tokio::test(start_paused = true)]
+async fn what_several_send_at_once_is_handed_over_once_and_in_order() {
+    const SENDERS: u64 = 3;
+    const EACH: u64 = 200;
+    let world = World::open().await;
+    let alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    let client = world.connect_as(&alice, 0).await;
+    let mut subscription = client.subscribe().await;
+    subscription.drained().await;
+    let mut sendings = tokio::task::JoinSet::new();
+    for sender in 0..SENDERS {
+        let client = world.connect(&format!("sender{sender}")).await;
+        for number in (0..EACH).map(|number| number * SENDERS + sender) {
+            let (client, request) = (client.clone(), alice.send_request(alice.own_id, number));
+            sendings.spawn(async move { client.send(request).await.unwrap() });
+        }
+    }
+    let mut last = 0;
+    let mut answered = 0;
+    let mut seen = std::collections::BTreeSet::new();
+    while answered < SENDERS * EACH {
+        let envelope = match subscription.next().await.unwrap().unwrap() {
+            Event::Envelope(envelope) => envelope,
+            Event::Acknowledged(told) => {
+                answered = told.up_to;
+                continue;
+            }
+            other @ Event::Drained(_) => panic!("another event: {other:?}"),
+        };
+        assert_eq!(envelope.position, last + 1);
+        last = envelope.position;
+        let id = u64::from_be_bytes(envelope.envelope_id[..8].try_into().unwrap());
+        assert_eq!(envelope.envelope, format!("sealed {id}").as_bytes());
+        assert!(seen.insert(id));
+        // Now and then it stands still, with a full window.
+        if last % 64 == 0 || last == SENDERS * EACH {
+            if last % 3 == 0 {
+                tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+            }
+            let frame = v1::Acknowledge {
+                positions: Vec::new(),
+                up_to: last,
+            };
+            subscription.sink.send(&frame).await.unwrap();
+        }
+    }
+    assert!(subscription.is_silent().await);
+    while let Some(sent) = sendings.join_next().await {
+        assert_eq!(sent.unwrap(), super::world::Sent::Accepted);
+    }
+}

@@ -294,20 +294,9 @@ pub(super) fn recipient_in<K: KeyValue>(
     }))
 }
 
-impl<K: KeyValue> MailboxStore for EmbeddedStore<K> {
-    async fn recipient(&self, delivery_id: DeliveryId) -> Result<Option<Recipient>, StoreError> {
-        #[cfg(feature = "sled")]
-        if self.key_value.delivery_log().is_some() {
-            return logged::recipient(self, &delivery_id);
-        }
-        self.glance(|step| recipient_in(step, &delivery_id))
-    }
-
-    async fn append(&self, append: Append) -> Outcome<Appended, AppendRefusal> {
-        #[cfg(feature = "sled")]
-        if let Some(log) = self.key_value.delivery_log() {
-            return logged::append(self, log, append).await;
-        }
+impl<K: KeyValue> EmbeddedStore<K> {
+    /// [`MailboxStore::append`] where envelopes are rows.
+    async fn append_to_rows(&self, append: Append) -> Outcome<Appended, AppendRefusal> {
         // BOX-9, BOX-10, BOX-12, BOX-13.
         self.step(|step, _| {
             let id_key = delivery_id_key(&append.delivery_id);
@@ -346,6 +335,27 @@ impl<K: KeyValue> MailboxStore for EmbeddedStore<K> {
             Ok(Ok(Appended { account, stored }))
         })
         .await
+    }
+}
+
+impl<K: KeyValue> MailboxStore for EmbeddedStore<K> {
+    async fn recipient(&self, delivery_id: DeliveryId) -> Result<Option<Recipient>, StoreError> {
+        #[cfg(feature = "sled")]
+        if self.key_value.delivery_log().is_some() {
+            return logged::recipient(self, &delivery_id);
+        }
+        self.glance(|step| recipient_in(step, &delivery_id))
+    }
+
+    async fn append(&self, append: Append) -> Outcome<Appended, AppendRefusal> {
+        #[cfg(feature = "sled")]
+        if let Some(log) = self.key_value.delivery_log() {
+            // Many wait here at once, each with what it needs for the answer only.
+            let (answer, committed) = logged::append(self, log, append)?;
+            committed.durable().await?;
+            return Ok(answer);
+        }
+        Box::pin(self.append_to_rows(append)).await
     }
 
     async fn read(

@@ -12,7 +12,7 @@ use crate::embedded::records::{AccountRow, ExpiredCountRow, Record};
 use crate::embedded::rows::Step;
 use crate::embedded::server::EmbeddedStore;
 use crate::embedded::shares::{self, Usage};
-use crate::log::{Arrival, Change, DeliveryLog, Held, Mailbox, MailboxKey, Prepared};
+use crate::log::{Arrival, Change, Committed, DeliveryLog, Held, Mailbox, MailboxKey, Prepared};
 use crate::server::{
     AddressedEnvelope, Append, AppendRefusal, Appended, Outcome, Position, Recipient,
     StoredEnvelope,
@@ -93,12 +93,6 @@ fn target<K: KeyValue>(store: &EmbeddedStore<K>, append: &Append) -> Outcome<Rou
     })
 }
 
-/// Waits for everything that was committed: a refusal is answered when what it saw is durable.
-async fn settle(log: &DeliveryLog) -> Result<(), StoreError> {
-    let barrier = log.turn()?.barrier()?;
-    barrier.durable().await
-}
-
 fn held(held: Held) -> shares::Held {
     shares::Held {
         envelopes: held.envelopes,
@@ -115,22 +109,22 @@ fn usage(mailbox: Option<&Mailbox>, append: &Append) -> Usage {
     })
 }
 
-/// See [`crate::server::MailboxStore::append`].
-pub(in crate::embedded) async fn append<K: KeyValue>(
+/// What is answered once that is durable. A refusal too: it is answered when what it saw is durable.
+type Begun = (Result<Appended, AppendRefusal>, Committed);
+
+/// See [`crate::server::MailboxStore::append`]: all of it but for waiting.
+pub(in crate::embedded) fn append<K: KeyValue>(
     store: &EmbeddedStore<K>,
     log: &DeliveryLog,
     append: Append,
-) -> Outcome<Appended, AppendRefusal> {
+) -> Result<Begun, StoreError> {
     // BOX-9, BOX-10.
     store.key_value.admit()?;
     loop {
         let seen = routes(store)?.moment();
         let found = match target(store, &append)? {
             Ok(found) => found,
-            Err(refusal) => {
-                settle(log).await?;
-                return Ok(Err(refusal));
-            }
+            Err(refusal) => return Ok((Err(refusal), log.turn()?.barrier()?)),
         };
         // Encoded and checksummed here, so that nobody waits for it.
         let prepared: Vec<Prepared> = append
@@ -155,26 +149,20 @@ pub(in crate::embedded) async fn append<K: KeyValue>(
             // Its rows were changed meanwhile.
             continue;
         };
-        let (devices, committed) = match decided {
+        let (devices, mut committed) = match decided {
             Ok(decided) => decided,
-            Err(refusal) => {
-                settle(log).await?;
-                return Ok(Err(refusal));
-            }
+            Err(refusal) => return Ok((Err(refusal), log.turn()?.barrier()?)),
         };
-        let stored = devices
-            .into_iter()
-            .zip(committed.positions.iter().copied())
-            .collect();
-        committed.durable().await?;
-        return Ok(Ok(Appended {
+        let positions = core::mem::take(&mut committed.positions);
+        let appended = Appended {
             account: found.account,
-            stored,
-        }));
+            stored: devices.into_iter().zip(positions).collect(),
+        };
+        return Ok((Ok(appended), committed));
     }
 }
 
-type Decided = Result<(Vec<DeviceId>, crate::log::Committed), AppendRefusal>;
+type Decided = Result<(Vec<DeviceId>, Committed), AppendRefusal>;
 
 /// Commits what is new and fits; `None` where the rows of the target have changed.
 fn decide<K: KeyValue>(

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! Envelopes on their way from a sending to a subscription that is there: what has just been stored need
+//! not be read again.
+//!
+//! The mailbox stays the truth. An envelope is taken from here only where it comes right after the last
+//! one that was handed over; in every other case the subscription looks into the mailbox.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use waxwing_storage::server::{Position, StoredEnvelope};
+
+/// Envelopes that wait for one subscription; after more it looks into the mailbox.
+const WAITING_MAX: usize = 64;
+
+/// What comes after what was handed over.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Nothing,
+    Envelope(StoredEnvelope),
+    /// Only the mailbox knows.
+    Look,
+}
+
+/// The envelopes that have arrived for one subscription.
+#[derive(Debug, Default)]
+pub struct Arrivals(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Whether envelopes are kept here: only while the subscription takes them at once.
+    is_open: bool,
+    /// Whether the mailbox has something that is not here.
+    look: bool,
+    envelopes: VecDeque<StoredEnvelope>,
+}
+
+impl Arrivals {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An envelope is in the mailbox, durably.
+    pub fn put(&self, envelope: &StoredEnvelope) {
+        let mut waiting = self.waiting();
+        if waiting.is_open && !waiting.look && waiting.envelopes.len() < WAITING_MAX {
+            waiting.envelopes.push_back(envelope.clone());
+        } else {
+            waiting.look = true;
+        }
+    }
+
+    /// Something is in the mailbox, durably.
+    pub fn look(&self) {
+        self.waiting().look = true;
+    }
+
+    /// What comes after a position. From now on envelopes are kept.
+    pub(crate) fn next(&self, after: Position) -> Next {
+        let mut waiting = self.waiting();
+        waiting.is_open = true;
+        while let Some(first) = waiting.envelopes.front() {
+            // It was read from the mailbox meanwhile.
+            if first.position <= after {
+                waiting.envelopes.pop_front();
+                continue;
+            }
+            if first.position.0 == after.0.saturating_add(1) {
+                let first = waiting.envelopes.pop_front();
+                return first.map_or(Next::Nothing, Next::Envelope);
+            }
+            // Between them there may be one that comes here later, or was put there earlier.
+            waiting.look = true;
+            waiting.envelopes.clear();
+        }
+        if core::mem::take(&mut waiting.look) {
+            Next::Look
+        } else {
+            Next::Nothing
+        }
+    }
+
+    /// Keeps nothing until the next call of [`Arrivals::next`]: the subscription cannot take it.
+    pub(crate) fn close(&self) {
+        let mut waiting = self.waiting();
+        waiting.is_open = false;
+        waiting.look |= !waiting.envelopes.is_empty();
+        waiting.envelopes.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use waxwing_proto::{DeliveryId, EnvelopeId};
+
+    use super::*;
+
+    fn at(position: u64) -> StoredEnvelope {
+        StoredEnvelope {
+            position: Position(position),
+            envelope_id: EnvelopeId::new([1; 16]),
+            delivery_id: DeliveryId::new([2; 16]),
+            envelope: Bytes::from_static(b"sealed"),
+        }
+    }
+
+    fn after(arrivals: &Arrivals, position: u64) -> Next {
+        arrivals.next(Position(position))
+    }
+
+    #[test]
+    fn what_follows_is_handed_over_in_order() {
+        let arrivals = Arrivals::default();
+        assert_eq!(after(&arrivals, 4), Next::Nothing);
+        for position in 4..=6 {
+            arrivals.put(&at(position));
+        }
+        assert_eq!(after(&arrivals, 4), Next::Envelope(at(5)));
+        assert_eq!(after(&arrivals, 5), Next::Envelope(at(6)));
+        assert_eq!(after(&arrivals, 6), Next::Nothing);
+    }
+
+    #[test]
+    fn a_gap_is_looked_for_in_the_mailbox() {
+        let arrivals = Arrivals::default();
+        assert_eq!(after(&arrivals, 4), Next::Nothing);
+        arrivals.put(&at(6));
+        assert_eq!(after(&arrivals, 4), Next::Look);
+        // It was there; the one before it comes late.
+        arrivals.put(&at(5));
+        assert_eq!(after(&arrivals, 6), Next::Nothing);
+        arrivals.look();
+        arrivals.put(&at(7));
+        assert_eq!(after(&arrivals, 6), Next::Look);
+        assert_eq!(after(&arrivals, 7), Next::Nothing);
+    }
+
+    #[test]
+    fn nothing_is_kept_for_one_that_does_not_take_it() {
+        let arrivals = Arrivals::default();
+        arrivals.put(&at(1));
+        assert_eq!(after(&arrivals, 0), Next::Look);
+        arrivals.put(&at(1));
+        arrivals.close();
+        arrivals.put(&at(2));
+        assert!(arrivals.waiting().envelopes.is_empty());
+        assert_eq!(after(&arrivals, 0), Next::Look);
+        for position in 1..100 {
+            arrivals.put(&at(position));
+        }
+        assert_eq!(arrivals.waiting().envelopes.len(), WAITING_MAX);
+        for position in 0..64 {
+            assert_eq!(after(&arrivals, position), Next::Envelope(at(position + 1)));
+        }
+        assert_eq!(after(&arrivals, 64), Next::Look);
+    }
+}
