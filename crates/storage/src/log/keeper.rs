@@ -37,6 +37,12 @@ const SPARES_QUIET: usize = 1;
 /// Files are kept for the next segments up to so much of what is stored, and so many segments.
 const SPARES_PERCENT: u64 = 135;
 const SPARES_SEGMENTS: u64 = 3;
+/// From so many of the last times that files were given back it is known how many are in use at most.
+const USES_KEPT: usize = 4;
+/// What is appended between two checkpoints beside one segment: so many parts of what is stored.
+const CHECKPOINT_SHARE: u64 = 24;
+/// After so many waits in a row without a new segment files are given back although the log is in use.
+const WAITS_MAX: u32 = 10;
 /// How much is copied forward in one write.
 const COPY: usize = 1024 * 1024;
 /// From which length on remembered envelopes go into another file.
@@ -105,6 +111,10 @@ struct Work {
     cold: Option<Cold>,
     /// What had been appended when the keeper looked last.
     seen: u64,
+    /// How many segments were in use when files were given back, the last times.
+    uses: VecDeque<usize>,
+    /// Waits since then in which nothing happened that wakes the keeper.
+    waits: u32,
 }
 
 /// The keeper's handle.
@@ -147,6 +157,8 @@ impl Keeper {
             next_remembered: next_remembered.max(leftover).unwrap_or(1),
             cold: None,
             seen: 0,
+            uses: VecDeque::new(),
+            waits: 0,
         }));
         let thread = {
             let (work, signal) = (Arc::clone(&work), signal.clone());
@@ -213,13 +225,21 @@ impl Work {
         }
         let (is_due, is_dirty) = {
             let state = shared.state();
-            let interval = u64::from(shared.segments.size)
-                .saturating_add(state.index.live_bytes.checked_div(8).unwrap_or(0));
+            let interval = u64::from(shared.segments.size).saturating_add(
+                state
+                    .index
+                    .live_bytes
+                    .checked_div(CHECKPOINT_SHARE)
+                    .unwrap_or(0),
+            );
+            self.waits = self.waits.saturating_add(u32::from(is_quiet));
             let is_quiet = is_quiet && state.appended == self.seen;
             self.seen = state.appended;
+            let can_free = || self.can_free(&state);
             (
                 state.since_checkpoint >= interval,
-                is_quiet && (state.since_checkpoint > 0 || self.can_free(&state)),
+                (is_quiet && (state.since_checkpoint > 0 || can_free()))
+                    || (self.waits >= WAITS_MAX && can_free()),
             )
         };
         if is_due || is_dirty {
@@ -231,6 +251,7 @@ impl Work {
             self.free()?;
         }
         if is_quiet {
+            self.uses.clear();
             shared.segments.trim_spares(SPARES_QUIET)?;
         }
         Ok(())
@@ -274,9 +295,9 @@ impl Work {
         number < COLD_FIRST && last.0 > kept && u64::from(number) >= kept >> 32
     }
 
-    /// How many files are worth keeping for the next segments beside so many that are in use: as many as
-    /// there is room for below where copying forward begins.
-    fn spares_max(&self, used: usize) -> usize {
+    /// How many files are worth keeping, those for the next segments included: as many as there is room
+    /// for below where copying forward begins.
+    fn files_max(&self) -> usize {
         let size = u64::from(self.shared.segments.size).max(1);
         let live = self.shared.state().index.live_bytes;
         let allowed = live
@@ -286,13 +307,20 @@ impl Work {
             .checked_div(size)
             .unwrap_or(0)
             .saturating_add(SPARES_SEGMENTS);
-        let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
-        allowed.saturating_sub(used).max(SPARES_QUIET)
+        usize::try_from(allowed).unwrap_or(usize::MAX)
     }
 
-    /// Gives back what neither the index nor a kept checkpoint refers to.
+    /// Gives back what neither the index nor a kept checkpoint refers to. Segments come free several at a
+    /// time: they are kept for the next ones as long as there are no more files than were lately in use.
     fn free(&mut self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
+        self.waits = 0;
+        self.uses.push_back(shared.segments.numbers().len());
+        if self.uses.len() > USES_KEPT {
+            self.uses.pop_front();
+        }
+        let in_use = self.uses.iter().copied().max().unwrap_or(0);
+        let files_max = in_use.max(self.files_max());
         for number in shared.segments.numbers() {
             let is_free = {
                 let state = shared.state();
@@ -305,9 +333,12 @@ impl Work {
             if is_free {
                 // This one is about to be none of them.
                 let used = shared.segments.numbers().len().saturating_sub(1);
-                shared.segments.free(number, self.spares_max(used))?;
+                let spares_max = files_max.saturating_sub(used).max(SPARES_QUIET);
+                shared.segments.free(number, spares_max)?;
             }
         }
-        Ok(())
+        let used = shared.segments.numbers().len();
+        let spares_max = files_max.saturating_sub(used).max(SPARES_QUIET);
+        Ok(shared.segments.trim_spares(spares_max)?)
     }
 }

@@ -72,8 +72,9 @@ impl Segment {
 #[derive(Default)]
 struct Table {
     open: BTreeMap<u32, Arc<Segment>>,
-    /// The next hot segment, zeroed and durable under its name.
-    prepared: Option<Arc<Segment>>,
+    /// The next hot segments, zeroed and durable under their names: one that has not begun, and those
+    /// that have but whose first batch is not written.
+    prepared: Vec<Arc<Segment>>,
     /// Files that no segment uses any more, by their names.
     spares: Vec<(String, Arc<dyn LogFile>)>,
     next_spare: u32,
@@ -121,8 +122,8 @@ impl Segments {
         let table = self.table();
         table
             .prepared
-            .as_ref()
-            .is_some_and(|segment| segment.number >= number)
+            .iter()
+            .any(|segment| segment.number >= number)
     }
 
     /// Makes the file for the next hot segment, zeroed or written over, under its name.
@@ -137,7 +138,8 @@ impl Segments {
             return Ok(());
         }
         let file = self.name(number)?;
-        self.table().prepared = Some(Arc::new(Segment { number, file }));
+        let segment = Arc::new(Segment { number, file });
+        self.table().prepared.push(segment);
         Ok(())
     }
 
@@ -146,8 +148,9 @@ impl Segments {
         // Nobody prepares a file for a segment that has one: it would take the name away from it.
         let _naming = self.naming();
         let prepared = {
-            let mut table = self.table();
-            table.prepared.take_if(|segment| segment.number == number)
+            let prepared = &mut self.table().prepared;
+            let found = prepared.iter().position(|segment| segment.number == number);
+            found.map(|at| prepared.swap_remove(at))
         };
         let segment = match prepared {
             Some(segment) => segment,
@@ -265,4 +268,27 @@ fn zero(file: &dyn LogFile, size: u32) -> io::Result<()> {
         at = at.saturating_add(step);
     }
     file.sync_data()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::MemoryFolder;
+    use super::*;
+
+    /// A segment begins before its first batch is written. The one after it is prepared meanwhile.
+    #[test]
+    fn what_was_prepared_is_taken_although_more_was_prepared() {
+        let folder = MemoryFolder::new();
+        let segments = Segments::new(Arc::new(folder.clone()), 4096);
+        segments.prepare(1).unwrap();
+        segments.prepare(2).unwrap();
+        assert!(segments.is_prepared(2) && !segments.is_prepared(3));
+        let calls = folder.call_count();
+        for number in [1, 2] {
+            let segment = segments.take(number).unwrap();
+            assert_eq!(segment.file.length().unwrap(), 4096);
+        }
+        assert_eq!(folder.call_count(), calls, "nothing was made anew");
+        assert!(!segments.is_prepared(2));
+    }
 }
