@@ -71,11 +71,14 @@ pub(crate) struct Context<S> {
 impl<S: Store> Context<S> {
     /// Counts the call against the caller's address prefix.
     fn admit(&self, action: Action, cost: u32) -> Result<(), Refusal> {
-        let now_ms = self.state.now_ms();
+        self.admit_at(action, cost, self.state.now_ms())
+    }
+
+    fn admit_at(&self, action: Action, cost: u32, now_ms: u64) -> Result<(), Refusal> {
         let prefix = self.caller.prefix();
         Ok(self
             .state
-            .admission()
+            .admission(now_ms)
             .from_address(action, prefix, cost, now_ms)?)
     }
 

@@ -83,12 +83,11 @@ impl<S> State<S> {
     }
 
     /// The rate limits, with today's key of the address hash.
-    pub(crate) fn admission(&self) -> std::sync::MutexGuard<'_, Admission> {
+    pub(crate) fn admission(&self, now_ms: u64) -> std::sync::MutexGuard<'_, Admission> {
         let mut admission = self
             .admission
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let now_ms = self.now_ms();
         if admission.hash_key_expired(now_ms) {
             let mut hash_key = [0; 32];
             self.entropy.fill(&mut hash_key);

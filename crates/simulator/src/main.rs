@@ -102,7 +102,7 @@ fn quic_seeds(arguments: &Arguments) -> ExitCode {
                     if seed >= end {
                         return;
                     }
-                    match waxwing_simulator::quic::run(seed) {
+                    match waxwing_simulator::quic::run(seed, arguments.trace) {
                         Ok(run) => {
                             println!(
                                 "seed {seed}: packets {} ({} packets, {} s, {} messages, {} of 1000 lost)",

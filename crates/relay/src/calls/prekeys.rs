@@ -127,7 +127,7 @@ pub(super) async fn take<S: Store>(
     let now_ms = state.now_ms();
     let account = record.account;
     state
-        .admission()
+        .admission(now_ms)
         .to_account(Action::TakePrekeys, delivery_id, account, cost, now_ms)?;
     let taken = state.stored(state.store.take_prekeys(account, devices).await)??;
     Ok(v1::TakePrekeysResponse {

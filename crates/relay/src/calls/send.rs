@@ -23,16 +23,16 @@ pub(crate) async fn send<S: Store>(
 ) -> Result<v1::SendResponse, Refusal> {
     // BOX-4, BOX-6, BOX-8.
     let state = &context.state;
-    context.admit(Action::Send, 1)?;
+    let now_ms = state.now_ms();
+    context.admit_at(Action::Send, 1, now_ms)?;
     let delivery_id = DeliveryId::try_from(request.delivery_id.as_ref())?;
     let envelopes = addressed(&request.envelopes)?;
     let Some(to) = state.stored(state.store.recipient(delivery_id).await)? else {
         return Box::pin(refused(context, delivery_id)).await;
     };
     let account = to.account;
-    let now_ms = state.now_ms();
     state
-        .admission()
+        .admission(now_ms)
         .to_account(Action::Send, delivery_id, account, 1, now_ms)?;
     let is_current = to.manifest_version == request.manifest_version
         && (names_all(&to, &envelopes) || Box::pin(fits(context, &to, &envelopes)).await?);

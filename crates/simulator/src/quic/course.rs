@@ -10,7 +10,7 @@ use waxwing_proto::{ServerAddress, limits};
 use waxwing_transport::quic::{
     DialerSettings, ListenerSettings, QuicDialer, ServerIdentity, StableKeys,
 };
-use waxwing_transport::sim::{PacketNetwork, PacketSettings, SimClock, SimEntropy};
+use waxwing_transport::sim::{PacketEvent, PacketNetwork, PacketSettings, SimClock, SimEntropy};
 use waxwing_transport::tls::{MemoryTickets, Tickets};
 use waxwing_transport::{Clock, Connection, Keeper, Kept, Plane, Signals};
 
@@ -51,16 +51,16 @@ pub struct Run {
     pub failures: Vec<String>,
 }
 
-/// Runs one seed to its end.
+/// Runs one seed to its end, and prints every fault and every packet where it is traced.
 ///
 /// # Errors
 /// The world could not be set up.
-pub fn run(seed: u64) -> anyhow::Result<Run> {
+pub fn run(seed: u64, is_traced: bool) -> anyhow::Result<Run> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()?;
-    runtime.block_on(async { Course::begin(seed)?.play().await })
+    runtime.block_on(async { Course::begin(seed, is_traced)?.play().await })
 }
 
 struct Course {
@@ -68,6 +68,7 @@ struct Course {
     clock: Arc<dyn Clock>,
     dice: Dice,
     path: PacketSettings,
+    is_traced: bool,
     identity: ServerIdentity,
     keys: StableKeys,
     /// They outlive the server.
@@ -93,7 +94,7 @@ enum Fault {
 }
 
 impl Course {
-    fn begin(seed: u64) -> anyhow::Result<Self> {
+    fn begin(seed: u64, is_traced: bool) -> anyhow::Result<Self> {
         let mut dice = Dice::new(seed, "quic");
         // Three paths of ten lose nothing, so that times have a bound there.
         let loss = [0, 0, 0, 10, 20, 50, 100, 100, 200, 300];
@@ -110,6 +111,10 @@ impl Course {
             ..PacketSettings::default()
         };
         let network = PacketNetwork::new(seed, path);
+        if is_traced {
+            println!("{path:?}");
+            network.set_tap(Arc::new(print_packet));
+        }
         let clock: Arc<dyn Clock> = Arc::new(SimClock::new(1_700_000_000_000));
         let identity = ServerIdentity::from_seed(&[1; 32])?;
         let address = ServerAddress {
@@ -143,6 +148,7 @@ impl Course {
             clock,
             dice,
             path,
+            is_traced,
             identity,
             keys,
             tickets,
@@ -202,6 +208,9 @@ impl Course {
 
     async fn suffer(&mut self, fault: Fault) -> anyhow::Result<()> {
         let is_lossy = self.path.loss_per_mille > 0;
+        if self.is_traced {
+            println!("{} ms: {fault:?}", self.network.now_ms());
+        }
         match fault {
             Fault::Outage => {
                 // As many short ones as long ones.
@@ -324,6 +333,27 @@ impl Course {
             ));
         }
     }
+}
+
+fn print_packet(packet: &PacketEvent) {
+    let form = match packet.bytes.first() {
+        Some(first) if first & 0x80 == 0 => "1-RTT",
+        Some(first) => match first & 0x30 {
+            0 => "initial",
+            0x10 => "0-RTT",
+            0x20 => "handshake",
+            _ => "retry",
+        },
+        None => "empty",
+    };
+    println!(
+        "{} ms: {} to {}: {form} {} bytes, {} times",
+        packet.time_ms,
+        packet.from,
+        packet.to,
+        packet.bytes.len(),
+        packet.copies
+    );
 }
 
 /// Keeps the connection up and shows it.

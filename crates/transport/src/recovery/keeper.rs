@@ -45,6 +45,10 @@ pub struct Keeper<D: ?Sized> {
     changes: u64,
     pace: Pace,
     current: Option<Current>,
+    /// A fresh connection while the older one may still answer after a change of network.
+    spare: Option<Connection>,
+    /// Until when it may.
+    answers_until_ms: u64,
 }
 
 /// The connection that is up.
@@ -100,6 +104,8 @@ impl<D: Dialer + ?Sized> Keeper<D> {
             changes,
             pace: Pace::new(),
             current: None,
+            spare: None,
+            answers_until_ms: 0,
         }
     }
 
@@ -120,8 +126,12 @@ impl<D: Dialer + ?Sized> Keeper<D> {
             if self.act(now_ms) {
                 return Kept::Down(CallError::LinkLost(LinkError::TimedOut));
             }
+            if let Some(connection) = self.promoted(now_ms) {
+                return Kept::Up(connection);
+            }
             match self.turn(self.due_ms(now_ms)).await {
                 Turn::Signal | Turn::Due => {}
+                Turn::Closed(_) if self.spare.is_some() => self.current = None,
                 Turn::Closed(reason) => {
                     return self.lost(CallError::LinkLost(LinkError::Closed(reason)));
                 }
@@ -157,6 +167,7 @@ impl<D: Dialer + ?Sized> Keeper<D> {
         self.pace.network_changed(now_ms);
         // They go out from the old network.
         self.attempts.give_up();
+        self.spare = None;
         if let Some(current) = &mut self.current {
             current.is_heard(now_ms);
             let round_trip_ms = current.round_trip_ms();
@@ -164,6 +175,10 @@ impl<D: Dialer + ?Sized> Keeper<D> {
             if let Some(silence) = &mut current.silence {
                 silence.moved(now_ms, round_trip_ms);
             }
+            let quarter_ms = round_trip_ms >> 2;
+            self.answers_until_ms = now_ms
+                .saturating_add(round_trip_ms)
+                .saturating_add(quarter_ms);
             self.race(now_ms);
         }
     }
@@ -216,6 +231,10 @@ impl<D: Dialer + ?Sized> Keeper<D> {
             Some(current) => current.silence.as_ref().map_or(u64::MAX, |silence| {
                 silence.look_ms(now_ms, is_eager, current.round_trip_ms())
             }),
+        };
+        let due_ms = match &self.spare {
+            Some(_) => due_ms.min(self.answers_until_ms),
+            None => due_ms,
         };
         // Something that is due was just done; the bound makes a mistake here cost little.
         due_ms.max(now_ms.saturating_add(1))
@@ -275,8 +294,40 @@ impl<D: Dialer + ?Sized> Keeper<D> {
                 connection.link().close(CloseCode::Done);
                 return None;
             }
-            current.connection.link().close(CloseCode::Done);
+            // TRN-60. A resumed one is up after one round trip, when the older one can have answered too:
+            // what is under way on that need not be sent again.
+            if now_ms < self.answers_until_ms {
+                self.spare = Some(connection);
+                return None;
+            }
         }
+        Some(self.use_from_now(connection))
+    }
+
+    /// The spare connection, if it is the one to use from now on.
+    fn promoted(&mut self, now_ms: u64) -> Option<Connection> {
+        let spare = self.spare.take()?;
+        if spare.link().close_reason().is_some() {
+            return None;
+        }
+        if let Some(current) = &mut self.current {
+            if current.is_heard(now_ms) {
+                spare.link().close(CloseCode::Done);
+                return None;
+            }
+            if now_ms < self.answers_until_ms {
+                self.spare = Some(spare);
+                return None;
+            }
+        }
+        Some(self.use_from_now(spare))
+    }
+
+    fn use_from_now(&mut self, connection: Connection) -> Connection {
+        if let Some(older) = self.current.take() {
+            older.connection.link().close(CloseCode::Done);
+        }
+        let now_ms = self.clock.monotonic_ms();
         self.away = self.away.map(|_| 0);
         let link = connection.link();
         self.current = Some(Current {
@@ -287,7 +338,7 @@ impl<D: Dialer + ?Sized> Keeper<D> {
                 .map(|signs| Silence::new(now_ms, signs)),
             connection: connection.clone(),
         });
-        Some(connection)
+        connection
     }
 
     /// An attempt failed. Gives the error if nothing is up.
