@@ -17,7 +17,9 @@ use crate::choice::Choice;
 use crate::process;
 use crate::recording::{Kind, Place, Recorder};
 use crate::subject::{Broken, Finding, was_rebuilt};
-use crate::trace::{Event, acknowledged_after_failed_sync};
+use crate::trace::{
+    Event, acknowledged_after_failed_sync, failed_sync_file, is_behind_the_log, works_after_fault,
+};
 use crate::work::{Task, files as files_of};
 
 /// The faults by their names in `crates/preload/src/fault.rs`, and what the error must say.
@@ -138,11 +140,18 @@ impl Faults {
             bail!("before its fault began the work {}", ended.in_words());
         }
         report.faults += 1;
-        let name = format!("{fault} at change {after}");
+        let file = failed_sync_file(&events).and_then(|path| path.rsplit('/').next());
+        let file = file.map_or_else(String::new, |file| format!(" ({file})"));
+        let name = format!("{fault} at change {after}{file}");
         let said = &ended.stderr;
         // Whoever waited behind the step that failed hears that the store has stopped.
         let is_clear = said.contains(says) || said.contains("the store stopped after an earlier");
-        if ended.status.is_none() {
+        // While a store is closed nothing hangs on the disk any more: only the next opening is slower.
+        let is_behind = failed_sync_file(&events).is_some_and(is_behind_the_log);
+        let may_go_on = self.kind != Kind::Client && (is_behind || !works_after_fault(&events));
+        if ended.is_success() && may_go_on {
+            // What it left is checked below all the same.
+        } else if ended.status.is_none() {
             report.add(&name, (Broken::Died, ended.in_words()));
         } else if ended.status.and_then(|status| status.code()) != Some(2) || !is_clear {
             report.add(&name, (Broken::Refused, ended.in_words()));

@@ -84,24 +84,46 @@ pub enum Event {
     Fault(String),
 }
 
+/// The file whose sync failed, by the path under which it was opened.
+#[must_use]
+pub fn failed_sync_file(events: &[Event]) -> Option<&str> {
+    let failed = events.iter().find_map(|event| match event {
+        Event::Fault(what) => what.strip_prefix("sync ")?.parse::<u64>().ok(),
+        _ => None,
+    })?;
+    events.iter().find_map(|event| match event {
+        Event::Open { inode, path, .. } if *inode == failed => Some(path.as_str()),
+        _ => None,
+    })
+}
+
+/// Whether the file is one that a server's store writes behind its delivery log: tables and row journal.
+/// Where it fails the answers come from the log and hold, until the store has heard of it.
+#[must_use]
+pub fn is_behind_the_log(path: &str) -> bool {
+    ["/sled/", "/redb/", "/rows/"]
+        .iter()
+        .any(|folder| path.contains(folder))
+}
+
+/// Whether anything was said about the work after the fault: if not, the store was being closed.
+#[must_use]
+pub fn works_after_fault(events: &[Event]) -> bool {
+    let is_fault = |event: &&Event| !matches!(event, Event::Fault(_));
+    let mut after = events.iter().skip_while(is_fault);
+    after.any(|event| matches!(event, Event::Mark(_)))
+}
+
 /// What one worker was told, after a sync had failed, of steps that it began after that: nothing may
-/// be. The step before may have been answered already and not have been said. Where sled's file failed
-/// the answers come from the log and hold, until the store has heard of it.
+/// be, but where the file is behind the log. The step before may have been answered already and not have
+/// been said.
 #[must_use]
 pub fn acknowledged_after_failed_sync(events: &[Event]) -> Vec<&str> {
     let fault = events
         .iter()
         .position(|event| matches!(event, Event::Fault(_)));
-    let (before, after) = events.split_at(fault.unwrap_or(events.len()));
-    let failed = after.first().and_then(|event| match event {
-        Event::Fault(what) => what.strip_prefix("sync ")?.parse::<u64>().ok(),
-        _ => None,
-    });
-    let is_sleds = before.iter().any(|event| {
-        matches!(event, Event::Open { inode, path, .. }
-            if Some(*inode) == failed && path.contains("/sled/"))
-    });
-    if is_sleds {
+    let (_, after) = events.split_at(fault.unwrap_or(events.len()));
+    if failed_sync_file(events).is_some_and(is_behind_the_log) {
         return Vec::new();
     }
     let lines = after.iter().filter_map(|event| match event {
@@ -246,6 +268,7 @@ mod tests {
         let mut events = vec![
             open(7, "/s/log/1.segment"),
             open(8, "/s/sled/db"),
+            open(9, "/s/rows/rows-1.new"),
             mark("put? 1"),
             Event::Fault("sync 7".to_owned()),
             mark("put 1"),
@@ -254,7 +277,12 @@ mod tests {
         assert_eq!(acknowledged_after_failed_sync(&events), [""; 0]);
         events.push(mark("put 2"));
         assert_eq!(acknowledged_after_failed_sync(&events), ["put 2"]);
-        events[3] = Event::Fault("sync 8".to_owned());
-        assert_eq!(acknowledged_after_failed_sync(&events), [""; 0]);
+        for behind in ["sync 8", "sync 9"] {
+            events[4] = Event::Fault(behind.to_owned());
+            assert_eq!(acknowledged_after_failed_sync(&events), [""; 0]);
+        }
+        assert!(works_after_fault(&events));
+        events.truncate(5);
+        assert!(!works_after_fault(&events));
     }
 }

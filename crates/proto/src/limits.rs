@@ -89,6 +89,8 @@ pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 pub const SENDINGS_UNDER_WAY_MAX: usize = 64;
 /// Bytes of envelopes under way on one sending stream; above them the server takes no more.
 pub const SENDINGS_UNDER_WAY_BYTES_MAX: usize = 256 * 1024;
+/// After how long without a whole frame a server ends a sending stream, in milliseconds.
+pub const SENDING_IDLE_MS: u32 = 20_000;
 /// Connections that one server accepts at a time.
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// Connections whose handshake has not ended, on one server at a time.

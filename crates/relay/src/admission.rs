@@ -315,7 +315,8 @@ impl Cells {
     }
 
     /// Keys whose time has passed hold no state worth keeping; a few looks a call keep the table small
-    /// without ever making one call slow. Over the bound the key that is used least goes.
+    /// without ever making one call slow. Over the bound a key that is used little goes: the least
+    /// used one of those that were looked at.
     fn forget_unused(&mut self, now_us: u64) {
         for look in 0..LOOKS_FULL {
             let over = self.arrival_us.len() > limits::ADMISSION_TABLE_MAX;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use waxwing_proto::limits;
 use waxwing_proto::v1::{self, ErrorCode};
 use waxwing_storage::server::Store;
 use waxwing_transport::rpc::{SendingSource, SentSink, bounded_deadline_ms};
@@ -40,6 +41,7 @@ pub(crate) async fn serve<S: Store>(
         outcomes: Outcomes::new(sink),
         under_way: UnderWay::default(),
         alarm: None,
+        frame_at_ms: 0,
     };
     let handle = |place: u64, request: v1::SendRequest, deadline_at_ms: u64| {
         let context = Context {
@@ -60,6 +62,8 @@ struct Stream {
     under_way: UnderWay,
     /// One timer for all deadlines, and when it rings.
     alarm: Option<(u64, BoxFuture<'static, ()>)>,
+    /// When the last whole frame came.
+    frame_at_ms: u64,
 }
 
 impl Stream {
@@ -73,6 +77,8 @@ impl Stream {
     {
         let mut handling = FuturesUnordered::new();
         let mut has_ended = false;
+        self.frame_at_ms = self.clock.monotonic_ms();
+        self.set_alarm(self.idle_at_ms());
         while !has_ended || !handling.is_empty() || self.outcomes.wait() {
             let takes = !has_ended && self.under_way.has_room() && self.outcomes.has_room();
             let tells = self.outcomes.wait();
@@ -86,6 +92,7 @@ impl Stream {
                 () = self.draining.started(), if !has_ended => has_ended = true,
                 frame = self.source.receive(), if takes => match frame {
                     Ok(Some(v1::Sending { number, deadline_ms, send: Some(request) })) => {
+                        self.frame_at_ms = self.clock.monotonic_ms();
                         let deadline_at_ms = self.deadline_at_ms(deadline_ms);
                         self.set_alarm(deadline_at_ms);
                         let place = self.under_way.begin(number, deadline_at_ms, bytes_of(&request));
@@ -98,10 +105,15 @@ impl Stream {
                 },
                 () = ring(&mut self.alarm) => {
                     self.alarm = None;
-                    for number in self.under_way.late(self.clock.monotonic_ms()) {
+                    let now_ms = self.clock.monotonic_ms();
+                    for number in self.under_way.late(now_ms) {
                         self.outcomes.put(number, Err(ErrorCode::DeadlineExceeded.into()));
                     }
-                    if let Some(next_ms) = self.under_way.next_deadline_ms() {
+                    // TRN-89. A part of a frame must not be held for long.
+                    has_ended |= self.idle_at_ms() <= now_ms;
+                    let idle_at_ms = (!has_ended).then(|| self.idle_at_ms());
+                    let next_ms = self.under_way.next_deadline_ms();
+                    if let Some(next_ms) = next_ms.into_iter().chain(idle_at_ms).min() {
                         self.set_alarm(next_ms);
                     }
                 }
@@ -114,7 +126,12 @@ impl Stream {
     fn deadline_at_ms(&self, deadline_ms: u32) -> u64 {
         // TRN-17.
         let deadline_ms = bounded_deadline_ms(deadline_ms);
-        self.clock.monotonic_ms().saturating_add(deadline_ms.into())
+        self.frame_at_ms.saturating_add(deadline_ms.into())
+    }
+
+    fn idle_at_ms(&self) -> u64 {
+        let idle_ms = u64::from(limits::SENDING_IDLE_MS);
+        self.frame_at_ms.saturating_add(idle_ms)
     }
 
     /// Sees to it that the alarm rings then, or before.

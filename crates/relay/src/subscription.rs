@@ -107,6 +107,13 @@ impl<S: Store> Subscription<S> {
             tokio::select! {
                 biased;
                 () = live.superseded() => return End::Finished,
+                flushed = self.sink.flush(), if unsent => match flushed {
+                    Ok(()) => {
+                        self.unsent = false;
+                        self.answers_waiting = 0;
+                    }
+                    Err(_) => return End::Broken,
+                },
                 frame = acknowledgements.receive(), if takes_frames => {
                     let begun = match frame {
                         Ok(Some(frame)) => self.acknowledge(frame),
@@ -128,13 +135,6 @@ impl<S: Store> Subscription<S> {
                         return end;
                     }
                 }
-                flushed = self.sink.flush(), if unsent => match flushed {
-                    Ok(()) => {
-                        self.unsent = false;
-                        self.answers_waiting = 0;
-                    }
-                    Err(_) => return End::Broken,
-                },
                 () = draining.started() => {}
                 // What has come is asked for above.
                 () = waker.notified() => {}
@@ -154,6 +154,11 @@ impl<S: Store> Subscription<S> {
     /// Queues as much as the window allows, and says once when the mailbox has been emptied.
     async fn hand_over(&mut self, arrivals: &Arrivals) -> Result<(), End> {
         // BOX-17, BOX-18, BOX-19, BOX-20.
+        if self.unsent {
+            // The link does not take what is queued: what it acknowledges must not let more be queued.
+            arrivals.close();
+            return Ok(());
+        }
         loop {
             let count = limits::UNACKNOWLEDGED_MAX.saturating_sub(self.under_way.len());
             let bytes = limits::UNACKNOWLEDGED_BYTES_MAX.saturating_sub(self.bytes_under_way);

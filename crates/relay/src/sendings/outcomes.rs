@@ -11,6 +11,8 @@ use crate::refusal::Refusal;
 
 /// Outcomes that wait for a client that does not read; then nothing more is taken from it.
 const WAITING_MAX: usize = 64;
+/// Bytes of manifests that wait for it.
+const WAITING_BYTES_MAX: usize = 64 * 1024;
 
 /// The outcomes of one stream on their way out.
 pub(super) struct Outcomes {
@@ -20,6 +22,7 @@ pub(super) struct Outcomes {
     /// Whether frames are queued that the link has not taken.
     unsent: bool,
     waiting: usize,
+    waiting_bytes: usize,
     /// Whether the client is gone, or reads no more.
     unheard: bool,
 }
@@ -31,13 +34,14 @@ impl Outcomes {
             accepted: Vec::new(),
             unsent: false,
             waiting: 0,
+            waiting_bytes: 0,
             unheard: false,
         }
     }
 
     /// Whether more may be taken that will have an outcome.
     pub(super) const fn has_room(&self) -> bool {
-        self.waiting < WAITING_MAX
+        self.waiting < WAITING_MAX && self.waiting_bytes < WAITING_BYTES_MAX
     }
 
     /// Whether something is to be flushed.
@@ -53,7 +57,11 @@ impl Outcomes {
         self.waiting = self.waiting.saturating_add(1);
         let outcome = match result {
             Ok(response) => match response.outcome {
-                Some(Answer::StaleDevices(stale)) => Outcome::StaleDevices(stale),
+                Some(Answer::StaleDevices(stale)) => {
+                    let bytes = stale.manifest.len();
+                    self.waiting_bytes = self.waiting_bytes.saturating_add(bytes);
+                    Outcome::StaleDevices(stale)
+                }
                 Some(Answer::Accepted(_)) | None => {
                     self.accepted.push(number);
                     return;
@@ -84,6 +92,7 @@ impl Outcomes {
         let flushed = self.sink.flush().await;
         self.unsent = false;
         self.waiting = 0;
+        self.waiting_bytes = 0;
         self.unheard |= flushed.is_err();
         flushed
     }

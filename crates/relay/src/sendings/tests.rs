@@ -72,6 +72,7 @@ impl Fixture {
                 outcomes: Outcomes::new(sink),
                 under_way: UnderWay::default(),
                 alarm: None,
+                frame_at_ms: 0,
             };
             stream
                 .run(|place, _, _| {
@@ -173,4 +174,26 @@ async fn a_drain_takes_no_more_and_answers_what_was_taken() {
     assert!(stream.has_ended().await);
     assert_eq!(fixture.gate.count(), (1, 1));
     fixture.serving.await.unwrap();
+}
+
+/// TRN-89. Whether nothing comes or a frame that never ends.
+#[tokio::test(start_paused = true)]
+async fn a_stream_without_whole_frames_ends() {
+    for first in [true, false] {
+        let fixture = Fixture::open().await;
+        fixture.gate.free.add_permits(1);
+        let mut stream = RawStream::open(&fixture.client).await;
+        stream.send.flush().await.unwrap();
+        stream.opened().await;
+        if first {
+            stream.sending(1, some()).await;
+            assert_eq!(stream.outcomes(1).await, [(1, None)]);
+            stream.begin_a_frame().await;
+        }
+        let idle = Duration::from_millis(limits::SENDING_IDLE_MS.into());
+        tokio::time::sleep(idle - Duration::from_millis(500)).await;
+        assert!(!fixture.serving.is_finished());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(fixture.serving.is_finished());
+    }
 }

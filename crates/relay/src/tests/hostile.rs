@@ -157,9 +157,7 @@ async fn raw_bytes_on_streams_are_survived() {
     for bytes in junk {
         let (mut send, mut recv) = link.open().await.unwrap();
         // A raw message is a frame of its own: its payload is the junk.
-        let _ = send
-            .send(&Raw(Bytes::from_static(bytes)), limits::FRAME_SIZE_MAX)
-            .await;
+        let _ = send.send(&Raw::of(bytes), limits::FRAME_SIZE_MAX).await;
         let _ = send.finish().await;
         let _ = recv.receive_frame(limits::FRAME_SIZE_MAX).await;
     }
@@ -172,11 +170,24 @@ async fn raw_bytes_on_streams_are_survived() {
 
 /// A message whose encoding is arbitrary bytes.
 #[derive(Debug, Default)]
-pub(super) struct Raw(pub(super) Bytes);
+pub(super) struct Raw {
+    pub(super) bytes: Bytes,
+    /// So many more bytes are announced than come.
+    pub(super) missing: usize,
+}
+
+impl Raw {
+    pub(super) fn of(bytes: &'static [u8]) -> Self {
+        Self {
+            bytes: Bytes::from_static(bytes),
+            missing: 0,
+        }
+    }
+}
 
 impl prost::Message for Raw {
     fn encode_raw(&self, buf: &mut impl bytes::BufMut) {
-        buf.put_slice(&self.0);
+        buf.put_slice(&self.bytes);
     }
 
     fn merge_field(
@@ -190,10 +201,10 @@ impl prost::Message for Raw {
     }
 
     fn encoded_len(&self) -> usize {
-        self.0.len()
+        self.bytes.len() + self.missing
     }
 
     fn clear(&mut self) {
-        self.0.clear();
+        self.bytes.clear();
     }
 }

@@ -41,6 +41,14 @@ impl RawStream {
         self.send.send(&sending, limit).await.unwrap();
     }
 
+    /// All but the last byte of a frame.
+    pub(crate) async fn begin_a_frame(&mut self) {
+        let mut frame = super::hostile::Raw::of(b"\x08");
+        frame.missing = 1;
+        let limit = limits::CONTROL_FRAME_SIZE_MAX;
+        self.send.send(&frame, limit).await.unwrap();
+    }
+
     pub(crate) async fn opened(&mut self) {
         let limit = limits::CONTROL_FRAME_SIZE_MAX;
         let response: v1::Response = self.recv.receive(limit).await.unwrap().unwrap();
@@ -153,7 +161,7 @@ async fn a_sending_stream_that_breaks_the_rules_ends() {
         let mut stream = RawStream::open(&client).await;
         let send = alice.send_request(alice.public_id, 1);
         stream.sending(1, Some(send)).await;
-        let junk = super::hostile::Raw(Bytes::from_static(junk));
+        let junk = super::hostile::Raw::of(junk);
         let limit = limits::CONTROL_FRAME_SIZE_MAX;
         stream.send.send(&junk, limit).await.unwrap();
         stream.opened().await;

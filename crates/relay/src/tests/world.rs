@@ -236,7 +236,7 @@ impl Subscription {
         self.acknowledge_up_to(0, positions).await;
     }
 
-    /// Waits for the answer; envelopes that come before it are passed over.
+    /// Waits for the answer; what comes before it is passed over.
     pub(super) async fn acknowledge_up_to(&mut self, up_to: u64, positions: Vec<u64>) {
         let frame = v1::Acknowledge {
             positions: positions.clone(),
@@ -245,7 +245,7 @@ impl Subscription {
         self.sink.send(&frame).await.unwrap();
         let answer = loop {
             match self.next().await.unwrap().unwrap() {
-                Event::Envelope(_) if up_to > 0 => {}
+                Event::Envelope(_) | Event::Drained(_) if up_to > 0 => {}
                 event => break event,
             }
         };

@@ -41,7 +41,7 @@ const SPARES_SEGMENTS: u64 = 3;
 const USES_KEPT: usize = 4;
 /// What is appended between two checkpoints beside one segment: so many parts of what is stored.
 const CHECKPOINT_SHARE: u64 = 24;
-/// After so many waits in a row without a new segment files are given back although the log is in use.
+/// After so many waits in which no segment began files are given back although the log is in use.
 const WAITS_MAX: u32 = 10;
 /// How much is copied forward in one write.
 const COPY: usize = 1024 * 1024;
@@ -220,8 +220,13 @@ impl Work {
         if !shared.segments.is_prepared(next)
             && let Err(error) = shared.segments.prepare(next)
         {
-            // Nothing was promised to anybody yet: the next segment is made when it is needed.
-            tracing::warn!("no segment of the log could be prepared: {}", error.kind());
+            // On a full disk nothing was promised to anybody yet, and the next segment is made when it is
+            // needed. After any other failure it is not known what the folder holds.
+            let error = StoreError::from(error);
+            if !matches!(error, StoreError::DiskFull) {
+                return Err(error);
+            }
+            tracing::warn!("the disk is full: no segment of the log could be prepared");
         }
         let (is_due, is_dirty) = {
             let state = shared.state();

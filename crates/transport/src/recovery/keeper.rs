@@ -126,13 +126,15 @@ impl<D: Dialer + ?Sized> Keeper<D> {
             if self.act(now_ms) {
                 return Kept::Down(CallError::LinkLost(LinkError::TimedOut));
             }
-            if let Some(connection) = self.promoted(now_ms) {
-                return Kept::Up(connection);
+            if let Some(kept) = self.settle_spare(now_ms) {
+                return kept;
             }
             match self.turn(self.due_ms(now_ms)).await {
                 Turn::Signal | Turn::Due => {}
-                Turn::Closed(_) if self.spare.is_some() => self.current = None,
+                // The spare one takes its place.
+                Turn::Closed(_) if self.has_open_spare() => self.current = None,
                 Turn::Closed(reason) => {
+                    self.spare = None;
                     return self.lost(CallError::LinkLost(LinkError::Closed(reason)));
                 }
                 Turn::Attempt(Ok(connection)) => {
@@ -304,23 +306,37 @@ impl<D: Dialer + ?Sized> Keeper<D> {
         Some(self.use_from_now(connection))
     }
 
-    /// The spare connection, if it is the one to use from now on.
-    fn promoted(&mut self, now_ms: u64) -> Option<Connection> {
+    fn has_open_spare(&self) -> bool {
+        let spare = self.spare.as_ref();
+        spare.is_some_and(|spare| spare.link().close_reason().is_none())
+    }
+
+    /// Uses the spare connection where the older one did not answer in time, and gives what changed.
+    fn settle_spare(&mut self, now_ms: u64) -> Option<Kept> {
         let spare = self.spare.take()?;
-        if spare.link().close_reason().is_some() {
-            return None;
-        }
-        if let Some(current) = &mut self.current {
-            if current.is_heard(now_ms) {
+        let closed = spare.link().close_reason();
+        let is_heard = self
+            .current
+            .as_mut()
+            .map(|current| current.is_heard(now_ms));
+        match (is_heard, closed) {
+            (Some(true), _) => {
                 spare.link().close(CloseCode::Done);
-                return None;
+                None
             }
-            if now_ms < self.answers_until_ms {
+            // The older one is looked after as before.
+            (Some(false), Some(_)) => None,
+            (Some(false), None) if now_ms < self.answers_until_ms => {
                 self.spare = Some(spare);
-                return None;
+                None
+            }
+            (_, None) => Some(Kept::Up(self.use_from_now(spare))),
+            // What the server asked for at its end counts.
+            (None, Some(reason)) => {
+                self.go(spare.link().elsewhere());
+                Some(self.lost(CallError::LinkLost(LinkError::Closed(reason))))
             }
         }
-        Some(self.use_from_now(spare))
     }
 
     fn use_from_now(&mut self, connection: Connection) -> Connection {

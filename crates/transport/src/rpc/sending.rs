@@ -13,12 +13,16 @@ use waxwing_proto::{limits, v1};
 use super::client::{receive_response, refused, request_on};
 use crate::error::{CallError, StreamError};
 use crate::link::Link;
-use crate::seams::Clock;
+use crate::seams::{Clock, within};
 use crate::stream::{RecvStream, SendStream};
 
 /// The largest `send` call that goes this way, in bytes: with its number and its deadline it fits a
 /// frame. A larger one would hold up those behind it.
 pub(super) const SENDING_SIZE_MAX: usize = limits::CONTROL_FRAME_SIZE_MAX - 32;
+
+/// A stream on which nothing is under way for so long is ended, in milliseconds; the next call opens
+/// another one. Less than after which a server ends it, so that no call meets that.
+const IDLE_MS: u64 = limits::SENDING_IDLE_MS as u64 / 2;
 
 type Outcome = Result<v1::SendResponse, CallError>;
 
@@ -74,7 +78,10 @@ async fn serve(link: Link, clock: Arc<dyn Clock>, jobs: mpsc::Receiver<Job>) {
         deadline_ms: 0,
         call: Some(v1::request::Call::OpenSending(v1::OpenSendingRequest {})),
     };
-    let opened = request_on(&link, request, limits::DEADLINE_MS_DEFAULT).await;
+    let time_ms = limits::DEADLINE_MS_DEFAULT;
+    let opening = request_on(&link, request, time_ms);
+    let opened = within(&*clock, time_ms.into(), opening).await;
+    let opened = opened.unwrap_or(Err(CallError::Timeout));
     // From here on it is the stream that holds the connection, and it ends with the last handle.
     drop(link);
     let error = match opened {
@@ -84,9 +91,11 @@ async fn serve(link: Link, clock: Arc<dyn Clock>, jobs: mpsc::Receiver<Job>) {
                 source,
                 is_open: false,
                 is_stopped: false,
+                is_ending: false,
                 unsent: false,
                 next: 0,
                 under_way: BTreeMap::new(),
+                moved_ms: clock.monotonic_ms(),
             };
             stream.run(&*clock, &mut jobs).await
         }
@@ -105,10 +114,14 @@ struct SendingStream {
     is_open: bool,
     /// Whether it takes no more.
     is_stopped: bool,
+    /// Whether nothing more will be sent.
+    is_ending: bool,
     /// Whether frames are queued that the link has not taken.
     unsent: bool,
     next: u32,
     under_way: BTreeMap<u32, oneshot::Sender<Outcome>>,
+    /// When a call began or ended last.
+    moved_ms: u64,
 }
 
 impl SendingStream {
@@ -127,19 +140,27 @@ impl SendingStream {
         clock: &dyn Clock,
         jobs: &mut mpsc::Receiver<Job>,
     ) -> Result<(), CallError> {
-        loop {
+        let mut alarm = clock.sleep(IDLE_MS);
+        while !self.is_ending || self.unsent || !self.under_way.is_empty() {
             let is_full = self.under_way.len() >= limits::SENDINGS_UNDER_WAY_MAX;
-            let (takes, unsent) = (!is_full && !self.is_stopped, self.unsent);
+            let takes = !is_full && !self.is_stopped && !self.is_ending;
+            let unsent = self.unsent;
             tokio::select! {
                 biased;
                 sent = receive(&mut self.source, &mut self.is_open) => match sent? {
-                    Some(sent) => self.settle(sent)?,
+                    Some(sent) => {
+                        self.moved_ms = clock.monotonic_ms();
+                        self.settle(sent)?;
+                    }
                     None => return Ok(()),
                 },
                 job = jobs.recv(), if takes => match job {
-                    Some(job) => self.begin(job)?,
-                    // The connection is not in use any more.
-                    None => return Ok(self.sink.finish().await?),
+                    Some(job) => {
+                        self.moved_ms = clock.monotonic_ms();
+                        self.begin(job)?;
+                    }
+                    // The connection is not in use any more, or this stream has been idle.
+                    None => self.is_ending = true,
                 },
                 flushed = self.sink.flush(), if unsent => {
                     self.unsent = false;
@@ -150,10 +171,22 @@ impl SendingStream {
                         Err(error) => return Err(error.into()),
                     }
                 }
-                // Nobody waits any longer than this for one of them.
-                () = sleep(clock, limits::DEADLINE_MS_MAX), if is_full => return Err(CallError::Timeout),
+                () = &mut alarm => {
+                    let quiet_ms = clock.monotonic_ms().saturating_sub(self.moved_ms);
+                    // Nobody waits any longer than this for one of them.
+                    if quiet_ms >= u64::from(limits::DEADLINE_MS_MAX) {
+                        return Err(CallError::Timeout);
+                    }
+                    if self.under_way.is_empty() && quiet_ms >= IDLE_MS {
+                        // What was queued in this moment still goes out here.
+                        jobs.close();
+                    }
+                    alarm = clock.sleep(IDLE_MS);
+                }
             }
         }
+        let finished = within(clock, IDLE_MS, self.sink.finish()).await;
+        Ok(finished.unwrap_or(Ok(()))?)
     }
 
     fn begin(&mut self, job: Job) -> Result<(), CallError> {
@@ -220,8 +253,4 @@ async fn receive(
         }
     }
     Ok(source.receive(limits::CONTROL_FRAME_SIZE_MAX).await?)
-}
-
-async fn sleep(clock: &dyn Clock, delay_ms: u32) {
-    clock.sleep(delay_ms.into()).await;
 }
