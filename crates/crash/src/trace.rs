@@ -106,6 +106,15 @@ pub fn is_behind_the_log(path: &str) -> bool {
         .any(|folder| path.contains(folder))
 }
 
+/// Whether the file is a segment of the log that is being prepared: nobody waits for it, and the store
+/// stops a moment later.
+fn is_being_prepared(events: &[Event], path: &str) -> bool {
+    let until = events.iter();
+    let mut before = until.take_while(|event| !matches!(event, Event::Fault(_)));
+    let is_named = before.any(|event| matches!(event, Event::Rename { from, .. } if from == path));
+    path.ends_with(".spare") && !is_named
+}
+
 /// Whether anything was said about the work after the fault: if not, the store was being closed.
 #[must_use]
 pub fn works_after_fault(events: &[Event]) -> bool {
@@ -115,7 +124,7 @@ pub fn works_after_fault(events: &[Event]) -> bool {
 }
 
 /// What one worker was told, after a sync had failed, of steps that it began after that: nothing may
-/// be, but where the file is behind the log. The step before may have been answered already and not have
+/// be, but where the file is behind the log or a segment that is not in use. The step before may have been answered already and not have
 /// been said.
 #[must_use]
 pub fn acknowledged_after_failed_sync(events: &[Event]) -> Vec<&str> {
@@ -123,7 +132,8 @@ pub fn acknowledged_after_failed_sync(events: &[Event]) -> Vec<&str> {
         .iter()
         .position(|event| matches!(event, Event::Fault(_)));
     let (_, after) = events.split_at(fault.unwrap_or(events.len()));
-    if failed_sync_file(events).is_some_and(is_behind_the_log) {
+    let is_apart = |path| is_behind_the_log(path) || is_being_prepared(events, path);
+    if failed_sync_file(events).is_some_and(is_apart) {
         return Vec::new();
     }
     let lines = after.iter().filter_map(|event| match event {
@@ -269,6 +279,7 @@ mod tests {
             open(7, "/s/log/1.segment"),
             open(8, "/s/sled/db"),
             open(9, "/s/rows/rows-1.new"),
+            open(10, "/s/log/0.spare"),
             mark("put? 1"),
             Event::Fault("sync 7".to_owned()),
             mark("put 1"),
@@ -277,12 +288,18 @@ mod tests {
         assert_eq!(acknowledged_after_failed_sync(&events), [""; 0]);
         events.push(mark("put 2"));
         assert_eq!(acknowledged_after_failed_sync(&events), ["put 2"]);
-        for behind in ["sync 8", "sync 9"] {
-            events[4] = Event::Fault(behind.to_owned());
+        for behind in ["sync 8", "sync 9", "sync 10"] {
+            events[5] = Event::Fault(behind.to_owned());
             assert_eq!(acknowledged_after_failed_sync(&events), [""; 0]);
         }
         assert!(works_after_fault(&events));
-        events.truncate(5);
+        let named = Event::Rename {
+            from: "/s/log/0.spare".to_owned(),
+            to: "/s/log/2.segment".to_owned(),
+        };
+        events.insert(4, named);
+        assert_eq!(acknowledged_after_failed_sync(&events), ["put 2"]);
+        events.truncate(6);
         assert!(!works_after_fault(&events));
     }
 }

@@ -112,7 +112,7 @@ impl Course {
         };
         let network = PacketNetwork::new(seed, path);
         if is_traced {
-            println!("{path:?}");
+            print_line(&format!("{path:?}"));
             network.set_tap(Arc::new(print_packet));
         }
         let clock: Arc<dyn Clock> = Arc::new(SimClock::new(1_700_000_000_000));
@@ -209,7 +209,7 @@ impl Course {
     async fn suffer(&mut self, fault: Fault) -> anyhow::Result<()> {
         let is_lossy = self.path.loss_per_mille > 0;
         if self.is_traced {
-            println!("{} ms: {fault:?}", self.network.now_ms());
+            print_line(&format!("{} ms: {fault:?}", self.network.now_ms()));
         }
         match fault {
             Fault::Outage => {
@@ -335,6 +335,11 @@ impl Course {
     }
 }
 
+#[allow(clippy::print_stdout, reason = "a trace was asked for")]
+fn print_line(line: &str) {
+    println!("{line}");
+}
+
 fn print_packet(packet: &PacketEvent) {
     let form = match packet.bytes.first() {
         Some(first) if first & 0x80 == 0 => "1-RTT",
@@ -346,14 +351,14 @@ fn print_packet(packet: &PacketEvent) {
         },
         None => "empty",
     };
-    println!(
+    print_line(&format!(
         "{} ms: {} to {}: {form} {} bytes, {} times",
         packet.time_ms,
         packet.from,
         packet.to,
         packet.bytes.len(),
         packet.copies
-    );
+    ));
 }
 
 /// Keeps the connection up and shows it.
