@@ -23,6 +23,9 @@ const PAUSE_MS_MAX: u64 = 250;
 const STARTING: u64 = 4;
 /// Tries of a final command, each with a deadline of its own.
 const TRIES: u32 = 20;
+/// Looks for what was sent, 300 ms apart. A device for which nothing waits notices within 30 s that its
+/// server has begun anew (TRN-61).
+const LOOKS: u32 = 150;
 
 /// SplitMix64: which is killed, and when; it need not be good.
 struct Dice(u64);
@@ -285,8 +288,10 @@ fn times<'a>(bodies: &[&'a String]) -> BTreeMap<&'a str, usize> {
 /// Sends a last text and waits until the other side has it: then it has all that came before.
 fn settle(from: &Person, to: &Person, body: &str) -> Result<()> {
     let mut is_sent = false;
-    for _ in 0..TRIES {
-        if !is_sent {
+    let mut tries = 0_u32;
+    for _ in 0..LOOKS {
+        if !is_sent && tries < TRIES {
+            tries = tries.saturating_add(1);
             let wait = ["send", &to.name, body, "--wait", "--timeout", "10s"];
             let sent = from.run(&from.name, &wait);
             // Where it was accepted and not stored in time it is on its way; not a second one.

@@ -2,12 +2,14 @@
 //! An envelope for each device of an account, by whoever holds a delivery id of it.
 
 use bytes::Bytes;
+use waxwing_identity::PrekeyPair;
 use waxwing_proto::v1::send_response::Outcome;
 use waxwing_proto::v1::{self, ErrorCode};
 use waxwing_proto::{DeliveryId, DeviceId, EnvelopeId, limits};
+use waxwing_storage::Day;
 use waxwing_storage::server::{
-    AddressedEnvelope, Append, AppendRefusal, Appended, DeliveryIdKind, Position, Recipient, Store,
-    StoredEnvelope,
+    AddressedEnvelope, Append, AppendRefusal, Appended, DeliveryIdKind, Position, PrekeyStatus,
+    Recipient, Store, StoredEnvelope,
 };
 
 use super::Context;
@@ -163,8 +165,9 @@ fn names_all(to: &Recipient, envelopes: &[AddressedEnvelope]) -> bool {
 /// Whether the list names the devices of the newest manifest and no other.
 ///
 /// Under the account's own id one device may be missing: the one that sends. A device that has not
-/// published prekeys yet may be missing in any case, since nobody can encrypt to it: otherwise a
-/// device that is linked and then switched off would cut its account off from everybody.
+/// published prekeys yet, or not for so long that nobody takes them, may be missing in any case, since
+/// nobody can encrypt to it: otherwise a device that is linked and then switched off would cut its
+/// account off from everybody.
 async fn fits<S: Store>(
     context: &Context<S>,
     to: &Recipient,
@@ -186,7 +189,7 @@ async fn fits<S: Store>(
             continue;
         }
         let status = state.store.prekey_status(to.account, *device).await;
-        if state.stored(status)?.signed_pair_id == 0 {
+        if is_out_of_reach(&state.stored(status)?, state.today()) {
             continue;
         }
         match may_omit.checked_sub(1) {
@@ -195,4 +198,20 @@ async fn fits<S: Store>(
         }
     }
     Ok(true)
+}
+
+/// Whether nobody can encrypt to a device that has no session yet: it has published nothing, or its
+/// signed pair is as old as senders take at most. Where their day is another one they are not refused.
+fn is_out_of_reach(status: &PrekeyStatus, today: Day) -> bool {
+    // PRE-14.
+    if status.signed_pair_id == 0 {
+        return true;
+    }
+    match PrekeyPair::decode(&status.signed_pair) {
+        Ok(pair) => today.days_since(Day(pair.created())) >= limits::RETENTION_DAYS,
+        Err(_) => {
+            tracing::error!("a stored prekey pair cannot be read");
+            false
+        }
+    }
 }

@@ -8,7 +8,7 @@ use waxwing_proto::v1::request::Call;
 use waxwing_proto::v1::{self, ErrorCode};
 
 use super::people::Person;
-use super::world::World;
+use super::world::{Sent, World};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -106,4 +106,38 @@ async fn a_wall_clock_that_jumps_deletes_nothing() {
         client.subscribe().await.envelope().await.envelope,
         "sealed 0".as_bytes()
     );
+}
+
+/// BOX-8, PRE-14. Nobody takes a signed pair of that age: a device that was switched off must not cut
+/// its account off.
+#[tokio::test(start_paused = true)]
+async fn a_device_with_old_prekeys_may_be_missing() {
+    let world = World::open().await;
+    let mut alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    alice.link_device(12);
+    let manifest = alice.manifest.as_bytes().clone();
+    let owner = world.connect_as(&alice, 0).await;
+    let replace = v1::ReplaceManifestRequest {
+        manifest: manifest.clone(),
+    };
+    owner.call(Call::ReplaceManifest(replace)).await.unwrap();
+    let second = world.connect_as(&alice, 1).await;
+    let publication = alice.publication(1, 1..=1);
+    second
+        .call(Call::PublishPrekeys(publication))
+        .await
+        .unwrap();
+    let without_it = |number| {
+        let mut request = alice.send_request(alice.public_id, number);
+        request.envelopes.pop();
+        request
+    };
+    tokio::time::sleep(DAY * (limits::RETENTION_DAYS - 1)).await;
+    let sender = world.connect("bob").await;
+    let stale = Sent::Stale(manifest);
+    assert_eq!(sender.send(without_it(1)).await.unwrap(), stale);
+    tokio::time::sleep(DAY).await;
+    let sender = world.connect("bob").await;
+    assert_eq!(sender.send(without_it(2)).await.unwrap(), Sent::Accepted);
 }

@@ -27,9 +27,11 @@ impl<K: KeyValue> Step<'_, K> {
             self.get::<SignedPrekeyRow>(&device_key::<SignedPrekeyRow>(account, device, &[]))?;
         let counter =
             self.get::<PrekeyCounterRow>(&device_key::<PrekeyCounterRow>(account, device, &[]))?;
+        let signed = signed.unwrap_or_default();
         Ok(PrekeyStatus {
             one_time_remaining: counter.map_or(0, |counter| counter.remaining),
-            signed_pair_id: signed.map_or(0, |signed| signed.id),
+            signed_pair_id: signed.id,
+            signed_pair: signed.pair,
         })
     }
 

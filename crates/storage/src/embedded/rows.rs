@@ -89,12 +89,8 @@ impl<'a, K: KeyValue> Step<'a, K> {
         for part in parts..stale_parts {
             self.staged.insert(part_key(&key, part), None);
         }
-        let mut raw = Vec::with_capacity(first.len().saturating_add(6));
-        raw.push(ROW_VERSION);
-        raw.push(parts);
-        raw.extend_from_slice(&checksum(&key, value));
-        raw.extend_from_slice(first);
-        self.staged.insert(key, Some(Bytes::from(raw)));
+        let raw = encode(parts, &checksum(&key, value), first);
+        self.staged.insert(key, Some(raw));
         Ok(())
     }
 
@@ -188,6 +184,30 @@ impl<'a, K: KeyValue> Step<'a, K> {
             Err(damaged)
         }
     }
+}
+
+fn encode(parts: u8, checksum: &[u8; 4], first: &[u8]) -> Bytes {
+    let mut raw = Vec::with_capacity(first.len().saturating_add(6));
+    raw.push(ROW_VERSION);
+    raw.push(parts);
+    raw.extend_from_slice(checksum);
+    raw.extend_from_slice(first);
+    Bytes::from(raw)
+}
+
+#[cfg(feature = "sled")]
+/// A raw row of one part with another value in place of its own; `None` where it is damaged or larger.
+pub(crate) fn replaced(
+    key: &[u8],
+    raw: &[u8],
+    replace: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
+) -> Option<Bytes> {
+    let row = header(raw)?;
+    if row.parts != 0 || checksum(key, row.first) != row.checksum {
+        return None;
+    }
+    let value = replace(row.first)?;
+    (value.len() <= PART_SIZE_MAX).then(|| encode(0, &checksum(key, &value), &value))
 }
 
 fn header(raw: &[u8]) -> Option<Header<'_>> {

@@ -56,12 +56,14 @@ pub enum TakeRefusal {
 }
 
 /// What is stored of one device's prekeys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PrekeyStatus {
     /// One-time pairs left.
     pub one_time_remaining: u32,
     /// The id of the stored signed pair, 0 where there is none.
     pub signed_pair_id: u32,
+    /// The exact bytes of the stored signed pair, empty where there is none.
+    pub signed_pair: Bytes,
 }
 
 /// The prekeys for one session with one device.

@@ -141,7 +141,9 @@ impl SendingStream {
         jobs: &mut mpsc::Receiver<Job>,
     ) -> Result<(), CallError> {
         let mut alarm = clock.sleep(IDLE_MS);
-        while !self.is_ending || self.unsent || !self.under_way.is_empty() {
+        // At the end only those count who still wait.
+        let waits = |outcome: &oneshot::Sender<Outcome>| !outcome.is_closed();
+        while !self.is_ending || self.unsent || self.under_way.values().any(waits) {
             let is_full = self.under_way.len() >= limits::SENDINGS_UNDER_WAY_MAX;
             let takes = !is_full && !self.is_stopped && !self.is_ending;
             let unsent = self.unsent;

@@ -2,8 +2,8 @@
 //! An export has everything, goes into any engine, and is taken whole or not at all.
 
 use super::*;
-use crate::conformance::world::device;
-use crate::server::{DisclosedRow, Position, Store};
+use crate::conformance::world::{device, publication};
+use crate::server::{DisclosedRow, Position, PrekeyStore as _, Store};
 
 fn options() -> ServerOptions {
     ServerOptions {
@@ -169,4 +169,46 @@ async fn an_import_that_was_cut_at_its_end_is_finished() {
     fs::remove_file(path.join("made")).unwrap();
     fs::write(path.join("sled.copy-ready"), "before-import").unwrap();
     assert_eq!(mailbox(&place.server().await, 1, 1).await.len(), 3);
+}
+
+/// PRE-12.
+#[tokio::test]
+async fn one_time_pairs_are_not_restored() {
+    let place = Place::default();
+    let store = place.server().await;
+    register_with_contact(&store, 1, &[1]).await;
+    store
+        .publish_prekeys(account(1), device(1), publication(1, 6))
+        .await
+        .unwrap()
+        .unwrap();
+    let mut bytes = Vec::new();
+    store.export(&mut bytes).unwrap();
+    for engine in EngineKind::ALL {
+        let mut other = Place::default();
+        other.files.engine = *engine;
+        import(&other, &bytes).await.unwrap();
+        let store = other.server().await;
+        let status = store.prekey_status(account(1), device(1)).await.unwrap();
+        assert_eq!((status.one_time_remaining, status.signed_pair_id), (0, 1));
+        let take = || store.take_prekeys(account(1), vec![device(1)]);
+        assert!(
+            take().await.unwrap().unwrap().bundles[0]
+                .one_time_pair
+                .is_none()
+        );
+        // What was there before does not come back; what is new does.
+        store
+            .publish_prekeys(account(1), device(1), publication(4, 8))
+            .await
+            .unwrap()
+            .unwrap();
+        let status = store.prekey_status(account(1), device(1)).await.unwrap();
+        assert_eq!(status.one_time_remaining, 2);
+        assert!(
+            take().await.unwrap().unwrap().bundles[0]
+                .one_time_pair
+                .is_some()
+        );
+    }
 }

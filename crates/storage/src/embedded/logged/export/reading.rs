@@ -4,6 +4,7 @@
 use std::io::Read;
 
 use bytes::Bytes;
+use prost::Message as _;
 
 use super::super::decode;
 use super::super::entry::{Codec, HEADER, Header, Kind};
@@ -12,7 +13,9 @@ use super::{DAMAGED, ENVELOPE_MAX, Exported, HEAD, envelope_of, id_in, mailbox_o
 use crate::StoreError;
 use crate::embedded::files::FileKeyValue;
 use crate::embedded::format::POSITION_KEY;
-use crate::embedded::key_value::KeyValue;
+use crate::embedded::key_value::{Batch, KeyValue};
+use crate::embedded::records::{OneTimePrekeyRow, PrekeyCounterRow, Record as _};
+use crate::embedded::rows::replaced;
 use crate::log::{Arrival, Change, Committed, DeliveryLog, MailboxKey};
 use crate::server::Position;
 
@@ -48,11 +51,12 @@ pub(in crate::embedded) async fn import(
         let position = Position(header.position.0);
         match header.kind {
             Kind::Rows => {
-                let batch = decode(&payload).map_err(|_| DAMAGED)?;
+                let mut batch = decode(&payload).map_err(|_| DAMAGED)?;
                 // A position is of one log alone: it would hide batches of the new one.
                 if batch.contains_key(POSITION_KEY) || batch.values().any(Option::is_none) {
                     return Err(DAMAGED);
                 }
+                without_one_time_pairs(&mut batch)?;
                 let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
                 importing.imported.rows = importing.imported.rows.saturating_add(count);
                 rows.apply(batch).await?;
@@ -76,6 +80,27 @@ pub(in crate::embedded) async fn import(
         return Err(DAMAGED);
     }
     Ok(importing.imported)
+}
+
+/// Takes the one-time pairs out: since the export was made some were handed out, and a pair is handed
+/// out once. Their devices see that none is left, and publish new ones.
+fn without_one_time_pairs(batch: &mut Batch) -> Result<(), StoreError> {
+    // PRE-12.
+    let is_in = |key: &Bytes, prefix: u8| key.first() == Some(&prefix);
+    batch.retain(|key, _| !is_in(key, OneTimePrekeyRow::TABLE.prefix));
+    for (key, value) in batch.iter_mut() {
+        if is_in(key, PrekeyCounterRow::TABLE.prefix)
+            && let Some(bytes) = value
+        {
+            let emptied = replaced(key, bytes, |row| {
+                let mut counter = PrekeyCounterRow::read(row).ok()?;
+                counter.remaining = 0;
+                Some(counter.encode_to_vec())
+            });
+            *value = Some(emptied.ok_or(DAMAGED)?);
+        }
+    }
+    Ok(())
 }
 
 /// Reads an entry. Its length is believed only after its header's checksum.
