@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! The files of a log: which segment is which file, the one that is prepared, and those to use again.
+//! The files of a log: which segment is which file, those that are prepared, and those to use again.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};

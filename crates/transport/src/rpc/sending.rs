@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The client's side of a sending stream: many `send` calls on one stream, without a stream for each.
 //!
-//! A task has the stream as long as the connection is in use. Frames that wait go out together, and
+//! A task has the stream as long as the connection is in use and the stream is not idle. Frames that wait go out together, and
 //! so do answers; outcomes come in whatever order the server knows them.
 
 use std::collections::BTreeMap;
@@ -95,7 +95,7 @@ async fn serve(link: Link, clock: Arc<dyn Clock>, jobs: mpsc::Receiver<Job>) {
                 unsent: false,
                 next: 0,
                 under_way: BTreeMap::new(),
-                moved_ms: clock.monotonic_ms(),
+                begun_ms: clock.monotonic_ms(),
             };
             stream.run(&*clock, &mut jobs).await
         }
@@ -120,8 +120,8 @@ struct SendingStream {
     unsent: bool,
     next: u32,
     under_way: BTreeMap<u32, oneshot::Sender<Outcome>>,
-    /// When a call began or ended last.
-    moved_ms: u64,
+    /// When a call began last.
+    begun_ms: u64,
 }
 
 impl SendingStream {
@@ -150,15 +150,12 @@ impl SendingStream {
             tokio::select! {
                 biased;
                 sent = receive(&mut self.source, &mut self.is_open) => match sent? {
-                    Some(sent) => {
-                        self.moved_ms = clock.monotonic_ms();
-                        self.settle(sent)?;
-                    }
+                    Some(sent) => self.settle(sent)?,
                     None => return Ok(()),
                 },
                 job = jobs.recv(), if takes => match job {
                     Some(job) => {
-                        self.moved_ms = clock.monotonic_ms();
+                        self.begun_ms = clock.monotonic_ms();
                         self.begin(job)?;
                     }
                     // The connection is not in use any more, or this stream has been idle.
@@ -174,7 +171,7 @@ impl SendingStream {
                     }
                 }
                 () = &mut alarm => {
-                    let quiet_ms = clock.monotonic_ms().saturating_sub(self.moved_ms);
+                    let quiet_ms = clock.monotonic_ms().saturating_sub(self.begun_ms);
                     // Nobody waits any longer than this for one of them.
                     if quiet_ms >= u64::from(limits::DEADLINE_MS_MAX) {
                         return Err(CallError::Timeout);
@@ -183,7 +180,9 @@ impl SendingStream {
                         // What was queued in this moment still goes out here.
                         jobs.close();
                     }
-                    alarm = clock.sleep(IDLE_MS);
+                    // At the moment at which it is idle, not up to as long again after it.
+                    let left_ms = IDLE_MS.checked_sub(quiet_ms).filter(|left_ms| *left_ms > 0);
+                    alarm = clock.sleep(left_ms.unwrap_or(IDLE_MS));
                 }
             }
         }
