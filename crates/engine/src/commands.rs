@@ -55,7 +55,7 @@ impl Engine {
                 let devices = self.device_list();
                 self.answer(id, Ok(Answer::Devices(devices)));
             }
-            Command::ConfirmDevices { version } => self.confirm_devices(id, version),
+            Command::ConfirmDevices { version } => self.confirm_devices(turn, id, version),
             Command::AddContact { link, label } => self.add_contact(turn, id, &link, label),
             Command::AddContactByName { name, label } => self.add_by_name(id, name, label),
             Command::ListContacts => {

@@ -225,7 +225,7 @@ impl Engine {
         if pinned.is_none() && self.requests_are_full(account) {
             return Err(None);
         }
-        // BOX-46: each is remembered until its signed pair is destroyed.
+        // BOX-46: each is remembered until its session is gone and its signed pair destroyed.
         if self.sessions.handshakes_of(account) >= limits::HANDSHAKES_PER_ACCOUNT_MAX {
             return Err(None);
         }

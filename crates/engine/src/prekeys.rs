@@ -25,9 +25,6 @@ const SIGNED_PAIR_AGE_MS: u64 = 2 * 86_400_000;
 const REPLACED_PAIR_KEPT_MS: u64 = 8 * 86_400_000;
 /// How often the number of one-time pairs is looked at, in milliseconds.
 const LOOK_MS: u64 = 3_600_000;
-/// Secrets of one-time pairs that are kept: those on the server, those in envelopes that wait, and
-/// those of publications that were interrupted.
-const ONE_TIME_SECRETS_MAX: usize = 400;
 /// Publications in a row: enough to fill an empty store and make the signed pair anew. A server that
 /// forgets every pair must not keep this device making more.
 const ROUNDS_MAX: u32 = 6;
@@ -223,7 +220,8 @@ impl Engine {
             self.prekeys.secrets.insert(secret.id(), secret);
         }
         let one_time = self.prekeys.one_time_ids();
-        let excess = one_time.len().saturating_sub(ONE_TIME_SECRETS_MAX);
+        // PRE-16.
+        let excess = one_time.len().saturating_sub(limits::ONE_TIME_SECRETS_MAX);
         for id in one_time.into_iter().take(excess) {
             self.forget_prekey(id);
         }
@@ -266,7 +264,8 @@ impl Engine {
         let moment = began_at_ms.saturating_sub(REPLACED_PAIR_KEPT_MS);
         for id in self.prekeys.replaced_before(moment) {
             self.forget_prekey(id);
-            self.sessions.forget_handshakes(&mut self.journal, id);
         }
+        self.sessions
+            .forget_handshakes(&mut self.journal, &self.prekeys);
     }
 }

@@ -100,8 +100,17 @@ impl Engine {
             self.answer(command, Err(CommandError::NotRegistered));
             return;
         };
-        own.receipts_off = delivered.map_or(own.receipts_off, |on| !on);
-        own.read_receipts_off = read.map_or(own.read_receipts_off, |on| !on);
+        let (was_off, read_was_off) = (own.receipts_off, own.read_receipts_off);
+        own.receipts_off = delivered.map_or(was_off, |on| !on);
+        own.read_receipts_off = read.map_or(read_was_off, |on| !on);
+        let forgets = (
+            was_off && !own.receipts_off,
+            read_was_off && !own.read_receipts_off,
+        );
+        self.forget_owed(forgets);
+        let Some(own) = &mut self.account else {
+            return;
+        };
         own.receipts_ride_only = on_their_own.map_or(own.receipts_ride_only, |on| !on);
         if delivered.or(read).or(on_their_own).is_some() {
             self.save_account();
@@ -109,6 +118,28 @@ impl Engine {
         }
         let settings = self.receipt_settings();
         self.answer(command, Ok(Answer::Receipts(settings)));
+    }
+
+    /// A kind is switched on again: what became due until then is not sent.
+    fn forget_owed(&mut self, (delivered, read): (bool, bool)) {
+        let mut changed = Vec::new();
+        for contact in self.contacts.values_mut() {
+            let before = contact.owed.clone();
+            if delivered {
+                contact.owed.delivered.clear();
+                contact.owed.delivered_withheld.clear();
+            }
+            if read {
+                contact.owed.read.clear();
+                contact.owed.read_withheld.clear();
+            }
+            if contact.owed != before {
+                changed.push(contact.account);
+            }
+        }
+        for account in changed {
+            self.save_contact(&account);
+        }
     }
 
     /// Notes that a message arrived. One receipt for each arrival, duplicates included.

@@ -2,7 +2,8 @@
 //! The lanes at work: which step the first shipment of an account needs next.
 //!
 //! Nothing is encrypted unless the own store is the newest of this device, the contact is accepted,
-//! and no alarm stands that blocks sending. Ciphertext leaves only after the batch that holds it and
+//! and no alarm about the account stands that blocks sending; for the own other devices that is the own
+//! account. Ciphertext leaves only after the batch that holds it and
 //! the session that made it; a retry sends the same bytes under the same ids.
 
 use waxwing_identity::DeviceManifest;
@@ -76,15 +77,15 @@ impl Engine {
     /// Where the account is written to, or `None` while something holds its lane.
     fn route_for(&mut self, turn: &mut Turn<'_>, account: &AccountKey) -> Option<Route> {
         // SES-23, BOX-5.
+        if self.withheld(account).is_some() {
+            return None;
+        }
         if self.own_key() == Some(*account) {
             let own = self.account.as_ref()?;
             return Some(Route {
                 server: own.server.clone(),
                 delivery_id: own.own_delivery_id?,
             });
-        }
-        if self.withheld(account).is_some() {
-            return None;
         }
         let contact = self.contacts.get(account)?;
         let route = contact.route.clone()?;
@@ -172,11 +173,15 @@ impl Engine {
             return;
         }
         self.leave_out_unlisted(number, manifest);
+        // ENV-14: one content for all of them, so what the first of a session needs is in it for each.
+        let begins = lacking
+            .iter()
+            .any(|device| self.sessions.is_unanswered(account, device));
         for device in lacking {
             if without_session.contains(&device) {
                 continue;
             }
-            if !self.seal_for(turn, account, number, device) {
+            if !self.seal_for(turn, account, number, (device, begins)) {
                 self.lane_wait(turn, account, 0);
                 return;
             }
@@ -220,7 +225,7 @@ impl Engine {
         turn: &mut Turn<'_>,
         account: &AccountKey,
         number: u64,
-        device: DeviceId,
+        (device, begins): (DeviceId, bool),
     ) -> bool {
         // ENV-9, BOX-7.
         if self.journal.is_large() {
@@ -236,8 +241,7 @@ impl Engine {
         let content = if sealed {
             content
         } else {
-            let new_session = self.sessions.is_unanswered(account, &device);
-            let decorated = self.decorate(turn, account, &content, new_session);
+            let decorated = self.decorate(turn, account, &content, begins);
             if let Some(shipment) = self.outbox.get_mut(number) {
                 shipment.content = decorated.clone();
                 shipment.sealed = true;

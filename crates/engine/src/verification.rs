@@ -171,7 +171,12 @@ impl Engine {
     }
 
     /// The user has looked at the devices of the own account.
-    pub(crate) fn confirm_devices(&mut self, command: CommandId, version: u32) {
+    pub(crate) fn confirm_devices(
+        &mut self,
+        turn: &mut Turn<'_>,
+        command: CommandId,
+        version: u32,
+    ) {
         // IDN-66.
         if self.own_manifest().map(DeviceManifest::version) != Some(version) {
             self.answer(command, Err(CommandError::DevicesChanged));
@@ -183,5 +188,9 @@ impl Engine {
         self.save_account();
         self.notify(Notice::DevicesChanged);
         self.answer(command, Ok(Answer::Done));
+        // What waited for it leaves for the other devices.
+        if let Some(own) = self.own_key() {
+            self.pump(turn, own);
+        }
     }
 }

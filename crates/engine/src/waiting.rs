@@ -31,8 +31,12 @@ impl Engine {
         wait.collect()
     }
 
-    /// Why this device itself lets nothing leave for a contact.
+    /// Why this device itself lets nothing leave for an account.
     pub(crate) fn withheld(&self, account: &AccountKey) -> Option<Held> {
+        // IDN-25, IDN-29, IDN-66.
+        if self.own_key() == Some(*account) {
+            return self.account.as_ref()?.alarms.blocking().map(Held::Alarm);
+        }
         let contact = self.contacts.get(account)?;
         if !contact.is_accepted() {
             return Some(Held::NotAccepted);

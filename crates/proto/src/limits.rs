@@ -34,6 +34,9 @@ pub const MANIFESTS_GATHERED_MAX: usize = 513;
 
 /// One-time prekey pairs that a server keeps for one device.
 pub const ONE_TIME_PREKEYS_MAX: usize = 100;
+/// Secrets of one-time pairs that a device keeps: those on the server, those in envelopes that wait, and
+/// those of publications that were interrupted. Beyond that the oldest go.
+pub const ONE_TIME_SECRETS_MAX: usize = 400;
 /// One encoded prekey pair with its signature, in bytes.
 pub const PREKEY_SIZE_MAX: usize = 2 * 1024;
 /// One-time prekey pairs in one publication.

@@ -8,6 +8,7 @@ use waxwing_ratchet::{HandshakeId, SessionId, SkippedId};
 use super::{Peer, PeerDevice, Sessions, encoded};
 use crate::journal::Journal;
 use crate::keys;
+use crate::prekeys::Prekeys;
 
 impl Sessions {
     /// The oldest skipped keys of an account go where there are more than its share.
@@ -74,13 +75,15 @@ impl Sessions {
         journal.delete(keys::session_clock(&peer.0, &peer.1));
     }
 
-    /// The handshakes that were made against a signed pair that is destroyed cannot be replayed.
-    pub(crate) fn forget_handshakes(&mut self, journal: &mut Journal, signed_prekey: u32) {
+    /// Handshakes whose session is gone and whose signed pair is destroyed cannot be replayed.
+    pub(crate) fn forget_handshakes(&mut self, journal: &mut Journal, prekeys: &Prekeys) {
+        // SES-18.
         let gone: Vec<HandshakeId> = self
             .handshakes
             .iter()
             .filter(|(_, seen)| {
-                seen.signed_prekey == signed_prekey && !self.owners.contains_key(&seen.session)
+                prekeys.get(seen.signed_prekey).is_none()
+                    && !self.owners.contains_key(&seen.session)
             })
             .map(|(id, _)| *id)
             .collect();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What ends an alarm, and what does not.
 
-use waxwing_engine::command::Evidence;
+use waxwing_engine::command::{Evidence, Held};
 use waxwing_engine::notice::AlarmKind;
 use waxwing_engine::{Answer, Command, CommandError};
 use waxwing_proto::AccountKey;
@@ -182,7 +182,7 @@ fn alarms_about_the_own_devices_end_when_the_user_has_looked() {
     link(&mut world, "alice", "tablet");
     // The server goes back to an older list: whoever asks is not shown the tablet.
     let account = world.relay.accounts.get_mut(&alice).unwrap();
-    account.manifests.truncate(1);
+    let newest = account.manifests.pop().unwrap();
     world.go_offline("alice");
     world.go_online("alice");
     world.crash("alice");
@@ -197,10 +197,30 @@ fn alarms_about_the_own_devices_end_when_the_user_has_looked() {
         Err(CommandError::DevicesChanged)
     );
     assert_eq!(own_alarm(&mut world, "alice").0, Some(AlarmKind::Rollback));
+    // Until then nothing is encrypted to them: what this device sends has no copy.
+    let bob = world.account("bob");
+    world.send("alice", bob, "not for the tablet").unwrap();
+    world.sleep(60_000);
+    assert_eq!(
+        world.texts("bob", alice).last().unwrap(),
+        "not for the tablet"
+    );
+    assert_eq!(
+        world.waiting("alice"),
+        [(None, 1, Some(Held::Alarm(AlarmKind::Rollback)))]
+    );
+    assert_eq!(world.texts("tablet", bob), [] as [&str; 0]);
+    let account = world.relay.accounts.get_mut(&alice).unwrap();
+    account.manifests.push(newest);
+    world.sleep(3_600_000);
+    assert_eq!(world.texts("tablet", bob), [] as [&str; 0]);
     assert_eq!(
         world.ask("alice", Command::ConfirmDevices { version: 2 }),
         Ok(Answer::Done)
     );
+    world.sleep(60_000);
+    assert_eq!(world.waiting("alice"), []);
+    assert_eq!(world.texts("tablet", bob), ["not for the tablet"]);
     assert_eq!(own_alarm(&mut world, "alice").0, None);
     world.crash("alice");
     assert_eq!(own_alarm(&mut world, "alice").0, None);

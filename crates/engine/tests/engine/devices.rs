@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Several devices of one account: linking, removal, recovery, and what the others see of it.
 
+use prost::Message as _;
 use waxwing_engine::notice::{AlarmKind, LinkingStep, MessageState};
-use waxwing_engine::{Answer, Command, CommandError, Notice};
-use waxwing_proto::DeviceId;
+use waxwing_engine::{Answer, Command, CommandError, Notice, Table};
+use waxwing_proto::{DeviceId, v1};
 
 use crate::conversation::acquainted;
 use crate::world::World;
@@ -368,4 +369,33 @@ fn words_without_an_account_are_told() {
     );
     let command = world.register_command("nobody", 5);
     assert!(world.ask("nobody", command).is_ok());
+}
+
+/// [ENV-14]: a content is one for all devices, and any of them may be the one whose session begins with it.
+#[test]
+fn the_first_content_of_any_devices_session_names_the_heads() {
+    let mut world = acquainted(20);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    let tablet = link(&mut world, "bob", "tablet");
+    world.send("alice", bob, "to both").unwrap();
+    world.sleep(60_000);
+    world.send("bob", alice, "from the phone").unwrap();
+    world.sleep(60_000);
+    // As if nothing had been said between the two before; the phone's session is an old one.
+    let scope = [bob.as_bytes().as_slice(), tablet.as_bytes()].concat();
+    let rows = &mut world.client("alice").rows;
+    let before = rows.len();
+    rows.retain(|key, _| key.table != Table::Sessions || key.scope != scope);
+    assert!(rows.len() < before);
+    world.crash("alice");
+    world.relay.mailboxes_full = true;
+    world.send("alice", bob, "anew").unwrap();
+    let rows = world.client("alice").rows.iter();
+    let waiting: Vec<v1::Content> = rows
+        .filter(|(key, _)| key.table == Table::Outbox && key.scope.is_empty())
+        .filter_map(|(_, row)| v1::ShipmentRow::decode(row.as_slice()).ok())
+        .filter_map(|row| v1::Content::decode(row.content).ok())
+        .collect();
+    assert_eq!(waiting.len(), 1);
+    assert!(waiting[0].own_head.is_some() && waiting[0].peer_head.is_some());
 }

@@ -398,6 +398,43 @@ fn handshakes_of_one_account_are_bounded() {
     assert_eq!(contacts[0].account, world.account("carol"));
 }
 
+/// [SES-18]: a session may outlive the signed pair that it began with; what it leaves goes with it.
+#[test]
+fn handshakes_do_not_outlive_session_and_signed_pair() {
+    let mut world = acquainted(216);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    let remembered = |world: &mut World| {
+        let rows = world.client("bob").rows.keys();
+        rows.filter(|key| key.table == Table::Handshakes).count()
+    };
+    let day = 86_400_000;
+    assert_eq!(remembered(&mut world), 1);
+    // The pair is replaced after two days and destroyed at a drain of eight days later.
+    for _ in 0..12 {
+        world.sleep(day);
+        world.send("bob", alice, "still here").unwrap();
+        world.send("alice", bob, "so am I").unwrap();
+        world.go_offline("bob");
+        world.go_online("bob");
+    }
+    assert_eq!(remembered(&mut world), 1, "the session lives");
+    let tablet = link(&mut world, "alice", "tablet");
+    world.send("tablet", bob, "and here").unwrap();
+    world.sleep(60_000);
+    assert_eq!(remembered(&mut world), 2);
+    // The phone is taken off the account, and its session with it.
+    let phone = world.client("alice").device();
+    assert_ne!(phone, tablet);
+    let removed = world.ask("tablet", Command::RemoveDevice { device: phone });
+    assert_eq!(removed, Ok(Answer::Done));
+    world.sleep(60_000);
+    world.send("tablet", bob, "without the phone").unwrap();
+    world.sleep(60_000);
+    world.go_offline("bob");
+    world.go_online("bob");
+    assert_eq!(remembered(&mut world), 1);
+}
+
 /// Accounts cost nothing, so a session must not cost less than a request.
 #[test]
 fn a_stranger_without_a_content_leaves_nothing() {

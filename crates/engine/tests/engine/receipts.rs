@@ -118,7 +118,10 @@ fn either_kind_can_be_switched_off() {
     show_everything(&mut world, "bob");
     world.sleep(600_000);
     assert_eq!(state(&mut world, "alice", bob), MessageState::OnServer);
-    // What became due while it was off is not made up for.
+    // What became due while it was off is not made up for, however soon it is switched on.
+    world.send("alice", bob, "as silent").unwrap();
+    world.settle();
+    show_everything(&mut world, "bob");
     set(&mut world, "bob", [Some(true), Some(true), None]);
     world.sleep(600_000);
     assert_eq!(state(&mut world, "alice", bob), MessageState::OnServer);
@@ -131,13 +134,14 @@ fn either_kind_can_be_switched_off() {
         .iter()
         .rev()
         .filter(|message| message.state != MessageState::Received)
-        .take(3)
+        .take(4)
         .map(|message| message.state)
         .collect();
     assert_eq!(
         states,
         [
             MessageState::Read,
+            MessageState::OnServer,
             MessageState::OnServer,
             MessageState::Delivered
         ]
