@@ -342,6 +342,9 @@ pub struct Status {
     pub manifest_version: u32,
     /// One-time prekeys that the server holds for this device, when it said so.
     pub one_time_prekeys: Option<u32>,
+    /// Envelopes that nothing here could open, since the engine began: forged, damaged, or of a session
+    /// that is gone.
+    pub unopenable: u64,
 }
 
 /// Contents in the outbox for one account.

@@ -167,6 +167,7 @@ impl Engine {
                 .own_manifest()
                 .map_or(0, waxwing_identity::DeviceManifest::version),
             one_time_prekeys: self.connection.one_time_prekeys,
+            unopenable: self.inbox.unopenable,
         }
     }
 

@@ -238,6 +238,7 @@ impl Engine {
                 self.create_delivery_ids(turn);
                 self.revoke_delivery_ids();
             }
+            Timer::Untried => self.empty_inbox(turn),
             Timer::Gaps => self.show_gaps(turn),
             Timer::Horizon => self.horizon_due(turn),
         }

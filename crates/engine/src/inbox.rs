@@ -5,7 +5,7 @@
 //! Opening changes nothing. Between it and the commit no other envelope is opened and nothing is
 //! sealed for the same account, so that the state that was read is the state that is advanced.
 
-use std::collections::VecDeque;
+mod trials;
 
 use prost::Message as _;
 use waxwing_identity::{DeviceEntry, DeviceManifest};
@@ -23,7 +23,10 @@ use crate::notice::{AlarmKind, Notice};
 use crate::pending::Query;
 use crate::row::{Row, RowKey, RowRange};
 use crate::sessions::{OpenedEnvelope, Unopened, seconds};
+use crate::timers::Timer;
 use crate::trust::{self, Decision, Witness};
+
+use self::trials::{Next, Queue};
 
 /// Acknowledgements in one frame: well below what a server hands over unacknowledged.
 const ACKNOWLEDGED_TOGETHER: usize = 16;
@@ -47,7 +50,7 @@ pub(crate) struct InHand {
 /// Deliveries on their way in.
 #[derive(Default)]
 pub(crate) struct Inbox {
-    waiting: VecDeque<Waiting>,
+    waiting: Queue,
     in_hand: Option<InHand>,
     /// Positions that are done with and were not told to the server.
     done: Vec<u64>,
@@ -82,9 +85,9 @@ impl Engine {
             DeliveryEvent::Envelope(_) | DeliveryEvent::Drained(_)
                 if self.inbox.waiting.len() > limits::UNACKNOWLEDGED_MAX => {}
             DeliveryEvent::Envelope(envelope) => {
-                self.inbox.waiting.push_back(Waiting::Envelope(envelope));
+                self.inbox.waiting.push(Waiting::Envelope(envelope));
             }
-            DeliveryEvent::Drained(_) => self.inbox.waiting.push_back(Waiting::Drained),
+            DeliveryEvent::Drained(_) => self.inbox.waiting.push(Waiting::Drained),
             DeliveryEvent::Acknowledged(_) => {}
         }
         self.empty_inbox(turn);
@@ -93,13 +96,19 @@ impl Engine {
     /// Takes deliveries until one has to wait for rows.
     pub(crate) fn empty_inbox(&mut self, turn: &mut Turn<'_>) {
         while self.inbox.in_hand.is_none() {
-            match self.inbox.waiting.pop_front() {
-                None => {
+            let now_ms = turn.now.monotonic_ms;
+            match self.inbox.waiting.next(&self.sessions, now_ms) {
+                Next::Take(Waiting::Drained) => self.mailbox_drained(turn),
+                Next::Take(Waiting::Envelope(envelope)) => self.take_delivery(turn, envelope),
+                Next::Later(due_ms) => {
+                    self.timers.set(Timer::Untried, due_ms);
                     self.tell_acknowledged();
                     return;
                 }
-                Some(Waiting::Drained) => self.mailbox_drained(turn),
-                Some(Waiting::Envelope(envelope)) => self.take_delivery(turn, envelope),
+                Next::Nothing => {
+                    self.tell_acknowledged();
+                    return;
+                }
             }
         }
     }

@@ -30,6 +30,8 @@ pub(crate) enum Timer {
     LinkingExpired,
     /// Make delivery ids valid on the server again.
     DeliveryIds,
+    /// Try what came and could not be paid for.
+    Untried,
     /// Show what has been missing for a day.
     Gaps,
     /// Look for contents that were lost and for sessions in which nobody answers.

@@ -220,6 +220,16 @@ pub const TAG_WINDOW: u32 = 64;
 /// Routing tags held ready for a chain of which nothing has been opened; one more for each number that
 /// it has passed, up to [`TAG_WINDOW`].
 pub const TAG_WINDOW_FIRST: u32 = 16;
+/// What an envelope is counted with that begins a session not known yet, in microseconds of one core.
+pub const TRIAL_HANDSHAKE_US: u64 = 500;
+/// What an envelope is counted with, for each session whose header keys are tried, in microseconds of one
+/// core.
+pub const TRIAL_SESSION_US: u64 = 2;
+/// What a device spends on envelopes whose tag says nothing, in counted microseconds for each millisecond
+/// that passes: 1 % of one core. What is beyond waits.
+pub const TRIAL_BUDGET_US_PER_MS: u64 = 10;
+/// What it spends on them at once, in counted microseconds: a thousand handshakes.
+pub const TRIAL_BUDGET_US_MAX: u64 = 500_000;
 /// Sessions with one peer device, those that receive only included.
 pub const SESSIONS_PER_DEVICE_MAX: usize = 4;
 /// Handshakes of one account that are remembered; further ones are not answered by a session.

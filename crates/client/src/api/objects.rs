@@ -114,6 +114,8 @@ object! {
         requests: usize,
         manifest_version: u32,
         one_time_prekeys: Option<u32>,
+        /// Envelopes that nothing here could open, since this process began.
+        unopenable: u64,
         protected: bool,
         host: String,
     }

@@ -245,6 +245,7 @@ impl Service {
             status.requests,
             status.manifest_version,
             status.one_time_prekeys,
+            status.unopenable,
             self.protected,
             self.mode_text().to_owned(),
         ))

@@ -259,6 +259,13 @@ pub(crate) fn status(status: &Status, console: &Console) -> String {
             "manifest".to_owned(),
             format!("version {}", status.manifest_version),
         ]);
+        if status.unopenable > 0 {
+            let counted = format!(
+                "{} that no key here opens: forged, damaged, or of sessions that are gone",
+                status.unopenable
+            );
+            rows.push(["envelopes".to_owned(), counted]);
+        }
     }
     rows.push(["store".to_owned(), store]);
     rows.push([

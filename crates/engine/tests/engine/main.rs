@@ -25,5 +25,6 @@ mod interruptions;
 mod names;
 mod receipts;
 mod storm;
+mod trials;
 mod trust;
 mod world;
