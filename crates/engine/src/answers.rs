@@ -45,7 +45,7 @@ impl Engine {
             }
             (LaneCall::Manifests, Ok(Reply::FetchManifests(reply))) => {
                 let shown = decode_all(&reply.manifests);
-                match self.consider_chain(&account, shown) {
+                match self.consider_chain(turn, &account, shown) {
                     Some(
                         Decision::Accept { .. }
                         | Decision::AcceptAndBlock(_)
@@ -146,7 +146,7 @@ impl Engine {
             self.lane_wait(turn, account, 0);
             return;
         };
-        match self.consider(account, &shown, &[], Witness::Server) {
+        match self.consider(turn, account, &shown, &[], Witness::Server) {
             Decision::Accept { .. } | Decision::AcceptAndBlock(_) | Decision::Keep
                 if rounds <= STALE_ROUNDS_MAX =>
             {
@@ -207,7 +207,7 @@ impl Engine {
             self.lane_wait(turn, account, 0);
             return;
         };
-        match self.consider(account, &shown, &[], Witness::Server) {
+        match self.consider(turn, account, &shown, &[], Witness::Server) {
             Decision::Keep | Decision::Accept { .. } => {}
             Decision::Fetch { after } => {
                 self.lane_fetch(turn, account, after);

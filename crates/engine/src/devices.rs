@@ -180,7 +180,7 @@ impl Engine {
         };
         self.save_progress(None);
         if self.own_manifest().map(DeviceManifest::head) != Some(manifest.head()) {
-            self.accept_manifest(manifest.account(), manifest, &[]);
+            self.accept_manifest(turn, manifest.account(), manifest, &[]);
         }
         if let Some(device) = added {
             self.ship_whole_state(turn, device);

@@ -14,6 +14,7 @@ pub mod command;
 mod commands;
 mod connection;
 mod contact_commands;
+mod contact_devices;
 mod contacts;
 mod content;
 mod delivery_ids;

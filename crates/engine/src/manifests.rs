@@ -62,6 +62,7 @@ impl Engine {
     /// Decides about a manifest that was shown, and does what follows.
     pub(crate) fn consider(
         &mut self,
+        turn: &Turn<'_>,
         account: &AccountKey,
         shown: &DeviceManifest,
         known: &[DeviceManifest],
@@ -81,13 +82,13 @@ impl Engine {
         match decision {
             Decision::Keep | Decision::Behind | Decision::Fetch { .. } | Decision::Refuse => {}
             Decision::Accept { alarm } => {
-                self.accept_manifest(account, shown, known);
+                self.accept_manifest(turn, account, shown, known);
                 if let Some(alarm) = alarm {
                     self.raise(account, alarm);
                 }
             }
             Decision::AcceptAndBlock(alarm) => {
-                self.accept_manifest(account, shown, known);
+                self.accept_manifest(turn, account, shown, known);
                 self.raise(account, alarm);
             }
             Decision::Block(alarm) => self.raise(account, alarm),
@@ -115,6 +116,7 @@ impl Engine {
 
     pub(crate) fn accept_manifest(
         &mut self,
+        turn: &Turn<'_>,
         account: &AccountKey,
         shown: &DeviceManifest,
         known: &[DeviceManifest],
@@ -151,7 +153,9 @@ impl Engine {
             keys::manifest(account),
             zeroize::Zeroizing::new(shown.as_bytes().to_vec()),
         );
-        self.manifests.insert(*account, shown.clone());
+        if let Some(before) = self.manifests.insert(*account, shown.clone()) {
+            self.show_devices_changed(turn, account, &before, shown);
+        }
         if let Some(contact) = self.contacts.get_mut(account) {
             if contact.verified && contact.verified_devices.is_empty() {
                 // The keys were compared before the first manifest was seen.
@@ -333,7 +337,7 @@ impl Engine {
         self.fetching.remove(&account);
         if let Ok(Reply::FetchManifests(reply)) = outcome {
             let shown = decode_all(&reply.manifests);
-            self.consider_chain(&account, shown);
+            self.consider_chain(turn, &account, shown);
             self.settle_claim(&account);
         }
         self.pump(turn, account);
@@ -375,6 +379,7 @@ impl Engine {
     /// Considers the newest of a list of versions, with the others as witnesses.
     pub(crate) fn consider_chain(
         &mut self,
+        turn: &Turn<'_>,
         account: &AccountKey,
         shown: Vec<DeviceManifest>,
     ) -> Option<Decision> {
@@ -382,7 +387,7 @@ impl Engine {
             .iter()
             .max_by_key(|manifest| manifest.version())?
             .clone();
-        Some(self.consider(account, &newest, &shown, Witness::Server))
+        Some(self.consider(turn, account, &newest, &shown, Witness::Server))
     }
 
     /// Asks the own server for the versions of the own manifest that this device lacks. On the
@@ -428,7 +433,7 @@ impl Engine {
         }
         let gathered = self.own_gathered.finish();
         let before = self.own_manifest().map(DeviceManifest::head);
-        match self.consider_chain(&key, gathered) {
+        match self.consider_chain(turn, &key, gathered) {
             Some(Decision::Refuse) => self.own_alarm(AlarmKind::Equivocation),
             // Asked once more from where it says that it begins; a server that hands out the same again
             // withholds what is missing, and is asked again later and ever more seldom.

@@ -76,6 +76,14 @@ pub(crate) fn row_of_gap(gap: &Gap, id: MessageId, verified: bool) -> v1::Messag
     }
 }
 
+/// Whether somebody wrote it, and this device did not put it there itself.
+const fn is_content(row: &v1::MessageRow) -> bool {
+    match &row.body {
+        Some(StoredBody::Missing(_) | StoredBody::Devices(_)) => false,
+        Some(StoredBody::Text(_) | StoredBody::Unknown(_)) | None => true,
+    }
+}
+
 /// A stored state as it is shown.
 pub(crate) const fn shown_state(state: State) -> MessageState {
     match state {
@@ -122,9 +130,14 @@ pub(crate) fn message_of(
         body: match &row.body {
             Some(StoredBody::Text(text)) => Body::Text(text.clone()),
             Some(StoredBody::Missing(missing)) => Body::Missing(gaps::count(&missing.ranges)),
+            Some(StoredBody::Devices(devices)) => Body::DevicesChanged {
+                added: devices.added,
+                removed: devices.removed,
+                listed: devices.listed,
+            },
             Some(StoredBody::Unknown(_)) | None => Body::NeedsNewerVersion,
         },
-        state: if row.outgoing && !matches!(row.body, Some(StoredBody::Missing(_))) {
+        state: if row.outgoing && is_content(row) {
             shown_state(state)
         } else {
             MessageState::Received
@@ -162,7 +175,7 @@ impl Engine {
         }
         if unread {
             // The message id stands there only where a read receipt is due once it is shown.
-            let answered = !row.outgoing && !matches!(row.body, Some(StoredBody::Missing(_)));
+            let answered = !row.outgoing && is_content(row);
             let id: &[u8] = if answered { &row.message_id } else { &[] };
             let value = [account.as_bytes().as_slice(), id].concat();
             self.journal

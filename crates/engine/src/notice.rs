@@ -81,6 +81,15 @@ pub enum Body {
     NeedsNewerVersion,
     /// No content: so many of the same device have not come for a day or longer.
     Missing(u64),
+    /// No content: the contact's account lists other devices, which read what is sent from now on.
+    DevicesChanged {
+        /// Devices that were not listed before.
+        added: u32,
+        /// Devices that are not listed any more.
+        removed: u32,
+        /// How many there are now.
+        listed: u32,
+    },
 }
 
 /// Who wrote a message.

@@ -49,7 +49,7 @@ impl Engine {
             .max_by_key(|manifest| manifest.version())
             .cloned()
         {
-            self.consider(&account, &newest, &shown, Witness::Peer);
+            self.consider(turn, &account, &newest, &shown, Witness::Peer);
         }
         let head = |field: Option<&v1::ManifestHead>| {
             field.and_then(|head| ManifestHead::try_from(head).ok())

@@ -161,7 +161,7 @@ impl Engine {
             self.withdraw_given_id(&account);
         }
         if let Some(manifest) = manifest {
-            self.consider(&account, &manifest, &[], Witness::Peer);
+            self.consider(turn, &account, &manifest, &[], Witness::Peer);
             // The user compared keys on the other device, about the version that is pinned here too.
             let same = self
                 .accepted_manifest(&account)

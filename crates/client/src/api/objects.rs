@@ -231,17 +231,28 @@ object! {
         from: From,
         sent_at: String,
         received_at: String,
-        /// `text`; or, without a body, `needs_newer_version` or `missing`.
+        /// `text`; or, without a body, `needs_newer_version`, `missing` or `devices`.
         content: String,
         body: Option<String>,
         /// For `missing`: how many contents of this device have not come for a day or longer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         missing: Option<u64>,
+        /// For `devices`: how the contact's list of devices changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        devices: Option<DevicesChanged>,
         state: State,
         /// The ids of messages that the writer had seen.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         seen: Vec<String>,
     }
+}
+
+/// Devices that a contact's account lists since, and those that it lists no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DevicesChanged {
+    pub(crate) added: u32,
+    pub(crate) removed: u32,
+    pub(crate) listed: u32,
 }
 
 /// The conversation of a message.
@@ -349,10 +360,22 @@ impl Message {
             verified: outgoing || message.verified,
             own: outgoing,
         };
-        let (content, body, missing) = match message.body {
-            Body::Text(body) => ("text", Some(body), None),
-            Body::Missing(count) => ("missing", None, Some(count)),
-            _ => ("needs_newer_version", None, None),
+        let (content, body, missing, devices) = match message.body {
+            Body::Text(body) => ("text", Some(body), None, None),
+            Body::Missing(count) => ("missing", None, Some(count), None),
+            Body::DevicesChanged {
+                added,
+                removed,
+                listed,
+            } => {
+                let devices = DevicesChanged {
+                    added,
+                    removed,
+                    listed,
+                };
+                ("devices", None, None, Some(devices))
+            }
+            _ => ("needs_newer_version", None, None, None),
         };
         Self::new(
             message.id.to_hex(),
@@ -364,6 +387,7 @@ impl Message {
             content.to_owned(),
             body,
             missing,
+            devices,
             message.state.into(),
             message.seen.iter().map(MessageId::to_hex).collect(),
         )

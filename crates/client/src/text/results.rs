@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What commands came to, in words.
 
-use crate::api::objects::{Contact, Device, Message, Receipts, Sent, State, Status};
+use crate::api::objects::{
+    Contact, Device, DevicesChanged, Message, Receipts, Sent, State, Status,
+};
 use crate::console::{Console, Tone};
 use crate::display;
 use crate::fault::{Code, Fault};
@@ -67,12 +69,13 @@ pub(crate) fn message(message: &Message, console: &Console) -> String {
     } else {
         display::line(&message.from.name)
     };
-    let body = match (&message.body, message.missing) {
-        (Some(body), _) => display::lines(body, "    "),
-        (None, Some(count)) => missing(count),
-        (None, None) => NEEDS_NEWER_VERSION.to_owned(),
+    let body = match (&message.body, message.missing, message.devices) {
+        (Some(body), _, _) => display::lines(body, "    "),
+        (None, Some(count), _) => missing(count),
+        (None, None, Some(devices)) => devices_changed(devices),
+        (None, None, None) => NEEDS_NEWER_VERSION.to_owned(),
     };
-    let mark = if message.missing.is_some() {
+    let mark = if message.missing.is_some() || message.devices.is_some() {
         String::new()
     } else if message.from.own {
         format!(" [{}]", state(message.state))
@@ -102,6 +105,26 @@ pub(crate) fn request(name: &str, console: &Console) -> String {
         command("accept"),
         command("block"),
     )
+}
+
+/// What stands in a conversation where the contact's devices changed.
+fn devices_changed(devices: DevicesChanged) -> String {
+    let number = |count: u32| match count {
+        1 => "1 device".to_owned(),
+        count => format!("{count} devices"),
+    };
+    let DevicesChanged {
+        added,
+        removed,
+        listed,
+    } = devices;
+    let what = match (added, removed) {
+        (added, 0) => format!("{} more", number(added)),
+        (0, removed) => format!("{} fewer", number(removed)),
+        (added, removed) => format!("{} more and {} fewer", number(added), number(removed)),
+    };
+    let verb = if listed == 1 { "reads" } else { "read" };
+    format!("[{what}: {} {verb} along now]", number(listed))
 }
 
 /// What stands in the place of contents that have not come.

@@ -71,6 +71,11 @@ fn a_linked_device_knows_the_contacts_and_gets_the_messages() {
     alice.run(&["devices", "remove", id, "--yes"]).ok();
     assert_eq!(alice.run(&["devices", "list"]).ok().lines().count(), 1);
     bob.run(&["send", "alice", "to one", "--wait"]).ok();
+    let history = bob.run(&["history", "alice"]).ok();
+    assert!(
+        history.contains("alice: [1 device fewer: 1 device reads along now]"),
+        "{history}"
+    );
     assert_eq!(
         bodies(&alice.run(&["receive", "--json"]).ok())
             .last()

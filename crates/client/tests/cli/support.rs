@@ -58,7 +58,7 @@ pub(crate) fn bodies(lines: &str) -> Vec<String> {
     lines
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"))
-        .filter(|object| object["type"] == "message")
+        .filter(|object| object["type"] == "message" && object["content"] == "text")
         .map(|message| message["body"].as_str().unwrap().to_owned())
         .collect()
 }

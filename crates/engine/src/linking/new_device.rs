@@ -208,7 +208,7 @@ impl Engine {
             self.poll_listed_later(turn);
             return;
         };
-        self.accept_manifest(&key, &newest, &gathered);
+        self.accept_manifest(turn, &key, &newest, &gathered);
         self.notify(Notice::Linking(LinkingStep::Listed));
         self.linking.awaits_state = true;
         self.linking_step(turn);

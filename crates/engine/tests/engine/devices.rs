@@ -2,7 +2,7 @@
 //! Several devices of one account: linking, removal, recovery, and what the others see of it.
 
 use prost::Message as _;
-use waxwing_engine::notice::{AlarmKind, LinkingStep, MessageState};
+use waxwing_engine::notice::{AlarmKind, Body, LinkingStep, Message, MessageState};
 use waxwing_engine::{Answer, Command, CommandError, Notice, Table};
 use waxwing_proto::{DeviceId, v1};
 
@@ -369,6 +369,47 @@ fn words_without_an_account_are_told() {
     );
     let command = world.register_command("nobody", 5);
     assert!(world.ask("nobody", command).is_ok());
+}
+
+/// [IDN-68]: whoever writes sees that one more device reads along, once, and that one reads no more.
+#[test]
+fn a_contacts_devices_are_shown_in_the_conversation() {
+    let mut world = acquainted(21);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    let tablet = link(&mut world, "alice", "tablet");
+    world.send("bob", alice, "hello").unwrap();
+    world.sleep(60_000);
+    world.send("tablet", bob, "hello too").unwrap();
+    world.sleep(60_000);
+    world
+        .ask("alice", Command::RemoveDevice { device: tablet })
+        .unwrap();
+    world.sleep(60_000);
+    world.send("bob", alice, "only to the phone").unwrap();
+    world.sleep(60_000);
+    world.crash("bob");
+    let changed = |added, removed, listed| Body::DevicesChanged {
+        added,
+        removed,
+        listed,
+    };
+    let text = |text: &str| Body::Text(text.to_owned());
+    let history = world.history("bob", alice);
+    let bodies: Vec<&Body> = history.iter().map(|message| &message.body).collect();
+    let expected = [
+        &text("hello bob"),
+        &changed(1, 0, 2),
+        &text("hello"),
+        &text("hello too"),
+        &text("only to the phone"),
+        &changed(0, 1, 1),
+    ];
+    assert_eq!(bodies, expected);
+    assert_eq!(history[1].device, tablet);
+    // Nothing is answered by it, and the account's own devices are no conversation.
+    let history = world.history("alice", bob);
+    let is_text = |message: &Message| matches!(message.body, Body::Text(_));
+    assert!(history.len() == 4 && history.iter().all(is_text));
 }
 
 /// [ENV-14]: a content is one for all devices, and any of them may be the one whose session begins with it.

@@ -212,10 +212,11 @@ impl World {
         }
     }
 
-    /// The texts of a conversation.
+    /// The texts of a conversation, and in their order what stands there of contents that lack.
     pub(crate) fn texts(&mut self, name: &'static str, contact: AccountKey) -> Vec<String> {
         self.history(name, contact)
             .into_iter()
+            .filter(|message| !matches!(message.body, Body::DevicesChanged { .. }))
             .map(|message| match message.body {
                 Body::Text(text) => text,
                 other => format!("{other:?}"),

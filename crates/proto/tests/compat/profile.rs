@@ -120,6 +120,7 @@ pub(crate) fn rows() -> Vec<Sample> {
         },
         SenderSequence { device_id: id(4), highest: 9 },
         SequenceRange { first: 3, last: 5 },
+        DevicesChanged { added: 1, removed: 2, listed: 3 },
         Missing { ranges: vec![v1::SequenceRange { first: 3, last: 5 }] },
         ShipmentRow {
             account_key: key(1),
@@ -199,6 +200,12 @@ pub(crate) fn rows() -> Vec<Sample> {
         ranges: vec![v1::SequenceRange { first: 3, last: 5 }],
     });
     samples.push(sample("MessageRow", "-missing", message(missing)));
+    let devices = v1::message_row::Body::Devices(v1::DevicesChanged {
+        added: 1,
+        removed: 2,
+        listed: 3,
+    });
+    samples.push(sample("MessageRow", "-devices", message(devices)));
     let steps = [
         (
             "-registration",
