@@ -11,9 +11,11 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use waxwing_ratchet::SessionId;
 
 use crate::party::{Keys, Party, Prekeys};
+use crate::thief::may_open;
 
-/// What a thief can know of a session that the peer opened: nothing, or its first chain.
-type OpenedByPeer = BTreeMap<SessionId, bool>;
+/// The sessions that the peer opened, each with the session, and the step of the device in it, that it
+/// continues.
+type OpenedByPeer = BTreeMap<SessionId, Option<(SessionId, u32)>>;
 
 struct Walk {
     keys: [Keys; 2],
@@ -97,19 +99,12 @@ fn read_out(seed: u64) -> (usize, usize) {
             let peer = &walk.parties[1];
             let (session, step) = peer.sent_at.unwrap();
             if peer.handshakes_made > before && peer.active(None) == Some(session) {
-                // Salted with a step of the device that the thief knows, or with none.
-                let salt_known = peer.continues().is_none_or(|named| {
-                    let newest = peer.heard.get(&named).copied().unwrap_or_default();
-                    known.get(&named).is_some_and(|step| newest <= *step)
-                });
-                opened_by_peer.insert(session, salt_known);
+                let heard = |named| peer.heard.get(&named).copied().unwrap_or_default();
+                let salt = peer.continues().map(|named| (named, heard(named)));
+                opened_by_peer.insert(session, salt);
             }
-            let may_open = match known.get(&session) {
-                // The peer's next step was made against a key that was stored.
-                Some(newest) => step <= newest + 1,
-                // A session of before that had not arrived opens as the device would open it.
-                None => step == 1 && opened_by_peer.get(&session).copied().unwrap_or(true),
-            };
+            let salt = opened_by_peer.get(&session).copied().flatten();
+            let may_open = may_open(&known, session, step, salt);
             let opens = thief.receive(&walk.keys[0], &envelope).is_ok();
             assert!(may_open || !opens, "seed {seed}: step {step} opens");
             if known.contains_key(&session) && thief.keeps(session) {

@@ -4,6 +4,8 @@
 //! the ratchet keys of the device from what is seen, as a quantum computer would, but no ML-KEM key. What opens
 //! for each is exactly what the specification says.
 
+use std::collections::BTreeMap;
+
 use waxwing_ratchet::SessionId;
 
 use crate::explore::{Act, Event, Explorer, State};
@@ -131,21 +133,31 @@ impl Explorer {
         Ok(())
     }
 
-    /// Whether an envelope opens with what a device stored, and nothing else.
     fn may_open(&self, origin: u32, session: SessionId, step: u32) -> bool {
-        let known = &self.parties[origin as usize].steps;
-        match known.get(&session) {
-            // The peer's next step was made against a key that was stored.
-            Some(newest) => step <= newest + 1,
-            // A session that had not arrived opens as the device would open it, where it is salted with
-            // a step of the device that is known, or with none.
-            None => {
-                let salt = self.openings.get(&session).copied().flatten();
-                let is_known = salt.is_none_or(|(named, heard)| {
-                    known.get(&named).is_some_and(|newest| heard <= *newest)
-                });
-                step == 1 && is_known
-            }
+        let salt = self.openings.get(&session).copied().flatten();
+        may_open(&self.parties[origin as usize].steps, session, step, salt)
+    }
+}
+
+/// Whether an envelope opens with what a device stored, and nothing else. `known` are the newest steps of
+/// its sessions; `salt` is the session, and the step of the device in it, that a session of the peer
+/// continues.
+pub(crate) fn may_open(
+    known: &BTreeMap<SessionId, u32>,
+    session: SessionId,
+    step: u32,
+    salt: Option<(SessionId, u32)>,
+) -> bool {
+    match known.get(&session) {
+        // The peer's next step was made against a key that was stored.
+        Some(newest) => step <= newest + 1,
+        // A session that had not arrived opens as the device would open it, where it is salted with a
+        // step of the device that is known, or with none.
+        None => {
+            let is_known = salt.is_none_or(|(named, heard)| {
+                known.get(&named).is_some_and(|newest| heard <= *newest)
+            });
+            step == 1 && is_known
         }
     }
 }
