@@ -251,7 +251,7 @@ impl Engine {
                 state: shown,
             });
         }
-        // A device that was linked later does not hold what was sent before it.
+        // SES-112.
         let is_accepted = self.contacts.get(account).is_some_and(Contact::is_accepted);
         let is_alarming = foreign && is_accepted && self.holds_whole_history();
         if let (true, Some(own)) = (is_alarming, self.own_key()) {

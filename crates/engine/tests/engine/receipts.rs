@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Delivered and read receipts: when they leave, to whom, and how they are switched off.
 
+use prost::Message as _;
 use waxwing_engine::command::ReceiptSettings;
-use waxwing_engine::notice::MessageState;
-use waxwing_engine::{Answer, Command};
-use waxwing_proto::AccountKey;
+use waxwing_engine::notice::{AlarmKind, MessageState};
+use waxwing_engine::{Answer, Command, Table};
+use waxwing_proto::{AccountKey, v1};
 
 use crate::conversation::acquainted;
+use crate::devices::link;
 use crate::world::World;
 
 fn state(world: &mut World, name: &'static str, contact: AccountKey) -> MessageState {
@@ -238,4 +240,46 @@ fn more_than_one_receipt_holds_is_told_whole() {
         }
     };
     assert!(read(&mut world) >= sent);
+}
+
+/// Alice sends two texts to a bob who is away, and forgets that she sent the first, as the original of a
+/// copied device would never have known.
+fn receipts_for_something_foreign(world: &mut World) -> Option<AlarmKind> {
+    let bob = world.account("bob");
+    world.go_offline("bob");
+    world.send("alice", bob, "not mine").unwrap();
+    world.sleep(1000);
+    let rows = &mut world.client("alice").rows;
+    let (forgotten, _) = rows
+        .iter()
+        .filter(|(key, _)| key.table == Table::MessageIndex && key.order == 1)
+        .max_by_key(|(_, row)| {
+            let row = v1::MessageIndexRow::decode(row.as_slice()).unwrap();
+            row.cursor
+        })
+        .unwrap();
+    let forgotten = forgotten.clone();
+    rows.remove(&forgotten);
+    world.crash("alice");
+    world.go_online("bob");
+    world.sleep(600_000);
+    match world.ask("alice", Command::Status) {
+        Ok(Answer::Status(status)) => status.own_alarm,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_receipt_for_what_was_never_sent_is_an_alarm_of_the_only_device() {
+    // SES-112.
+    let mut world = acquainted(79);
+    let bob = world.account("bob");
+    world.send("alice", bob, "mine").unwrap();
+    world.sleep(60_000);
+    let alarm = receipts_for_something_foreign(&mut world);
+    assert_eq!(alarm, Some(AlarmKind::ClonedDevice));
+    // One of several devices cannot know what the others sent.
+    let mut world = acquainted(80);
+    link(&mut world, "alice", "tablet");
+    assert_eq!(receipts_for_something_foreign(&mut world), None);
 }
