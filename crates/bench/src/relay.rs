@@ -12,6 +12,7 @@ mod bare;
 mod bare_client;
 mod clients;
 mod frames;
+mod idle;
 mod listen;
 mod log;
 mod offline;
@@ -28,7 +29,7 @@ pub(crate) use self::listen::serve;
 use self::online::{Load, Sample, measure};
 pub(crate) use self::process::guard;
 use self::process::{Carrier, Kind, pin_generator};
-use crate::pairs::PAIRS;
+use crate::pairs::{PAIRS, alternate};
 use crate::report::{Figure, median};
 
 /// The first argument of a process that is the bare relay.
@@ -71,6 +72,8 @@ struct Plan {
     w1: [&'static str; 2],
     w16: [&'static str; 2],
     latency: [&'static str; 2],
+    idle: &'static str,
+    idle_goal_kib: f64,
     cpu_bar: f64,
     cpu_goal_us: f64,
 }
@@ -80,6 +83,8 @@ const QUIC: Plan = Plan {
     w1: ["relay.quic_w1_rate", "relay.quic_w1_server_cpu"],
     w16: ["relay.quic_w16_server_cpu", "relay.quic_w16_rate"],
     latency: ["relay.quic_latency_p50", "relay.quic_latency_p99"],
+    idle: "relay.quic_idle_memory",
+    idle_goal_kib: 34.0,
     cpu_bar: 1.75,
     cpu_goal_us: CPU_GOAL_QUIC_US,
 };
@@ -89,6 +94,8 @@ const TCP: Plan = Plan {
     w1: ["relay.tcp_w1_rate", "relay.tcp_w1_server_cpu"],
     w16: ["relay.tcp_w16_server_cpu", "relay.tcp_w16_rate"],
     latency: ["relay.tcp_latency_p50", "relay.tcp_latency_p99"],
+    idle: "relay.tcp_idle_memory",
+    idle_goal_kib: 12.0,
     cpu_bar: 2.0,
     cpu_goal_us: CPU_GOAL_TCP_US,
 };
@@ -168,6 +175,12 @@ impl Plan {
             let rate = bare_rate * LATENCY_SHARE;
             figures.push(p50.with_note(format!("at {rate:.0} messages a second")));
             figures.push(figure(p99, "ms", &samples, |it| it.p99_ms, bar));
+        }
+        if has(&[self.idle]) {
+            let sample = |kind| move || idle::measure(kind, self.carrier);
+            let samples = alternate(sample(Kind::Ours), sample(Kind::Bare))?;
+            let figure = Figure::from_pairs(self.idle, "KiB", AGAINST, samples);
+            figures.push(figure.with_goal(self.idle_goal_kib));
         }
         Ok(figures)
     }

@@ -13,8 +13,10 @@ mod ours;
 pub(crate) mod tcp;
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 
+pub(crate) use self::child::resident_kib;
 use self::child::{Child, Kind};
 pub(crate) use self::ours::{any_port, identity, keys};
 use crate::pairs::alternate;
@@ -256,6 +258,15 @@ fn dropped(name: &'static str, drops: &[(Kind, u64)], must_be_none: bool) -> Fig
 }
 
 /// Server memory for each connection that is idle after its greeting.
+/// Lets this process, and those that it starts, hold so many connections.
+pub(crate) fn allow_descriptors(connections: u32) -> Result<()> {
+    let wanted = u64::from(connections).saturating_mul(2).saturating_add(200);
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.maximum.or(Some(wanted));
+    setrlimit(Resource::Nofile, Rlimit { current, ..limit })?;
+    Ok(())
+}
+
 fn idle_memory(name: &'static str, connections: u32) -> Result<Figure> {
     let sample = |kind| -> Result<f64> {
         let server = Child::start(kind, 1)?;

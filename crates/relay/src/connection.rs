@@ -31,7 +31,8 @@ pub(crate) async fn serve<S: Store>(state: Arc<State<S>>, link: Link) {
     let greeted = tokio::select! {
         biased;
         () = draining.started() => None,
-        greeted = serve_hello(link.clone(), Arc::clone(&state.clock)) => greeted.ok(),
+        // In a box of its own: a connection is idle for longer than it greets.
+        greeted = Box::pin(serve_hello(link.clone(), Arc::clone(&state.clock))) => greeted.ok(),
     };
     let Some(connection) = greeted else {
         state.send_away(&link);
@@ -68,32 +69,36 @@ async fn serve_call<S: Store>(state: Arc<State<S>>, caller: Arc<Caller>, pending
         biased;
         // A request that is not there yet was not accepted.
         () = draining.started() => return,
-        call = pending.read() => call,
+        call = Box::pin(pending.read()) => call,
     };
     let Ok(call) = call else { return };
+    // Each in a box of its own: a stream that is idle for hours has no room for what other calls need.
     match call.request {
-        Call::Subscribe(_) => serve_subscription(state, &caller, call).await,
-        Call::OpenSending(_) => serve_sendings(state, caller, call).await,
-        _ => answer(state, caller, call).await,
+        Call::Subscribe(_) => Box::pin(serve_subscription(state, caller, call)).await,
+        Call::OpenSending(_) => Box::pin(serve_sendings(state, caller, call)).await,
+        _ => Box::pin(answer(state, caller, call)).await,
     }
 }
 
-async fn serve_subscription<S: Store>(state: Arc<State<S>>, caller: &Caller, call: IncomingCall) {
-    match caller.plane.account() {
-        Ok(mailbox) => {
-            let Ok((sink, acknowledgements)) = call.into_stream().await else {
-                return;
-            };
-            subscription::serve(state, mailbox, sink, acknowledgements).await;
-        }
-        Err(refusal) => refuse(call, refusal).await,
+async fn serve_subscription<S: Store>(
+    state: Arc<State<S>>,
+    caller: Arc<Caller>,
+    call: IncomingCall,
+) {
+    let mailbox = match caller.plane.account() {
+        Ok(mailbox) => mailbox,
+        Err(refusal) => return refuse(call, refusal).await,
+    };
+    let opened = Box::pin(call.into_stream()).await;
+    if let Ok((sink, acknowledgements)) = opened {
+        subscription::serve(state, mailbox, sink, acknowledgements).await;
     }
 }
 
 async fn serve_sendings<S: Store>(state: Arc<State<S>>, caller: Arc<Caller>, call: IncomingCall) {
     match caller.plane.anonymous() {
         Ok(()) => {
-            if let Ok((sink, source)) = call.into_sending().await {
+            if let Ok((sink, source)) = Box::pin(call.into_sending()).await {
                 sendings::serve(state, caller, sink, source).await;
             }
         }

@@ -142,17 +142,20 @@ pub(super) enum Sender {
 
 impl Sender {
     /// Begins to send a message.
-    pub(super) fn post(&mut self, to: &Person, stamp: Stamp) {
+    pub(super) fn post(&mut self, to: &Person, stamp: Stamp) -> Result<()> {
         match self {
             Self::Ours(sender) => sender.post(to, stamp),
-            Self::Bare(sender) => sender.post(to, stamp),
+            Self::Bare(sender) => {
+                sender.post(to, stamp);
+                Ok(())
+            }
         }
     }
 
     /// To be called after some.
     pub(super) async fn flush(&mut self) -> Result<()> {
         match self {
-            Self::Ours(_) => Ok(()),
+            Self::Ours(sender) => sender.flush().await,
             Self::Bare(sender) => sender.flush().await,
         }
     }

@@ -116,7 +116,7 @@ async fn store(network: &Network, people: &[Arc<Person>]) -> Result<Time> {
                     }
                     accepted.acquire().await?.forget();
                     let sent_ns = pace::now_ns();
-                    sender.post(person, Stamp { sent_ns, number });
+                    sender.post(person, Stamp { sent_ns, number })?;
                 }
             }
             sender.flush().await?;

@@ -235,7 +235,7 @@ async fn send_into(mut sender: Sender, person: &Person, free: &Semaphore) -> Res
         free.acquire().await?.forget();
         loop {
             let sent_ns = pace::now_ns();
-            sender.post(person, Stamp { sent_ns, number });
+            sender.post(person, Stamp { sent_ns, number })?;
             number += 1;
             match free.try_acquire() {
                 Ok(slot) => slot.forget(),
@@ -255,7 +255,7 @@ async fn send_at(
     let mut number = 0;
     while let Some(mut sent_ns) = times.recv().await {
         loop {
-            sender.post(person, Stamp { sent_ns, number });
+            sender.post(person, Stamp { sent_ns, number })?;
             number += 1;
             match times.try_recv() {
                 Ok(next) => sent_ns = next,

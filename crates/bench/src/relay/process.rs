@@ -19,7 +19,7 @@ use waxwing_proto::ServerAddress;
 
 use super::{GUARD, SERVER};
 use crate::store::machine::TICKS_PER_SECOND;
-use crate::transport::identity;
+use crate::transport::{identity, resident_kib};
 
 const SERVER_CORE: usize = 0;
 const GENERATOR_CORE: usize = 1;
@@ -144,10 +144,20 @@ impl Server {
         Ok(link.context("no invite")?.parse()?)
     }
 
+    /// Its resident memory, in KiB.
+    pub(super) fn resident_kib(&self) -> Result<f64> {
+        let text = self.proc_file("status")?;
+        resident_kib(&text).context("no VmRSS")
+    }
+
+    fn proc_file(&self, name: &str) -> Result<String> {
+        let path = format!("/proc/{}/{name}", self.process);
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
+    }
+
     /// Processor time of all its threads, in seconds.
     pub(super) fn cpu_seconds(&self) -> Result<f64> {
-        let path = format!("/proc/{}/stat", self.process);
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let text = self.proc_file("stat")?;
         // The name before the parenthesis may hold spaces; user and system time are the 14th and 15th.
         let fields = text.rsplit_once(") ").context("another stat")?.1;
         let mut times = fields.split(' ').skip(11).map(str::parse::<f64>);

@@ -93,10 +93,7 @@ impl Child {
     }
 
     pub(super) fn resident_kib(&self) -> Result<f64> {
-        let text = self.proc_file("status")?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let value = line.and_then(|line| line.split_whitespace().next());
-        Ok(value.context("no VmRSS")?.parse()?)
+        resident_kib(&self.proc_file("status")?).context("no VmRSS")
     }
 }
 
@@ -107,4 +104,12 @@ impl Drop for Child {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The resident memory of a process, in KiB, from its `status` file.
+pub(crate) fn resident_kib(status: &str) -> Option<f64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse().ok()
 }

@@ -89,7 +89,7 @@ async fn serve_over(listener: Arc<dyn Listener>, window: usize) -> Result<()> {
 }
 
 async fn serve_link(link: Link, window: usize) {
-    let Ok(connection) = serve_hello(link, clock()).await else {
+    let Ok(connection) = Box::pin(serve_hello(link, clock())).await else {
         return;
     };
     while let Ok(pending) = connection.accept().await {
@@ -99,7 +99,8 @@ async fn serve_link(link: Link, window: usize) {
             };
             if matches!(call.request, v1::request::Call::Subscribe(_)) {
                 if let Ok((sink, source)) = call.into_stream().await {
-                    deliver(sink, source, window).await;
+                    // What only waits holds no room for what other calls need.
+                    tokio::spawn(deliver(sink, source, window));
                 }
             } else {
                 let answer = v1::response::Result::PutRendezvous(v1::PutRendezvousResponse {});
@@ -111,7 +112,8 @@ async fn serve_link(link: Link, window: usize) {
 
 /// Keeps `window` messages on their way until the client has enough.
 async fn deliver(mut sink: DeliverySink, mut source: AcknowledgeStream, window: usize) {
-    let envelope = Bytes::from(vec![0xa5; MESSAGE_SIZE]);
+    const ENVELOPE: &[u8] = &[0xa5; MESSAGE_SIZE];
+    let envelope = Bytes::from_static(ENVELOPE);
     let message = |position| v1::Delivery {
         event: Some(v1::delivery::Event::Envelope(v1::StoredEnvelope {
             position,

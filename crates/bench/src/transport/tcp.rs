@@ -6,7 +6,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -18,7 +17,7 @@ use super::child::{Child, Kind};
 use super::ours::{self, announce, any_port, identity};
 use super::{
     CONNECTIONS, IDLE_CONNECTIONS, MESSAGE_SIZE, MESSAGES, Sample, UPLOAD_SIZE, UPLOADS,
-    UPLOADS_AT_A_TIME, Work, cpu, measure, runtime, share, time,
+    UPLOADS_AT_A_TIME, Work, allow_descriptors, cpu, measure, runtime, share, time,
 };
 use crate::pairs::{PAIRS, alternate};
 use crate::report::Figure;
@@ -66,11 +65,12 @@ async fn serve_connection(mut stream: TlsStream<TcpStream>, window: usize) -> Re
             stream.flush().await?;
         }
     }
-    let frame = vec![0xa5; FRAME_SIZE];
+    // Of all connections: one that waits holds nothing.
+    const FRAME: [u8; FRAME_SIZE] = [0xa5; FRAME_SIZE];
     let mut room = window;
     loop {
         for _ in 0..room {
-            stream.write_all(&frame).await?;
+            stream.write_all(&FRAME).await?;
         }
         stream.flush().await?;
         let mut acknowledgement = [0; ACKNOWLEDGEMENT_SIZE];
@@ -247,15 +247,7 @@ fn hold(kind: Kind, port: u16, count: u32) -> Result<Box<dyn std::any::Any>> {
 
 /// Server memory for each idle connection. The window is one message, which stays unacknowledged.
 fn idle_memory(name: &'static str, count: u32) -> Result<Figure> {
-    let wanted = u64::from(count).saturating_add(200);
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum.or(Some(wanted)),
-            maximum: limit.maximum,
-        },
-    )?;
+    allow_descriptors(count)?;
     let sample = |kind| -> Result<f64> {
         let server = Child::start(kind, 1)?;
         // What the first connections allocate for good is not counted.
