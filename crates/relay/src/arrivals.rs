@@ -13,6 +13,9 @@ use waxwing_storage::server::{Position, StoredEnvelope};
 /// Envelopes that wait for one subscription; after more it looks into the mailbox.
 const WAITING_MAX: usize = 64;
 
+/// Ephemeral envelopes that wait for one subscription; more are dropped.
+const EPHEMERAL_WAITING_MAX: usize = 8;
+
 /// What comes after what was handed over.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -33,6 +36,8 @@ struct Waiting {
     /// Whether the mailbox has something that is not here.
     look: bool,
     envelopes: VecDeque<StoredEnvelope>,
+    /// What is in no mailbox.
+    ephemeral: Vec<StoredEnvelope>,
 }
 
 impl Arrivals {
@@ -53,6 +58,19 @@ impl Arrivals {
     /// Something is in the mailbox, durably.
     pub fn look(&self) {
         self.waiting().look = true;
+    }
+
+    /// An envelope that is not stored. Dropped where the subscription does not keep up.
+    pub fn offer(&self, envelope: &StoredEnvelope) {
+        let mut waiting = self.waiting();
+        if waiting.ephemeral.len() < EPHEMERAL_WAITING_MAX {
+            waiting.ephemeral.push(envelope.clone());
+        }
+    }
+
+    /// Takes what is not stored, in order.
+    pub(crate) fn take_ephemeral(&self) -> Vec<StoredEnvelope> {
+        core::mem::take(&mut self.waiting().ephemeral)
     }
 
     /// What comes after a position. From now on envelopes are kept.
@@ -154,5 +172,18 @@ mod tests {
             assert_eq!(after(&arrivals, position), Next::Envelope(at(position + 1)));
         }
         assert_eq!(after(&arrivals, 64), Next::Look);
+    }
+
+    #[test]
+    fn what_is_not_stored_is_taken_once_and_bounded() {
+        let arrivals = Arrivals::default();
+        for position in 0..20 {
+            arrivals.offer(&at(position));
+        }
+        let taken = arrivals.take_ephemeral();
+        assert_eq!(taken.len(), EPHEMERAL_WAITING_MAX);
+        assert_eq!(taken[0], at(0));
+        assert!(arrivals.take_ephemeral().is_empty());
+        assert_eq!(after(&arrivals, 0), Next::Nothing);
     }
 }

@@ -9,7 +9,7 @@ use waxwing_proto::v1::ErrorCode;
 use waxwing_proto::v1::request::Call;
 use waxwing_storage::server::Store;
 use waxwing_transport::rpc::{IncomingCall, PendingCall, serve_hello};
-use waxwing_transport::{CloseCode, Link, within};
+use waxwing_transport::{BoxFuture, CloseCode, Link, within};
 
 use crate::calls::{self, Caller, Context};
 use crate::refusal::{Refusal, UNAVAILABLE_RETRY_MS};
@@ -46,7 +46,14 @@ pub(crate) async fn serve<S: Store>(state: Arc<State<S>>, link: Link) {
         tokio::select! {
             biased;
             () = draining.started() => break,
-            Some(_) = tasks.join_next() => {}
+            Some(ended) = tasks.join_next() => {
+                if let Ok(Some(stream)) = ended {
+                    tasks.spawn(async move {
+                        stream.await;
+                        None
+                    });
+                }
+            }
             pending = connection.accept(), if tasks.len() < streams_max => match pending {
                 Ok(pending) => {
                     tasks.spawn(serve_call(Arc::clone(&state), Arc::clone(&caller), pending));
@@ -55,7 +62,11 @@ pub(crate) async fn serve<S: Store>(state: Arc<State<S>>, link: Link) {
             },
         }
     }
-    while tasks.join_next().await.is_some() {}
+    while let Some(ended) = tasks.join_next().await {
+        if let Ok(Some(stream)) = ended {
+            stream.await;
+        }
+    }
     if link.close_reason().is_none() {
         // Closing discards what the client has not received: its answers get time to arrive.
         let _ = within(&*state.clock, LINGER_MS, link.closed()).await;
@@ -63,46 +74,65 @@ pub(crate) async fn serve<S: Store>(state: Arc<State<S>>, link: Link) {
     }
 }
 
-async fn serve_call<S: Store>(state: Arc<State<S>>, caller: Arc<Caller>, pending: PendingCall) {
+/// A stream that a call has opened. It may last for hours: it gets a task that has room for nothing else.
+type Stream = BoxFuture<'static, ()>;
+
+/// Answers one call, or gives back the stream that it opens.
+async fn serve_call<S: Store>(
+    state: Arc<State<S>>,
+    caller: Arc<Caller>,
+    pending: PendingCall,
+) -> Option<Stream> {
     let mut draining = state.draining();
     let call = tokio::select! {
         biased;
         // A request that is not there yet was not accepted.
-        () = draining.started() => return,
-        call = Box::pin(pending.read()) => call,
+        () = draining.started() => return None,
+        call = pending.read() => call,
     };
-    let Ok(call) = call else { return };
-    // Each in a box of its own: a stream that is idle for hours has no room for what other calls need.
+    let call = call.ok()?;
     match call.request {
-        Call::Subscribe(_) => Box::pin(serve_subscription(state, caller, call)).await,
-        Call::OpenSending(_) => Box::pin(serve_sendings(state, caller, call)).await,
-        _ => Box::pin(answer(state, caller, call)).await,
+        Call::Subscribe(_) => open_subscription(state, &caller, call).await,
+        Call::OpenSending(_) => open_sendings(state, caller, call).await,
+        _ => {
+            answer(state, caller, call).await;
+            None
+        }
     }
 }
 
-async fn serve_subscription<S: Store>(
+async fn open_subscription<S: Store>(
+    state: Arc<State<S>>,
+    caller: &Caller,
+    call: IncomingCall,
+) -> Option<Stream> {
+    match caller.plane.account() {
+        Ok(mailbox) => {
+            let (sink, acknowledgements) = call.into_stream().await.ok()?;
+            let served = subscription::serve(state, mailbox, sink, acknowledgements);
+            Some(Box::pin(served))
+        }
+        Err(refusal) => {
+            refuse(call, refusal).await;
+            None
+        }
+    }
+}
+
+async fn open_sendings<S: Store>(
     state: Arc<State<S>>,
     caller: Arc<Caller>,
     call: IncomingCall,
-) {
-    let mailbox = match caller.plane.account() {
-        Ok(mailbox) => mailbox,
-        Err(refusal) => return refuse(call, refusal).await,
-    };
-    let opened = Box::pin(call.into_stream()).await;
-    if let Ok((sink, acknowledgements)) = opened {
-        subscription::serve(state, mailbox, sink, acknowledgements).await;
-    }
-}
-
-async fn serve_sendings<S: Store>(state: Arc<State<S>>, caller: Arc<Caller>, call: IncomingCall) {
+) -> Option<Stream> {
     match caller.plane.anonymous() {
         Ok(()) => {
-            if let Ok((sink, source)) = Box::pin(call.into_sending()).await {
-                sendings::serve(state, caller, sink, source).await;
-            }
+            let (sink, source) = call.into_sending().await.ok()?;
+            Some(Box::pin(sendings::serve(state, caller, sink, source)))
         }
-        Err(refusal) => refuse(call, refusal).await,
+        Err(refusal) => {
+            refuse(call, refusal).await;
+            None
+        }
     }
 }
 

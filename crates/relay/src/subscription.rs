@@ -41,13 +41,14 @@ impl From<StreamError> for End {
 /// has been polled: dropping it loses the answer only.
 type Deletion = BoxFuture<'static, Result<v1::Acknowledged, End>>;
 
-/// Serves one delivery stream until it is over.
-pub(crate) async fn serve<S: Store>(
+/// Serves one delivery stream until it is over. No `async fn`, whose future would have room for its
+/// arguments twice.
+pub(crate) fn serve<S: Store>(
     state: Arc<State<S>>,
     mailbox: Mailbox,
     sink: DeliverySink,
-    acknowledgements: AcknowledgeStream,
-) {
+    mut acknowledgements: AcknowledgeStream,
+) -> impl Future<Output = ()> + Send {
     let mut subscription = Subscription {
         mailbox,
         sink,
@@ -61,8 +62,11 @@ pub(crate) async fn serve<S: Store>(
         deletion: None,
         state,
     };
-    if matches!(subscription.run(acknowledgements).await, End::Finished) {
-        subscription.finish().await;
+    async move {
+        let ended = subscription.run(&mut acknowledgements).await;
+        if matches!(ended, End::Finished) {
+            subscription.finish().await;
+        }
     }
 }
 
@@ -86,10 +90,10 @@ struct Subscription<S> {
 }
 
 impl<S: Store> Subscription<S> {
-    async fn run(&mut self, mut acknowledgements: AcknowledgeStream) -> End {
+    async fn run(&mut self, acknowledgements: &mut AcknowledgeStream) -> End {
         let live = Arc::clone(&self.state.live).open_stream(self.mailbox);
         // Watched before the first look: what comes between is noticed.
-        let mut watch = self.state.wake_bus.watch(self.mailbox);
+        let watch = self.state.wake_bus.watch(self.mailbox);
         let waker = watch.waker();
         let mut draining = self.state.draining();
         let clock = Arc::clone(&self.state.clock);
@@ -100,6 +104,9 @@ impl<S: Store> Subscription<S> {
             }
             if let Err(end) = self.hand_over(watch.arrivals()).await {
                 return end;
+            }
+            if !self.unsent && self.hand_over_ephemeral(watch.arrivals()).is_err() {
+                return End::Broken;
             }
             let unsent = self.unsent;
             let takes_frames =
@@ -138,11 +145,6 @@ impl<S: Store> Subscription<S> {
                 () = draining.started() => {}
                 // What has come is asked for above.
                 () = waker.notified() => {}
-                envelope = watch.ephemeral(), if !unsent => {
-                    if self.queue(Event::Envelope(wire(envelope))).is_err() {
-                        return End::Broken;
-                    }
-                }
                 () = &mut look => {
                     self.maybe_more = true;
                     look = clock.sleep(LOOK_INTERVAL_MS);
@@ -182,11 +184,12 @@ impl<S: Store> Subscription<S> {
                 return Ok(());
             }
             let Mailbox { account, device } = self.mailbox;
-            let read = self
+            // In a box: seldom needed, and a stream that waits holds no room for it.
+            let reading = self
                 .state
                 .store
-                .read(account, device, self.cursor, count, bytes)
-                .await;
+                .read(account, device, self.cursor, count, bytes);
+            let read = Box::pin(reading).await;
             let envelopes = self.state.stored(read).map_err(|_| End::Broken)?;
             if envelopes.is_empty() {
                 self.maybe_more = false;
@@ -199,6 +202,12 @@ impl<S: Store> Subscription<S> {
                 self.hand_over_one(envelope)?;
             }
         }
+    }
+
+    /// Queues what is in no mailbox and counts in no window.
+    fn hand_over_ephemeral(&mut self, arrivals: &Arrivals) -> Result<(), End> {
+        let mut envelopes = arrivals.take_ephemeral().into_iter();
+        envelopes.try_for_each(|envelope| self.queue(Event::Envelope(wire(envelope))))
     }
 
     fn hand_over_one(&mut self, envelope: StoredEnvelope) -> Result<(), End> {

@@ -7,14 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use waxwing_proto::{AccountKey, DeviceId};
 use waxwing_storage::server::StoredEnvelope;
 
 use crate::arrivals::Arrivals;
-
-/// Ephemeral envelopes that wait for one subscription; more are dropped.
-const EPHEMERAL_WAITING_MAX: usize = 8;
 
 /// One mailbox: a device of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +39,6 @@ pub trait WakeBus: Send + Sync + 'static {
 pub struct Watch {
     notify: Arc<Notify>,
     arrivals: Arc<Arrivals>,
-    ephemeral: mpsc::Receiver<StoredEnvelope>,
     _registration: Box<dyn Send + Sync>,
 }
 
@@ -54,13 +50,11 @@ impl Watch {
     pub fn new(
         notify: Arc<Notify>,
         arrivals: Arc<Arrivals>,
-        ephemeral: mpsc::Receiver<StoredEnvelope>,
         registration: Box<dyn Send + Sync>,
     ) -> Self {
         Self {
             notify,
             arrivals,
-            ephemeral,
             _registration: registration,
         }
     }
@@ -74,14 +68,6 @@ impl Watch {
     /// What has arrived.
     pub(crate) fn arrivals(&self) -> &Arrivals {
         &self.arrivals
-    }
-
-    /// The next ephemeral envelope. Cancellation safe.
-    pub(crate) async fn ephemeral(&mut self) -> StoredEnvelope {
-        match self.ephemeral.recv().await {
-            Some(envelope) => envelope,
-            None => core::future::pending().await,
-        }
     }
 }
 
@@ -100,7 +86,6 @@ struct Watchers {
 struct Watcher {
     notify: Arc<Notify>,
     arrivals: Arc<Arrivals>,
-    ephemeral: mpsc::Sender<StoredEnvelope>,
 }
 
 struct Registration {
@@ -129,11 +114,9 @@ impl WakeBus for InProcessWakeBus {
     fn watch(&self, mailbox: Mailbox) -> Watch {
         let notify = Arc::new(Notify::new());
         let arrivals = Arc::new(Arrivals::default());
-        let (sender, receiver) = mpsc::channel(EPHEMERAL_WAITING_MAX);
         let watcher = Watcher {
             notify: Arc::clone(&notify),
             arrivals: Arc::clone(&arrivals),
-            ephemeral: sender,
         };
         let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (mailbox, watchers.next);
@@ -143,7 +126,7 @@ impl WakeBus for InProcessWakeBus {
             watchers: Arc::clone(&self.watchers),
             key,
         };
-        Watch::new(notify, arrivals, receiver, Box::new(registration))
+        Watch::new(notify, arrivals, Box::new(registration))
     }
 
     fn arrived(&self, mailbox: Mailbox, envelope: &StoredEnvelope) {
@@ -155,8 +138,8 @@ impl WakeBus for InProcessWakeBus {
 
     fn offer(&self, mailbox: Mailbox, envelope: StoredEnvelope) {
         self.each(mailbox, |watcher| {
-            // A full channel is a watcher that does not keep up: the envelope is dropped.
-            let _ = watcher.ephemeral.try_send(envelope.clone());
+            watcher.arrivals.offer(&envelope);
+            watcher.notify.notify_one();
         });
     }
 }
