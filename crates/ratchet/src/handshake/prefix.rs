@@ -115,3 +115,59 @@ fn consumed<'a>(start: &'a [u8], reader: &Reader<'a>) -> Result<&'a [u8], Ratche
         .ok_or(MALFORMED)?;
     start.get(..length).ok_or(MALFORMED)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A prefix that says it has so many blocks, and has so many bytes behind the number.
+    fn prefix(blocks: u8, behind: usize) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        bytes.extend_from_slice(&SUITE.to_be_bytes());
+        bytes.extend_from_slice(&7_u32.to_be_bytes());
+        bytes.extend_from_slice(&8_u32.to_be_bytes());
+        bytes.resize(bytes.len().saturating_add(32 + CT_LENGTH), 9);
+        bytes.push(blocks);
+        bytes.resize(bytes.len().saturating_add(behind), 5);
+        bytes
+    }
+
+    fn sealed(blocks: u8) -> usize {
+        let blocks = usize::from(blocks).saturating_mul(1024);
+        blocks.saturating_add(16 + 32)
+    }
+
+    /// [SES-14]: from 1 to 9 blocks, and the reader is left where the prefix ends.
+    #[test]
+    fn a_prefix_has_one_to_nine_blocks() {
+        for blocks in 1..=9 {
+            let mut bytes = prefix(blocks, sealed(blocks));
+            let length = bytes.len();
+            bytes.push(1);
+            let mut reader = Reader::new(&bytes);
+            let read = Prefix::read(&mut reader).unwrap();
+            assert_eq!((read.as_bytes().len(), reader.remaining()), (length, 1));
+            assert_eq!(read.identity.len(), sealed(blocks).saturating_sub(32));
+            assert_eq!((read.signed_prekey(), read.one_time_prekey()), (7, Some(8)));
+            bytes.truncate(length.saturating_sub(1));
+            assert!(Prefix::read(&mut Reader::new(&bytes)).is_err());
+        }
+        for blocks in [0, 10, 255] {
+            let bytes = prefix(blocks, sealed(blocks));
+            let refused = Prefix::read(&mut Reader::new(&bytes)).err();
+            assert_eq!(refused, Some(MALFORMED), "{blocks}");
+        }
+    }
+
+    /// The id 0 stands for no pair: there may be no one-time pair, but not no signed one.
+    #[test]
+    fn only_the_one_time_pair_may_be_absent() {
+        let mut bytes = prefix(1, sealed(1));
+        bytes[7..11].fill(0);
+        let read = Prefix::read(&mut Reader::new(&bytes)).unwrap();
+        assert_eq!(read.one_time_prekey(), None);
+        bytes[3..7].fill(0);
+        let refused = Prefix::read(&mut Reader::new(&bytes)).err();
+        assert_eq!(refused, Some(MALFORMED));
+    }
+}

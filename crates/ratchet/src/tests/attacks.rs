@@ -230,6 +230,35 @@ fn prekey_secrets_of_the_wrong_kind_are_not_used() {
     ));
 }
 
+/// [SES-16]: whether B has the prekeys is asked before any of them is used.
+#[test]
+fn prekey_secrets_with_another_id_are_not_used() {
+    let (mut a, mut b) = strangers();
+    let envelope = a.send(&mut b, b"x");
+    let parsed = Envelope::parse(&envelope).unwrap();
+    let rng = &mut b.rng.clone();
+    let (signed, _) = PrekeySecret::generate_signed(&b.local(), 2, NOW, rng).unwrap();
+    let (one_time, _) = PrekeySecret::generate_one_time(&b.local(), 9, NOW, rng).unwrap();
+    let (right_signed, right) = (&b.signed.0, Some(&b.one_time()[0].0));
+    for (signed, one_time) in [
+        (&signed, right),
+        (right_signed, Some(&one_time)),
+        (right_signed, None),
+        (&b.one_time()[0].0, right),
+    ] {
+        let keys = ResponderKeys { signed, one_time };
+        assert!(matches!(
+            accept(&b.local(), &parsed, &keys, NOW),
+            Err(RatchetError::PrekeyUnknown)
+        ));
+    }
+    let keys = ResponderKeys {
+        signed: right_signed,
+        one_time: right,
+    };
+    assert!(accept(&b.local(), &parsed, &keys, NOW).is_ok());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

@@ -4,7 +4,7 @@
 use waxwing_proto::limits::{ATTEMPT_JUMP_MAX, SESSIONS_PER_DEVICE_MAX};
 
 use super::world::{NOW, acquainted, strangers};
-use crate::{RatchetError, SessionSet};
+use crate::{Envelope, RatchetError, SessionSet};
 
 const HOUR: u64 = 3600;
 
@@ -99,6 +99,25 @@ fn an_attempt_may_not_run_away() {
     ));
     let near = crate::initiate(&a.local(), &bundle, ATTEMPT_JUMP_MAX, NOW, &mut b.rng);
     assert!(set.place(&near.unwrap(), |_| None, NOW).is_ok());
+}
+
+/// [SES-22]: who is asked refuses it before anything of the session is derived.
+#[test]
+fn the_attempt_of_a_claim_is_judged() {
+    let (mut a, mut b) = strangers();
+    for (attempt, expected) in [
+        (ATTEMPT_JUMP_MAX, None),
+        (ATTEMPT_JUMP_MAX + 1, Some(RatchetError::AttemptTooHigh)),
+    ] {
+        let bundle = b.bundle();
+        let session = crate::initiate(&a.local(), &bundle, attempt, NOW, &mut b.rng).unwrap();
+        let envelope = session.encrypt(b"x", &mut a.rng).unwrap().envelope;
+        let parsed = Envelope::parse(&envelope).unwrap();
+        let claim = b.claim(&parsed).unwrap();
+        assert_eq!(claim.attempt(), attempt);
+        let judged = SessionSet::new().judge(&claim, |_| None, NOW);
+        assert_eq!(judged.err(), expected);
+    }
 }
 
 #[test]
