@@ -14,6 +14,7 @@ mod conversation;
 mod crossing;
 mod epoch_counts;
 mod epoch_rules;
+mod epoch_sides;
 mod golden;
 mod loss;
 mod malice;

@@ -264,6 +264,8 @@ mod tests {
             &[2, 0, 5, 0, 0, 0, 1, 0],
             &[2, 0, 6, 0, 0, 0, 1, 0, 0],
             &[0, 1],
+            // Two bytes that have the same bits.
+            &[0, 1, 1],
         ] {
             assert!(read(bad).is_err(), "{bad:?}");
         }

@@ -13,7 +13,7 @@ use crate::session::padding;
 use crate::{Envelope, RatchetError};
 
 /// Sends and delivers until `done`, in turns, B first.
-fn talk(a: &mut Party, b: &mut Party, mut done: impl FnMut(&Party, &Party) -> bool) {
+pub(super) fn talk(a: &mut Party, b: &mut Party, mut done: impl FnMut(&Party, &Party) -> bool) {
     for _ in 0..100 {
         let envelope = b.send(a, &[0; 100]);
         a.receive(&envelope).unwrap();
@@ -38,7 +38,7 @@ fn is_answering(party: &Party) -> bool {
 }
 
 /// B owns the first epoch and has checked A's answer.
-fn ready() -> (Party, Party) {
+pub(super) fn ready() -> (Party, Party) {
     let (mut a, mut b) = acquainted();
     talk(&mut a, &mut b, |_, b| is_ready(b));
     assert!(is_answering(&a));
@@ -197,7 +197,7 @@ fn with_items(items: &[u8]) -> Vec<u8> {
 }
 
 /// Items of type 2 with `units` units of `byte` from `first` on.
-fn units(epoch: u32, first: u8, units: u8, byte: u8) -> Vec<u8> {
+pub(super) fn units(epoch: u32, first: u8, units: u8, byte: u8) -> Vec<u8> {
     let length = 5 + u16::from(units) * 32;
     let mut item = vec![2];
     item.extend_from_slice(&length.to_be_bytes());
@@ -208,7 +208,7 @@ fn units(epoch: u32, first: u8, units: u8, byte: u8) -> Vec<u8> {
 }
 
 /// Sends contents with items from `from` to `to`, whatever `from` would have sent.
-fn push(from: &mut Party, to: &mut Party, items: &[u8]) -> Result<(), RatchetError> {
+pub(super) fn push(from: &mut Party, to: &mut Party, items: &[u8]) -> Result<(), RatchetError> {
     from.send(to, b"makes a step where one is due");
     let session = from.active();
     let n = session.state().sending.as_ref().unwrap().n;

@@ -59,6 +59,35 @@ fn damaged_rows_are_refused() {
     ));
 }
 
+/// Where the fields stand: flags are the second byte, and the epochs the last 14.
+#[test]
+fn hot_rows_that_contradict_themselves_are_refused() {
+    let (mut a, mut b) = strangers();
+    a.send(&mut b, b"x");
+    let session = a.active();
+    let row = session.hot_row();
+    let refused = |change: &dyn Fn(&mut [u8])| {
+        let mut changed = row.to_vec();
+        change(&mut changed);
+        let restored = Session::restore(&changed, session.prefix_row(), []);
+        restored.map(drop) == Err(RatchetError::Corrupt)
+    };
+    assert!(!refused(&|_| ()));
+    for unknown in [1 << 6, 1 << 7] {
+        assert!(refused(&|row| row[1] |= unknown));
+    }
+    // The newest envelope opened of a chain that is not there.
+    assert!(refused(&|row| row[1] |= 1 << 2));
+    // A third role.
+    assert!(refused(&|row| row[2] = 2));
+    // Epochs are numbered from 1, and failed or not.
+    let epochs = row.len() - 14;
+    assert_eq!(row[epochs..epochs + 4], [0, 0, 0, 1]);
+    assert!(refused(&|row| row[epochs + 3] = 0));
+    assert!(!refused(&|row| row[epochs] = 1));
+    assert!(refused(&|row| row[epochs + 5] = 2));
+}
+
 #[test]
 fn prekey_rows_survive_and_damaged_ones_are_refused() {
     let (_, b) = strangers();
