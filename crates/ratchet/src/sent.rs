@@ -268,6 +268,18 @@ mod tests {
         }
         let elsewhere = SentRowId { step: 1, n: 32 };
         assert!(SentHashes::restore([(elsewhere, row.as_slice())]).is_err());
+        // A row that begins before its place, and one that goes on behind it.
+        let begins_at = |first: u32, hashes: usize| {
+            let mut row = vec![FORMAT];
+            row.extend_from_slice(&first.to_be_bytes());
+            row.extend(std::iter::repeat_n(0, hashes.saturating_mul(8)));
+            row
+        };
+        for (id, row) in [(elsewhere, begins_at(31, 2)), (*id, begins_at(31, 2))] {
+            let refused = SentHashes::restore([(id, row.as_slice())]);
+            assert_eq!(refused, Err(RatchetError::Corrupt));
+        }
+        assert!(SentHashes::restore([(elsewhere, begins_at(63, 1).as_slice())]).is_ok());
         // A row is missing in the middle.
         let rows = [(*id, &row[..13]), (elsewhere, &store.0[&elsewhere])];
         assert!(SentHashes::restore(rows).is_err());

@@ -411,6 +411,8 @@ mod tests {
         // One more in one session: its own oldest goes.
         table.apply(ONE, &one_more(ONE, 4_999));
         assert_eq!(table.overflow(&[ONE, TWO]), [(ONE, at(0))]);
+        // That holds for a session alone, however few rows there are in all.
+        assert_eq!(table.overflow(&[ONE]), [(ONE, at(0))]);
         table.forget(ONE, at(0));
         // One more in all: the oldest of all goes.
         table.apply(third, &one_more(third, 9_000));

@@ -21,4 +21,5 @@ mod malice;
 mod rows;
 mod secrets;
 mod specification;
+mod tag_table;
 mod world;

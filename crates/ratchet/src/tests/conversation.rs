@@ -3,7 +3,7 @@
 
 use waxwing_proto::limits::CHAIN_LENGTH_MAX;
 
-use super::world::{Party, acquainted, strangers};
+use super::world::{NOW, Party, acquainted, strangers};
 use crate::{Envelope, RatchetError, Role};
 
 #[test]
@@ -27,6 +27,32 @@ fn a_conversation_with_many_turns() {
     // [SES-35]: 19 tags for the current chain, which has passed three numbers, and 16 for the next,
     // however many chains there were.
     assert_eq!((a.tags.len(), b.tags.len()), (35, 35));
+}
+
+/// [SES-25]: the steps are numbered over both parties, the odd ones being the initiator's. A session
+/// knows the number of the one that comes.
+#[test]
+fn a_session_knows_the_step_that_the_peer_makes_next() {
+    let (mut a, mut b) = strangers();
+    a.initiate(&mut b);
+    let expected = |party: &Party| party.active().state().next_receiving_step();
+    assert_eq!(expected(&a), 2);
+    let first = a.send(&mut b, b"step 1");
+    b.receive(&first).unwrap();
+    for step in 2..9 {
+        let (from, to) = if step % 2 == 0 {
+            (&mut b, &mut a)
+        } else {
+            (&mut a, &mut b)
+        };
+        assert_eq!(expected(to), step);
+        let envelope = from.send(to, b"x");
+        let parsed = Envelope::parse(&envelope).unwrap();
+        let opened = to.active().decrypt(&parsed, None, NOW).unwrap();
+        assert_eq!((opened.position.step, opened.position.n), (step, 0));
+        to.receive(&envelope).unwrap();
+        assert_eq!(expected(to), step + 2);
+    }
 }
 
 #[test]

@@ -69,3 +69,24 @@ fn a_session_prints_nothing_secret() {
     assert!(printed.starts_with("Session { id: SessionId("));
     assert!(printed.len() < 100);
 }
+
+/// What sending and opening return says which session and which message it is about, and nothing of
+/// the content, the envelope or the keys.
+#[test]
+fn what_was_sealed_and_opened_prints_nothing_secret() {
+    let (mut a, b) = super::world::acquainted();
+    let sealed = a.active().encrypt(b"content", &mut a.rng).unwrap();
+    let envelope = crate::Envelope::parse(&sealed.envelope).unwrap();
+    let opened = b.active().decrypt(&envelope, None, super::world::NOW);
+    let opened = opened.unwrap();
+    let session = format!("{:?}", sealed.session);
+    let printed = format!("{sealed:?}");
+    let sent = sealed.sent;
+    assert_eq!(
+        printed,
+        format!("Sealed {{ session: {session}, sent: {sent:?}, .. }}")
+    );
+    let (session, position) = (&opened.session, opened.position);
+    let expected = format!("Opened {{ session: {session:?}, position: {position:?}, .. }}");
+    assert_eq!(format!("{opened:?}"), expected);
+}
