@@ -69,7 +69,7 @@ pub(crate) async fn serve<S: Store>(state: Arc<State<S>>, link: Link) {
     }
     if link.close_reason().is_none() {
         // Closing discards what the client has not received: its answers get time to arrive.
-        let _ = within(&*state.clock, LINGER_MS, link.closed()).await;
+        let _ = Box::pin(within(&*state.clock, LINGER_MS, link.closed())).await;
         state.send_away(&link);
     }
 }
