@@ -8,10 +8,13 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use waxwing_storage::server::{Position, StoredEnvelope};
 
 /// Envelopes that wait for one subscription; after more it looks into the mailbox.
 const WAITING_MAX: usize = 64;
+/// Bytes of envelopes that wait for one subscription whose link does not take what is queued.
+const WAITING_BYTES_MAX: usize = 32 * 1024;
 
 /// Ephemeral envelopes that wait for one subscription; more are dropped.
 const EPHEMERAL_WAITING_MAX: usize = 8;
@@ -29,10 +32,21 @@ pub(crate) enum Next {
 #[derive(Debug, Default)]
 pub struct Arrivals(Mutex<Waiting>);
 
+/// What becomes of an envelope that arrives.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Keeping {
+    /// The subscription takes it at once.
+    AsItIs,
+    /// It may wait for a while: as a copy, since the frame that it came in may be ten times as long, and
+    /// within a bound.
+    Copies,
+    #[default]
+    Nothing,
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
-    /// Whether envelopes are kept here: only while the subscription takes them at once.
-    is_open: bool,
+    keeping: Keeping,
     /// Whether the mailbox has something that is not here.
     look: bool,
     envelopes: VecDeque<StoredEnvelope>,
@@ -48,10 +62,15 @@ impl Arrivals {
     /// An envelope is in the mailbox, durably.
     pub fn put(&self, envelope: &StoredEnvelope) {
         let mut waiting = self.waiting();
-        if waiting.is_open && !waiting.look && waiting.envelopes.len() < WAITING_MAX {
-            waiting.envelopes.push_back(envelope.clone());
-        } else {
-            waiting.look = true;
+        let kept = match waiting.keeping {
+            _ if waiting.look || waiting.envelopes.len() >= WAITING_MAX => None,
+            Keeping::AsItIs => Some(envelope.clone()),
+            Keeping::Copies if waiting.has_room_for(envelope) => Some(copy(envelope)),
+            Keeping::Copies | Keeping::Nothing => None,
+        };
+        match kept {
+            Some(envelope) => waiting.envelopes.push_back(envelope),
+            None => waiting.look = true,
         }
     }
 
@@ -76,7 +95,7 @@ impl Arrivals {
     /// What comes after a position. From now on envelopes are kept.
     pub(crate) fn next(&self, after: Position) -> Next {
         let mut waiting = self.waiting();
-        waiting.is_open = true;
+        waiting.keeping = Keeping::AsItIs;
         while let Some(first) = waiting.envelopes.front() {
             // It was read from the mailbox meanwhile.
             if first.position <= after {
@@ -98,18 +117,42 @@ impl Arrivals {
         }
     }
 
+    /// Keeps little until the next call of [`Arrivals::next`]: the subscription takes it a little later.
+    pub(crate) fn delay(&self) {
+        let mut waiting = self.waiting();
+        if waiting.keeping == Keeping::AsItIs {
+            waiting.keeping = Keeping::Copies;
+            for envelope in &mut waiting.envelopes {
+                *envelope = copy(envelope);
+            }
+        }
+    }
+
     /// Keeps nothing until the next call of [`Arrivals::next`]: the subscription cannot take it.
     pub(crate) fn close(&self) {
         let mut waiting = self.waiting();
-        waiting.is_open = false;
+        waiting.keeping = Keeping::Nothing;
         waiting.look |= !waiting.envelopes.is_empty();
         waiting.envelopes.clear();
     }
 }
 
+impl Waiting {
+    fn has_room_for(&self, envelope: &StoredEnvelope) -> bool {
+        let sizes = self.envelopes.iter().map(|it| it.envelope.len());
+        sizes.fold(envelope.envelope.len(), usize::saturating_add) <= WAITING_BYTES_MAX
+    }
+}
+
+fn copy(envelope: &StoredEnvelope) -> StoredEnvelope {
+    StoredEnvelope {
+        envelope: Bytes::copy_from_slice(&envelope.envelope),
+        ..envelope.clone()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use waxwing_proto::{DeliveryId, EnvelopeId};
 
     use super::*;
@@ -185,5 +228,39 @@ mod tests {
         assert_eq!(taken[0], at(0));
         assert!(arrivals.take_ephemeral().is_empty());
         assert_eq!(after(&arrivals, 0), Next::Nothing);
+    }
+
+    #[test]
+    fn little_is_kept_for_one_that_takes_it_later() {
+        let large = |position| StoredEnvelope {
+            envelope: Bytes::from(vec![7; WAITING_BYTES_MAX / 4]),
+            ..at(position)
+        };
+        let arrivals = Arrivals::default();
+        arrivals.delay();
+        arrivals.put(&at(1));
+        assert_eq!(after(&arrivals, 0), Next::Look, "it was not open");
+        let first = large(1);
+        arrivals.put(&first);
+        arrivals.delay();
+        for position in 2..=4 {
+            arrivals.put(&large(position));
+        }
+        assert!(
+            arrivals
+                .waiting()
+                .envelopes
+                .iter()
+                .all(|it| { it.envelope.as_ptr() != first.envelope.as_ptr() })
+        );
+        arrivals.put(&at(5));
+        for position in 0..4 {
+            assert_eq!(
+                after(&arrivals, position),
+                Next::Envelope(large(position + 1))
+            );
+        }
+        assert_eq!(after(&arrivals, 4), Next::Look);
+        assert_eq!(after(&arrivals, 5), Next::Nothing);
     }
 }

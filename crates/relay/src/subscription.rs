@@ -158,7 +158,7 @@ impl<S: Store> Subscription<S> {
         // BOX-17, BOX-18, BOX-19, BOX-20.
         if self.unsent {
             // The link does not take what is queued: what it acknowledges must not let more be queued.
-            arrivals.close();
+            arrivals.delay();
             return Ok(());
         }
         loop {
@@ -180,7 +180,7 @@ impl<S: Store> Subscription<S> {
             }
             // What is queued goes out first.
             if self.unsent {
-                arrivals.close();
+                arrivals.delay();
                 return Ok(());
             }
             let Mailbox { account, device } = self.mailbox;
