@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The failures: what happened, why it matters, what to type next.
 
+mod store;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use waxwing_storage::StoreError;
 use waxwing_transport::LinkError;
 
 use crate::failure::{Exit, Failure};
 use crate::platform::{Exposure, SOCKET_PATH_LENGTH_MAX};
+
+pub(crate) use self::store::*;
 
 /// A path as an argument of a shell.
 pub(crate) fn quoted(path: &Path) -> String {
@@ -255,115 +258,6 @@ pub(crate) fn key_unreadable(path: &Path, detail: &str) -> Failure {
     Failure::new("server_key_unreadable", Exit::Store, format!("the server key {} cannot be used: {detail}", path.display()))
         .why("Clients recognise the server by this key. Restore the file from a backup; do not make a new one.")
         .next("see it", format!("ls -l {}", quoted(path)))
-}
-
-pub(crate) fn store_failed(path: &Path, error: &StoreError) -> Failure {
-    let what = format!("the store cannot be used: {error}");
-    let failure = Failure::new(error.code(), Exit::Store, what);
-    match error {
-        StoreError::DiskFull => failure
-            .why("Nothing more is accepted until there is room. What was acknowledged is kept.")
-            .next("free space", format!("df -h {}", quoted(path))),
-        StoreError::NewerFormat { .. } => failure
-            .why("A newer waxwingd wrote it. This one would not understand all of it. Nothing was changed.")
-            .next("install the newer one, then", "waxwingd serve"),
-        StoreError::StoreInUse => failure
-            .why("Two servers on one store would destroy it. Nothing was changed.")
-            .next("ask the running one", format!("waxwingd doctor --data {}", quoted(path))),
-        StoreError::OtherEngine { found } => failure
-            .why("`engine` in waxwingd.toml names another one. Nothing was changed.")
-            .next("set it back", format!("engine = \"{found}\""))
-            .next("how to change engines", "waxwingd import --help"),
-        StoreError::Corrupt { .. } => failure
-            .why("Bytes on the disk are not what was written. Nothing was changed; keep a copy of the folder.")
-            .next("see what is damaged", format!("waxwingd verify --data {}", quoted(path)))
-            .next("where rows of tables are damaged", format!("waxwingd rebuild --data {}", quoted(path))),
-        _ => failure
-            .why("Nothing is acknowledged that is not durable. What was acknowledged is kept.")
-            .next("find out more", format!("waxwingd doctor --data {}", quoted(path))),
-    }
-}
-
-/// Rows cannot be made anew.
-pub(crate) fn rebuild_failed(path: &Path, error: &StoreError) -> Failure {
-    if !matches!(error, StoreError::Corrupt { .. }) {
-        return store_failed(path, error);
-    }
-    Failure::new(
-        error.code(),
-        Exit::Store,
-        format!("the tables cannot be made anew: {error}"),
-    )
-    .why("They come from the row journal, which is missing or damaged. Nothing was changed.")
-    .next(
-        "see what is damaged",
-        format!("waxwingd verify --data {}", quoted(path)),
-    )
-    .next(
-        "from a backup, in a folder without `store`",
-        "waxwingd import FILE",
-    )
-}
-
-/// A file that was named cannot be read or written.
-pub(crate) fn file_failed(path: &Path, error: &io::Error) -> Failure {
-    let failure = Failure::new(
-        "file_failed",
-        Exit::User,
-        format!("{}: {}", path.display(), error),
-    );
-    match error.kind() {
-        io::ErrorKind::AlreadyExists => failure
-            .why("An export replaces nothing.")
-            .next("name another file", "waxwingd export FILE"),
-        io::ErrorKind::NotFound => failure.why("There is no such file or folder."),
-        _ => failure.why("Nothing was changed."),
-    }
-}
-
-/// A file is no export, or there is a store already.
-pub(crate) fn import_failed(path: &Path, file: &Path, error: &StoreError) -> Failure {
-    match error {
-        StoreError::Exists => Failure::new(
-            error.code(),
-            Exit::User,
-            format!("{} holds a store already", path.display()),
-        )
-        .why("An import would mix two stores, or lose one. Nothing was changed.")
-        .next(
-            "move it away, the server stopped",
-            format!("mv {0}/store {0}/store.before", quoted(path)),
-        ),
-        StoreError::Corrupt { what: "export" } => Failure::new(
-            "export_damaged",
-            Exit::User,
-            format!("{} is not a whole export", file.display()),
-        )
-        .why("It was cut, changed, or is something else. Nothing was imported."),
-        _ => store_failed(path, error),
-    }
-}
-
-pub(crate) fn store_damaged(path: &Path) -> Failure {
-    Failure::new(
-        "store_damaged",
-        Exit::Store,
-        "parts of the store cannot be read",
-    )
-    .why("The disk has changed them. What is whole is served; nothing was changed. Keep a copy of the folder.")
-    .next("copy it", format!("cp -a {0} {0}.damaged", quoted(path)))
-    .next("check the disk, then", format!("waxwingd serve --data {}", quoted(path)))
-}
-
-/// The same after a report of the running server, which names the code only.
-pub(crate) fn store_failed_there(code: &str) -> Failure {
-    Failure::new(
-        "store_failed",
-        Exit::Store,
-        format!("the running server's store failed ({code})"),
-    )
-    .why("Nothing is acknowledged that is not durable. What was acknowledged is kept.")
-    .next("find out more", "waxwingd doctor")
 }
 
 pub(crate) fn unknown_account(account: &str) -> Failure {
