@@ -13,7 +13,7 @@ use crate::cli::{Cli, Command};
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::output::Output;
-use crate::{platform, text};
+use crate::{panics, platform, text};
 
 /// What every command gets.
 pub(crate) struct Scene {
@@ -43,6 +43,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         verbose: cli.global.verbose,
         data_option,
     };
+    panics::watch(scene.output, scene.folder.path().to_owned());
     platform::survive_file_size_limit().map_err(|error| text::runtime_failed(&error))?;
     match cli.command {
         Command::Up(args) => serve::up(&scene, args),

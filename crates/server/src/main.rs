@@ -17,6 +17,7 @@ mod invite;
 mod logging;
 mod operator;
 mod output;
+mod panics;
 mod platform;
 mod qr;
 mod server_key;

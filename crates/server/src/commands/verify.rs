@@ -42,6 +42,7 @@ pub(super) fn run(scene: &Scene) -> Result<(), Failure> {
         "damage": damage,
         "rows": verified.rows,
         "damaged_rows": verified.damaged_rows,
+        "tables_refused": verified.tables_refused,
         "journal": verified.journal.map(|journal| json!({
             "rows": journal.rows,
             "batches": journal.batches,

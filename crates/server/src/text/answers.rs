@@ -256,6 +256,11 @@ pub(crate) fn verification(verified: &Verification) -> String {
             let _ = writeln!(text, "damaged: {} {what}", grouped(count));
         }
     }
+    if verified.tables_refused {
+        text.push_str(
+            "damaged: the tables cannot be read; the next start makes them anew from the row journal\n",
+        );
+    }
     if verified.is_whole() {
         text.push_str("nothing is damaged\n");
     }

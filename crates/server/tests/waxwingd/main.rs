@@ -18,5 +18,6 @@ mod disclosing;
 mod invites;
 mod lifecycle;
 mod mistakes;
+mod panics;
 mod process;
 mod verifying;

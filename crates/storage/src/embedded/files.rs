@@ -8,6 +8,7 @@ mod committer;
 mod engine;
 mod folder;
 mod key_value;
+mod panics;
 #[cfg(feature = "redb")]
 mod redb;
 mod sled;
@@ -27,6 +28,7 @@ use crate::syncer::{SyncData, Syncer};
 
 pub use self::engine::EngineKind;
 pub use self::key_value::FileKeyValue;
+pub use self::panics::{EngineUnderWay, engine_under_way};
 
 /// How files are used.
 #[derive(Clone)]
@@ -59,8 +61,8 @@ impl Default for FileOptions {
 /// Opens the server's store in `folder`, which is made (mode 0700) where it is not there.
 ///
 /// A store of an older format is migrated on a copy; the old files stay beside it. Rows that cannot be
-/// opened, or are older than the row journal, are made anew from journal and log; what was there stays
-/// beside them and is said in the server's log.
+/// opened, that the engine panicked on or that are older than the row journal are made anew from journal and
+/// log; what was there stays beside them and is said in the server's log.
 ///
 /// # Errors
 /// [`StoreError::StoreInUse`], [`StoreError::OtherEngine`], [`StoreError::NewerFormat`],
@@ -77,7 +79,11 @@ pub async fn open_server(
     let is_made = folder.has_mark() && folder.log().exists();
     let mut rows = match open_rows(&folder, &options, &files).await {
         Err(why @ StoreError::Corrupt { .. }) if is_made => {
-            replace_rows(&folder, &files, Some(why))?;
+            match replace_rows(&folder, &files, Some(why)) {
+                // With nothing to make them from, rows that the engine panicked on are given another try.
+                Err(StoreError::Corrupt { .. }) if panics::unmark(&folder.current())? => {}
+                replaced => replaced?,
+            }
             open_rows(&folder, &options, &files).await?
         }
         opened => opened?,
@@ -173,7 +179,7 @@ pub fn rebuild_server(folder: &Path, files: &FileOptions) -> Result<(), StoreErr
 }
 
 /// Reads every record of a server's store that nobody has open, and changes none. A log that is cut
-/// short or rows that are behind it are no damage.
+/// short or rows that are behind it are no damage; tables that do not open are, and the rest is read.
 ///
 /// # Errors
 /// As [`open_server`].
@@ -185,11 +191,9 @@ pub fn verify_server(folder: &Path, files: FileOptions) -> Result<Verification, 
     } else {
         Verified::default()
     };
-    let (rows, damaged_rows) = if folder.current().exists() {
-        logged::verify_rows(&FileKeyValue::open(&folder.current(), &files)?)?
-    } else {
-        (0, 0)
-    };
+    let read = read_tables(&folder, &files);
+    let tables_refused = matches!(read, Err(StoreError::Corrupt { .. }));
+    let (rows, damaged_rows) = if tables_refused { (0, 0) } else { read? };
     let journal = if folder.journal().exists() {
         logged::journal::check(logged::journal_folder(&folder.journal(), &files)?.as_ref())?
     } else {
@@ -199,8 +203,22 @@ pub fn verify_server(folder: &Path, files: FileOptions) -> Result<Verification, 
         log,
         rows,
         damaged_rows,
+        tables_refused,
         journal,
     })
+}
+
+/// Counts the rows that are whole, and those that are not.
+fn read_tables(folder: &Folder, files: &FileOptions) -> Result<(u64, u64), StoreError> {
+    let refused = StoreError::Corrupt {
+        what: files.engine.name(),
+    };
+    match folder.current().exists() {
+        true if panics::is_marked(&folder.current()) => Err(refused),
+        true => logged::verify_rows(&FileKeyValue::open(&folder.current(), files)?),
+        false if folder.has_mark() => Err(refused),
+        false => Ok((0, 0)),
+    }
 }
 
 /// Makes a server's store in `folder`, where none may be, from what
@@ -268,13 +286,21 @@ pub fn exists(folder: &Path) -> bool {
     folder::is_marked(folder)
 }
 
-/// Opens the tables of a store whose folder is locked, with a witness in `witnessed` if there is to be one.
+/// Opens the tables of a store whose folder is locked, with a witness in `witnessed` if there is to be one:
+/// a client's has one, and no journal that could take the place of what an engine panicked on.
 fn open_tables(
     folder: &Folder,
     files: &FileOptions,
     witnessed: Option<&Path>,
 ) -> Result<FileKeyValue, StoreError> {
-    match FileKeyValue::open_with(&folder.current(), files, witnessed) {
+    let opened = if witnessed.is_none() && panics::is_marked(&folder.current()) {
+        Err(StoreError::Corrupt {
+            what: files.engine.name(),
+        })
+    } else {
+        FileKeyValue::open_with(&folder.current(), files, witnessed)
+    };
+    match opened {
         // sled tears its own first files when the power is cut while it makes them (G2). Without
         // the mark nothing was ever acknowledged, so a new store takes their place.
         Err(StoreError::Corrupt { .. }) if !folder.has_mark() => {

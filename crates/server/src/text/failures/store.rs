@@ -36,6 +36,38 @@ pub(crate) fn store_failed(path: &Path, error: &StoreError) -> Failure {
     }
 }
 
+/// The engine that keeps the tables has met what it does not expect, at a place in its code.
+pub(crate) fn engine_panicked(path: &Path, engine: &str, place: &str, is_marked: bool) -> Failure {
+    let next_start = if is_marked {
+        "The next start sets its files aside and makes the tables anew."
+    } else {
+        "No mark could be left in its folder: is the disk full or read-only? If the next start ends in \
+         the same way, make the tables anew by hand."
+    };
+    let failure = Failure::new(
+        "store_engine_panicked",
+        Exit::Store,
+        format!("{engine}, which keeps the tables, cannot go on with its files (at {place})"),
+    )
+    .why(format!(
+        "The disk has changed them, or {engine} has a fault. What was acknowledged is in the delivery \
+         log and the row journal.\n{next_start}"
+    ))
+    .next("start again", format!("waxwingd serve --data {}", quoted(path)));
+    let failure = if is_marked {
+        failure
+    } else {
+        failure.next(
+            "or by hand",
+            format!("waxwingd rebuild --data {}", quoted(path)),
+        )
+    };
+    failure.next(
+        "then look at disk and tables",
+        format!("waxwingd doctor --data {}", quoted(path)),
+    )
+}
+
 /// Rows cannot be made anew.
 pub(crate) fn rebuild_failed(path: &Path, error: &StoreError) -> Failure {
     if !matches!(error, StoreError::Corrupt { .. }) {

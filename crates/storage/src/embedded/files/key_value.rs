@@ -10,6 +10,7 @@ use super::FileOptions;
 use super::committer::{self, Shared};
 use super::engine::{Engine, EngineKind};
 use super::folder::Folder;
+use super::panics::{Guarded, Site};
 #[cfg(feature = "redb")]
 use super::redb::RedbEngine;
 use super::sled::SledEngine;
@@ -36,17 +37,16 @@ impl FileKeyValue {
         files: &FileOptions,
         witnessed: Option<&Path>,
     ) -> Result<Self, StoreError> {
-        let (engine, is_behind): (Arc<dyn Engine>, _) = match files.engine {
-            EngineKind::Sled => {
-                let (engine, is_behind) = SledEngine::open(path, files, witnessed)?;
-                (Arc::new(engine), is_behind)
-            }
-            #[cfg(feature = "redb")]
-            EngineKind::Redb => (Arc::new(RedbEngine::open(path, files)?), false),
-        };
+        let site = Site::new(files.engine.name(), path);
+        let (engine, is_behind) = site.enter(|| engine(path, files, witnessed))?;
         if is_behind {
             tracing::error!(code = "store_corrupt", "sled has lost commits");
         }
+        Self::start(Arc::new(Guarded::new(engine, site)), is_behind)
+    }
+
+    /// Puts a committer before an engine.
+    pub(super) fn start(engine: Arc<dyn Engine>, is_behind: bool) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared::new(engine));
         let committer = committer::start(Arc::clone(&shared))?;
         Ok(Self {
@@ -69,6 +69,22 @@ impl FileKeyValue {
             None => Ok(()),
         }
     }
+}
+
+/// Opens an engine. Answers whether it has lost commits.
+fn engine(
+    path: &Path,
+    files: &FileOptions,
+    witnessed: Option<&Path>,
+) -> Result<(Box<dyn Engine>, bool), StoreError> {
+    Ok(match files.engine {
+        EngineKind::Sled => {
+            let (engine, is_behind) = SledEngine::open(path, files, witnessed)?;
+            (Box::new(engine), is_behind)
+        }
+        #[cfg(feature = "redb")]
+        EngineKind::Redb => (Box::new(RedbEngine::open(path, files)?), false),
+    })
 }
 
 impl Drop for FileKeyValue {

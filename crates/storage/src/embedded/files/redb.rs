@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! redb 4: a tree that is copied as it is written, in one file, every commit synced.
 //!
-//! Quick repair is on: a commit writes what an opening after a crash needs, so that an opening does not read
-//! the whole file. After an error of the device redb answers nothing more, as the committer does.
+//! An opening verifies every page of the file: redb trusts what it reads later, panics on some pages that
+//! the disk has changed and shows others as they are. A commit has two phases, so that a newest one that is
+//! damaged is an error and never the one before. After an error of the device redb answers nothing more,
+//! as the committer does.
 
 use std::io;
 use std::path::Path;
@@ -33,6 +35,7 @@ impl RedbEngine {
         let cache = usize::try_from(files.cache_bytes).unwrap_or(usize::MAX);
         let database = Builder::new()
             .set_cache_size(cache)
+            .set_check_integrity_on_open(true)
             .create(path.join(FILE))
             .map_err(|error| failure(&error.into()))?;
         let engine = Self { database };
@@ -46,7 +49,7 @@ impl RedbEngine {
     fn write(&self, batches: &[&Batch]) -> Result<(), redb::Error> {
         let mut writing = self.database.begin_write()?;
         writing.set_durability(Durability::Immediate)?;
-        writing.set_quick_repair(true);
+        writing.set_two_phase_commit(true);
         {
             let mut table = writing.open_table(ROWS)?;
             for (key, value) in batches.iter().flat_map(|batch| batch.iter()) {

@@ -97,6 +97,8 @@ mod client_suite {
     crate::client_conformance!(super::Place::default());
 }
 
+#[cfg(feature = "redb")]
+mod damaged_redb;
 mod exporting;
 mod rebuilding;
 

@@ -20,6 +20,8 @@ pub struct Verification {
     pub rows: u64,
     /// Rows of tables that are not.
     pub damaged_rows: u64,
+    /// Whether the tables as a whole cannot be read: the next opening makes them anew, if the journal is whole.
+    pub tables_refused: bool,
     /// The row journal; `None` where there is none yet.
     pub journal: Option<JournalCheck>,
 }
@@ -29,7 +31,7 @@ impl Verification {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         let is_journal_whole = self.journal.is_none_or(|journal| journal.damaged == 0);
-        self.log.is_whole() && self.damaged_rows == 0 && is_journal_whole
+        self.log.is_whole() && self.damaged_rows == 0 && !self.tables_refused && is_journal_whole
     }
 }
 

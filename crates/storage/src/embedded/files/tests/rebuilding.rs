@@ -10,7 +10,7 @@ use crate::server::Position;
 
 /// Every engine's place with a store in it that is closed: two accounts, five envelopes of which one
 /// was acknowledged, and a third account that came after a restart.
-async fn places() -> Vec<Place> {
+pub(super) async fn places() -> Vec<Place> {
     let mut places = vec![Place::default()];
     #[cfg(feature = "redb")]
     places.push(Place::of_redb());
@@ -34,7 +34,7 @@ async fn places() -> Vec<Place> {
     places
 }
 
-async fn is_all_there(place: &Place) {
+pub(super) async fn is_all_there(place: &Place) {
     use std::sync::atomic::AtomicU32;
     // What is sent twice is stored once.
     static SENT: AtomicU32 = AtomicU32::new(9);
@@ -192,6 +192,29 @@ async fn rows_and_journal_that_are_both_damaged_are_said() {
             place.try_server().await,
             Err(StoreError::Corrupt { .. })
         ));
+    }
+}
+
+#[tokio::test]
+async fn rows_that_an_engine_panicked_on_are_made_anew() {
+    for place in places().await {
+        let name = place.files.engine.name();
+        let site = panics::Site::new(name, &place.rows());
+        let panicked = site.enter(|| -> Result<(), _> { panic!("planted") });
+        assert_eq!(panicked, Err(StoreError::Corrupt { what: name }));
+        // Whoever reads everything first is told, and reads the rest.
+        let found = verify_server(place.folder.path(), place.files.clone()).unwrap();
+        assert!(found.tables_refused && !found.is_whole());
+        assert!(found.log.is_whole() && found.journal.is_some_and(|one| one.rows > 0));
+        is_all_there(&place).await;
+        let aside = place.folder.path().join(format!("{name}.refused-1"));
+        assert!(panics::is_marked(&aside) && !panics::is_marked(&place.rows()));
+        // Where there is no journal they are used if they open.
+        let _panicked =
+            panics::Site::new(name, &place.rows()).enter(|| -> Result<(), _> { panic!() });
+        fs::remove_dir_all(place.journal()).unwrap();
+        is_all_there(&place).await;
+        assert!(!panics::is_marked(&place.rows()));
     }
 }
 
