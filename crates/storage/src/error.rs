@@ -54,9 +54,9 @@ pub enum StoreError {
     /// store acknowledges nothing any more until it is opened again.
     #[error("the store stopped after an earlier failure")]
     Stopped,
-    /// The machine's fault: more waits to be written than the store holds in memory. Nothing was done;
+    /// The machine's fault: more waits to be written than memory or disk have room for. Nothing was done;
     /// the store goes on.
-    #[error("the store has too much to write")]
+    #[error("the store has more to write than there is room for at the moment")]
     Busy {
         /// After how long another try is worth it, in milliseconds.
         retry_after_ms: u32,

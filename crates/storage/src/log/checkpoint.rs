@@ -392,8 +392,14 @@ pub(crate) fn store(folder: &dyn LogFolder, number: u32, bytes: &[u8]) -> std::i
         folder.remove(&new)?;
     }
     let file = folder.create(&new)?;
-    file.write_vectored_at(&[IoSlice::new(bytes)], 0)?;
-    file.sync_data()?;
+    let written = file
+        .write_vectored_at(&[IoSlice::new(bytes)], 0)
+        .and_then(|()| file.sync_data());
+    if written.is_err() {
+        // The room that it took is better used for records.
+        folder.remove(&new)?;
+    }
+    written?;
     folder.rename(&new, &name)?;
     folder.sync()
 }

@@ -43,6 +43,8 @@ const USES_KEPT: usize = 4;
 const CHECKPOINT_SHARE: u64 = 24;
 /// After so many waits in which no segment began files are given back although the log is in use.
 const WAITS_MAX: u32 = 10;
+/// After so many rounds room for a segment is looked for again where there was none.
+const ROUNDS_WITHOUT_ROOM: u32 = 10;
 /// How much is copied forward in one write.
 const COPY: usize = 1024 * 1024;
 /// From which length on remembered envelopes go into another file.
@@ -107,12 +109,16 @@ struct Work {
     last_checkpoint: u32,
     remembered: Vec<RememberedFile>,
     remembered_file: Option<Arc<dyn LogFile>>,
+    /// What is remembered and could not be saved yet.
+    unsaved: Vec<u8>,
     next_remembered: u32,
     cold: Option<Cold>,
     /// What had been appended when the keeper looked last.
     seen: u64,
     /// How many segments were in use when files were given back, the last times.
     uses: VecDeque<usize>,
+    /// Rounds that are left before room for a segment is looked for again.
+    pause: u32,
     /// Waits since then in which nothing happened that wakes the keeper.
     waits: u32,
 }
@@ -154,10 +160,12 @@ impl Keeper {
             kept: VecDeque::from([kept]),
             last_checkpoint,
             remembered_file: None,
+            unsaved: Vec::new(),
             next_remembered: next_remembered.max(leftover).unwrap_or(1),
             cold: None,
             seen: 0,
             uses: VecDeque::new(),
+            pause: 0,
             waits: 0,
         }));
         let thread = {
@@ -165,9 +173,23 @@ impl Keeper {
             thread::Builder::new()
                 .name("log-keeper".to_owned())
                 .spawn(move || {
+                    let mut was_full = false;
                     while let Some(is_quiet) = signal.wait() {
                         let result = lock(&work).round(is_quiet);
-                        if let Err(error) = result {
+                        let is_full = matches!(result, Err(StoreError::DiskFull));
+                        if is_full && !was_full {
+                            tracing::warn!(
+                                code = StoreError::DiskFull.code(),
+                                "the disk is full: what needs another segment of the log is refused"
+                            );
+                        }
+                        was_full = is_full;
+                        // Nothing was promised that hangs on what the keeper makes. The next round makes
+                        // it anew, in other files. After any other failure it is not known what the
+                        // folder holds.
+                        if let Err(error) = result
+                            && !is_full
+                        {
                             tracing::error!(
                                 code = error.code(),
                                 "the delivery log stopped: {error}"
@@ -206,7 +228,7 @@ impl Keeper {
     pub(crate) fn tidy_up(&self) -> Result<(), StoreError> {
         let mut work = lock(&self.work);
         let result = work.tidy_up();
-        if result.is_err() {
+        if !matches!(result, Ok(()) | Err(StoreError::DiskFull)) {
             work.shared.committer.fail();
         }
         result
@@ -216,17 +238,9 @@ impl Keeper {
 impl Work {
     fn round(&mut self, is_quiet: bool) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
-        let next = shared.state().next_hot;
-        if !shared.segments.is_prepared(next)
-            && let Err(error) = shared.segments.prepare(next)
-        {
-            // On a full disk nothing was promised to anybody yet, and the next segment is made when it is
-            // needed. After any other failure it is not known what the folder holds.
-            let error = StoreError::from(error);
-            if !matches!(error, StoreError::DiskFull) {
-                return Err(error);
-            }
-            tracing::warn!("the disk is full: no segment of the log could be prepared");
+        let prepared = self.prepare_now_and_then();
+        if !matches!(prepared, Ok(()) | Err(StoreError::DiskFull)) {
+            return prepared;
         }
         let (is_due, is_dirty) = {
             let state = shared.state();
@@ -259,10 +273,35 @@ impl Work {
             self.uses.clear();
             shared.segments.trim_spares(SPARES_QUIET)?;
         }
-        Ok(())
+        prepared
+    }
+
+    /// The same as [`Work::prepare`], on a full disk not in every round: a try takes all the room that is left,
+    /// for as long as it lasts.
+    fn prepare_now_and_then(&mut self) -> Result<(), StoreError> {
+        if let Some(left) = self.pause.checked_sub(1) {
+            self.pause = left;
+            return Err(StoreError::DiskFull);
+        }
+        let prepared = self.prepare();
+        if matches!(prepared, Err(StoreError::DiskFull)) {
+            self.pause = ROUNDS_WITHOUT_ROOM;
+        }
+        prepared
+    }
+
+    /// Makes sure that the next segment has a file.
+    fn prepare(&self) -> Result<(), StoreError> {
+        let segments = &self.shared.segments;
+        let next = self.shared.state().next_hot;
+        if segments.is_prepared(next) {
+            return Ok(());
+        }
+        segments.prepare(next)
     }
 
     fn tidy_up(&mut self) -> Result<(), StoreError> {
+        self.prepare()?;
         self.checkpoint()?;
         for _ in 0..ROUNDS_MAX {
             if !self.copy_forward(true)? {

@@ -34,8 +34,10 @@ pub enum Trouble {
     SyncFails,
     /// Syncs of files say that they succeeded and make nothing durable: a planted fault.
     SyncLies,
-    /// Every write fails, because no space is left.
+    /// No space is left: what would make a file, or make one longer, fails.
     DiskFull,
+    /// No space is left, as disks say that promise room and look for it later: every sync of a file fails.
+    SyncFull,
 }
 
 enum Change {
@@ -94,6 +96,14 @@ impl Folder {
         self.calls = self.calls.saturating_add(1);
         match self.trouble() {
             Some(Trouble::Dead) => Err(io::ErrorKind::Other.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// To be asked before anything takes room.
+    fn take_room(&self) -> io::Result<()> {
+        match self.trouble() {
+            Some(Trouble::DiskFull) => Err(io::ErrorKind::StorageFull.into()),
             _ => Ok(()),
         }
     }
@@ -285,6 +295,7 @@ impl LogFolder for MemoryFolder {
     fn create(&self, name: &str) -> io::Result<Arc<dyn LogFile>> {
         let mut folder = self.lock();
         folder.step()?;
+        folder.take_room()?;
         if folder.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -337,12 +348,13 @@ impl LogFile for MemoryFile {
     fn write_vectored_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
         let mut folder = self.folder.lock();
         folder.step()?;
-        if folder.trouble() == Some(Trouble::DiskFull) {
-            return Err(io::ErrorKind::StorageFull.into());
+        let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let end = offset.saturating_add(bytes.len());
+        if end > folder.file(self.number)?.current.len() {
+            folder.take_room()?;
         }
         folder.writes = folder.writes.saturating_add(1);
-        let offset = usize::try_from(offset).map_err(io::Error::other)?;
-        let bytes = parts.iter().flat_map(|part| part.iter().copied()).collect();
         let file = folder.file(self.number)?;
         let change = Change::Write { offset, bytes };
         change.apply(&mut file.current);
@@ -367,6 +379,7 @@ impl LogFile for MemoryFile {
         folder.step()?;
         match folder.trouble() {
             Some(Trouble::SyncFails) => return Err(io::ErrorKind::Other.into()),
+            Some(Trouble::SyncFull) => return Err(io::ErrorKind::StorageFull.into()),
             Some(Trouble::SyncLies) => return Ok(()),
             _ => folder.syncs = folder.syncs.saturating_add(1),
         }

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 use super::file::{LogFile, LogFolder};
 use super::format::{Place, RECORD_HEADER, RecordHeader, Sealer, fits};
+use crate::StoreError;
 
 /// How much is zeroed in one write when a segment is prepared.
 const ZEROS: usize = 1024 * 1024;
@@ -87,6 +89,8 @@ pub(crate) struct Segments {
     table: Mutex<Table>,
     /// Held while a hot segment gets its file.
     naming: Mutex<()>,
+    /// Whether there was no room for the last segment that was to be prepared.
+    lacks_room: AtomicBool,
 }
 
 impl Segments {
@@ -96,6 +100,7 @@ impl Segments {
             size,
             table: Mutex::default(),
             naming: Mutex::default(),
+            lacks_room: AtomicBool::new(false),
         }
     }
 
@@ -126,8 +131,20 @@ impl Segments {
             .any(|segment| segment.number >= number)
     }
 
+    /// Whether a hot segment has no file, and the disk had no room for one.
+    pub(crate) fn lacks_room_for(&self, number: u32) -> bool {
+        self.lacks_room.load(Ordering::Acquire) && !self.is_prepared(number)
+    }
+
     /// Makes the file for the next hot segment, zeroed or written over, under its name.
-    pub(crate) fn prepare(&self, number: u32) -> io::Result<()> {
+    pub(crate) fn prepare(&self, number: u32) -> Result<(), StoreError> {
+        let prepared = self.prepare_file(number).map_err(StoreError::from);
+        let is_full = matches!(prepared, Err(StoreError::DiskFull));
+        self.lacks_room.store(is_full, Ordering::Release);
+        prepared
+    }
+
+    fn prepare_file(&self, number: u32) -> io::Result<()> {
         if self.table().spares.is_empty() {
             let spare = self.spare(true)?;
             self.table().spares.push(spare);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The log against a simple model, over a folder that loses what was not synced.
 
+mod full;
 mod model;
 
 use bytes::Bytes;
@@ -328,8 +329,9 @@ fn table_records_come_back_until_somebody_keeps_them() {
         reopened.log.tidy_up().unwrap();
     }
     let names = folder.list().unwrap();
+    // One of them is prepared for what comes next.
     let left = names.iter().filter(|name| name.ends_with("segment"));
-    assert!(left.count() <= 2, "{names:?}");
+    assert!(left.count() <= 3, "{names:?}");
 }
 
 #[test]

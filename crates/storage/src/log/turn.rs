@@ -16,6 +16,12 @@ use super::{LogPosition, Shared, State};
 use crate::server::{DeliveryIdKind, Position};
 use crate::{Day, StoreError};
 
+/// On a full disk one part in this many of the last segment is kept for what makes room: acknowledgements
+/// and removals.
+const RESERVE_SHARE: u32 = 4;
+/// After how long a step is worth another try that the disk had no room for, in milliseconds.
+const FULL_RETRY_MS: u32 = 30_000;
+
 /// An envelope that is encoded: all that is missing is its place.
 pub struct Prepared {
     pub(super) mailbox: MailboxKey,
@@ -111,7 +117,8 @@ impl Turn<'_> {
     /// Commits a group: it takes effect in memory before this returns.
     ///
     /// # Errors
-    /// [`StoreError::Limit`] where the group is larger than a segment; nothing was done then.
+    /// [`StoreError::Limit`] where the group is larger than a segment; [`StoreError::Busy`] where it would
+    /// need a segment that there is no room for on the disk. Nothing was done then.
     /// [`StoreError::Stopped`].
     pub fn commit(mut self, group: Group) -> Result<Committed, StoreError> {
         let shared = self.shared;
@@ -136,6 +143,19 @@ impl Turn<'_> {
         let mut opens = None;
         let room = shared.segments.size.saturating_sub(state.tail.offset);
         let is_full = u32::try_from(large).map_or(true, |large| large > room);
+        // BOX-74. A log that has just been opened tries: less than a segment may be enough.
+        if !state.must_roll && shared.segments.lacks_room_for(state.next_hot) {
+            let reserved = shared.segments.size.div_euclid(RESERVE_SHARE);
+            let left = room.saturating_sub(reserved);
+            let takes_room = |change| matches!(change, &Change::Deliver(_) | &Change::Tables(_));
+            if u32::try_from(large).map_or(true, |large| large > left)
+                && group.iter().any(takes_room)
+            {
+                return Err(StoreError::Busy {
+                    retry_after_ms: FULL_RETRY_MS,
+                });
+            }
+        }
         if large > 0 && (state.must_roll || is_full) {
             opens = Some(roll(state)?);
         }

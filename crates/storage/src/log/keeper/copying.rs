@@ -17,6 +17,15 @@ impl Work {
     /// Copies forward what is wanted in segments that are mostly unwanted, where too much room is
     /// used. Answers whether anything was copied.
     pub(super) fn copy_forward(&mut self, is_quiet: bool) -> Result<bool, StoreError> {
+        let copied = self.copy(is_quiet);
+        if copied.is_err() {
+            // What the segment holds behind what is in the index is unknown: the next try takes another.
+            self.cold = None;
+        }
+        copied
+    }
+
+    fn copy(&mut self, is_quiet: bool) -> Result<bool, StoreError> {
         let victims = self.victims(is_quiet);
         if victims.is_empty() {
             return Ok(false);

@@ -28,7 +28,7 @@ impl Work {
             )
         };
         let mut mailboxes = Vec::new();
-        let mut newly_remembered = Vec::new();
+        let mut newly_remembered = std::mem::take(&mut self.unsaved);
         let mut segments = BTreeSet::new();
         let mut after: Option<MailboxKey> = None;
         let mut end;
@@ -59,7 +59,13 @@ impl Work {
         }
         // As late as can be: whoever was remembered meanwhile is not forgotten too early.
         let latest = shared.state().index.generation;
-        self.save_remembered(&newly_remembered, latest)?;
+        if let Err(error) = self.save_remembered(&newly_remembered, latest) {
+            // What the file holds beyond its length is unknown: the next try takes another one.
+            self.remembered_file = None;
+            self.remembered.retain(|file| file.length > 0);
+            self.unsaved = newly_remembered;
+            return Err(error);
+        }
         shared.committer.wait_until_durable(end)?;
         let head = Head {
             log: shared.log,
@@ -138,9 +144,9 @@ impl Work {
             (true, Some(file)) => Arc::clone(file),
             _ => {
                 let number = self.next_remembered;
+                self.next_remembered = number.saturating_add(1);
                 let file = folder.create(&remembered_name(number))?;
                 folder.sync()?;
-                self.next_remembered = number.saturating_add(1);
                 self.remembered.push(RememberedFile {
                     number,
                     length: 0,
