@@ -190,7 +190,7 @@ fn refused(reply: Reply) -> Result<Reply, Failure> {
                 Some(number) => io::Error::from_raw_os_error(number),
                 None => io::ErrorKind::Other.into(),
             };
-            Err(text::file_failed(Path::new(&file), &error))
+            Err(text::export_file_failed(Path::new(&file), &error))
         }
         Reply::Misunderstood => Err(text::bug("another version of waxwingd is running")),
         reply => Ok(reply),

@@ -19,10 +19,10 @@ const BUFFER: usize = 1024 * 1024;
 pub(super) fn export(scene: &Scene, file: &Path) -> Result<(), Failure> {
     logging::start(scene.output.quiet, scene.verbose);
     // The server that writes it stands in another folder.
-    let file = std::path::absolute(file).map_err(|error| text::file_failed(file, &error))?;
-    let name = file
-        .to_str()
-        .ok_or_else(|| text::file_failed(&file, &std::io::ErrorKind::InvalidFilename.into()))?;
+    let file = std::path::absolute(file).map_err(|error| text::export_file_failed(file, &error))?;
+    let name = file.to_str().ok_or_else(|| {
+        text::export_file_failed(&file, &std::io::ErrorKind::InvalidFilename.into())
+    })?;
     let order = Order::Export {
         file: name.to_owned(),
     };
@@ -52,7 +52,7 @@ pub(super) fn import(scene: &Scene, file: &Path) -> Result<(), Failure> {
     let Some(_lock) = folder.lock()? else {
         return Err(text::folder_in_use(folder.path()));
     };
-    let opened = File::open(file).map_err(|error| text::file_failed(file, &error))?;
+    let opened = File::open(file).map_err(|error| text::import_file_failed(file, &error))?;
     let mut from = BufReader::with_capacity(BUFFER, opened);
     let imported = super::serve::runtime()?
         .block_on(folder.import_store(&configuration, &mut from))?

@@ -231,6 +231,46 @@ fn a_full_disk_is_an_error_and_no_crash() {
 }
 
 #[test]
+fn a_file_that_is_not_there_is_named_with_what_to_type_next() {
+    let place = Place::new();
+    drop(place.up());
+    let folder = place.folder.path().join("a folder for backups");
+    let file = folder.join("monday");
+    let file = file.to_str().unwrap();
+    let failure = place
+        .run(&["export", file, "--json"])
+        .failed_with(1, "file_failed");
+    assert!(
+        failure["why"].as_str().unwrap().contains("folder"),
+        "{failure}"
+    );
+    // The hints in their order make the export.
+    for hint in hints(&failure) {
+        let typed = type_in(&hint);
+        assert!(typed.status.success(), "{hint}: {typed:?}");
+    }
+    assert!(std::path::Path::new(file).exists());
+    let again = place
+        .run(&["export", file, "--json"])
+        .failed_with(1, "file_failed");
+    assert!(hints(&again)[0].starts_with("waxwingd export FILE"));
+
+    fs::rename(place.data().join("store"), folder.join("store")).unwrap();
+    let missing = folder.join("tuesday");
+    let failure = place
+        .run(&["import", missing.to_str().unwrap(), "--json"])
+        .failed_with(1, "file_failed");
+    let hints = hints(&failure);
+    // One shows which exports there are.
+    let listed = type_in(&hints[0]);
+    assert!(
+        String::from_utf8_lossy(&listed.stdout).contains("monday"),
+        "{hints:?}"
+    );
+    assert!(hints[1].starts_with("waxwingd import FILE"), "{hints:?}");
+}
+
+#[test]
 fn a_path_that_is_too_long_for_a_socket_is_named() {
     let place = Place::new();
     let long = place.data().join("x".repeat(100));

@@ -89,19 +89,63 @@ pub(crate) fn rebuild_failed(path: &Path, error: &StoreError) -> Failure {
     )
 }
 
-/// A file that was named cannot be read or written.
-pub(crate) fn file_failed(path: &Path, error: &io::Error) -> Failure {
-    let failure = Failure::new(
-        "file_failed",
-        Exit::User,
-        format!("{}: {}", path.display(), error),
-    );
+/// The file of an export cannot be written.
+pub(crate) fn export_file_failed(path: &Path, error: &io::Error) -> Failure {
+    let again = format!("waxwingd export {}", quoted(path));
+    let folder = quoted(folder_of(path));
+    let failure = file_failed(path, error);
     match error.kind() {
         io::ErrorKind::AlreadyExists => failure
             .why("An export replaces nothing.")
             .next("name another file", "waxwingd export FILE"),
-        io::ErrorKind::NotFound => failure.why("There is no such file or folder."),
-        _ => failure.why("Nothing was changed."),
+        io::ErrorKind::NotFound => failure
+            .why("The folder that it is to lie in is not there. Nothing was exported.")
+            .next("make it", format!("mkdir -p {folder}"))
+            .next("then", again),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            failure
+                .why("An export takes about as much room as the store. What was half written is gone again.")
+                .next("see", format!("df -h {folder}"))
+                .next("free space there, then", again)
+        }
+        _ => failure
+            .why("Nothing was exported. A server that runs writes the file as its own user.")
+            .next("see who may write there", format!("ls -ld {folder}"))
+            .next("or another folder", "waxwingd export FILE"),
+    }
+}
+
+/// The file of an import cannot be read.
+pub(crate) fn import_file_failed(path: &Path, error: &io::Error) -> Failure {
+    let failure = file_failed(path, error);
+    match error.kind() {
+        io::ErrorKind::NotFound => failure
+            .why("There is no such file. Nothing was imported.")
+            .next(
+                "see what is there",
+                format!("ls -l {}", quoted(folder_of(path))),
+            )
+            .next("name the export", "waxwingd import FILE"),
+        _ => failure
+            .why("Nothing was imported.")
+            .next("see who may read it", format!("ls -l {}", quoted(path)))
+            .next("or another export", "waxwingd import FILE"),
+    }
+}
+
+fn file_failed(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(
+        "file_failed",
+        Exit::User,
+        format!("{}: {}", path.display(), error),
+    )
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) => Path::new("."),
+        None => path,
     }
 }
 
@@ -123,7 +167,8 @@ pub(crate) fn import_failed(path: &Path, file: &Path, error: &StoreError) -> Fai
             Exit::User,
             format!("{} is not a whole export", file.display()),
         )
-        .why("It was cut, changed, or is something else. Nothing was imported."),
+        .why("It was cut, changed, or is something else. Nothing was imported.")
+        .next("another export", "waxwingd import FILE"),
         _ => store_failed(path, error),
     }
 }
