@@ -22,6 +22,11 @@ const LOOK_INTERVAL_MS: u64 = 60_000;
 const POSITIONS_MAX: usize = 1024;
 /// Answers to acknowledgements that wait for a client that does not read; then no more are taken.
 const ANSWERS_WAITING_MAX: usize = 64;
+/// How long an answer to an acknowledgement waits for a delivery to go out with, in milliseconds: a packet
+/// less for each batch, and a phone that is woken once less.
+const ANSWER_DELAY_MS: u64 = 10;
+/// Answers of which so many wait go out at once.
+const ANSWERS_TOGETHER: usize = 16;
 
 /// Why a delivery stream is over.
 enum End {
@@ -97,7 +102,8 @@ impl<S: Store> Subscription<S> {
         let waker = watch.waker();
         let mut draining = self.state.draining();
         let clock = Arc::clone(&self.state.clock);
-        let mut look = clock.sleep(LOOK_INTERVAL_MS);
+        let mut looked_ms = clock.monotonic_ms();
+        let mut alarm = clock.sleep(LOOK_INTERVAL_MS);
         loop {
             if draining.has_started() {
                 return End::Finished;
@@ -134,20 +140,26 @@ impl<S: Store> Subscription<S> {
                 }
                 deleted = ended(&mut self.deletion) => {
                     self.deletion = None;
-                    let told = deleted.and_then(|told| {
-                        self.answers_waiting = self.answers_waiting.saturating_add(1);
-                        self.queue(Event::Acknowledged(told))
-                    });
-                    if let Err(end) = told {
-                        return end;
+                    match deleted.and_then(|told| self.answer(told)) {
+                        Ok(true) => alarm = clock.sleep(ANSWER_DELAY_MS),
+                        Ok(false) => {}
+                        Err(end) => return end,
                     }
                 }
                 () = draining.started() => {}
                 // What has come is asked for above.
                 () = waker.notified() => {}
-                () = &mut look => {
-                    self.maybe_more = true;
-                    look = clock.sleep(LOOK_INTERVAL_MS);
+                () = &mut alarm => {
+                    self.unsent |= self.answers_waiting > 0;
+                    let now_ms = clock.monotonic_ms();
+                    let since_ms = now_ms.saturating_sub(looked_ms);
+                    let mut left_ms = LOOK_INTERVAL_MS.saturating_sub(since_ms);
+                    if left_ms == 0 {
+                        self.maybe_more = true;
+                        looked_ms = now_ms;
+                        left_ms = LOOK_INTERVAL_MS;
+                    }
+                    alarm = clock.sleep(left_ms);
                 }
             }
         }
@@ -243,6 +255,17 @@ impl<S: Store> Subscription<S> {
                 up_to: frame.up_to,
             })
         }))
+    }
+
+    /// Queues the answer to an acknowledgement. Whether it is the first one that waits for something to go
+    /// out with.
+    fn answer(&mut self, told: v1::Acknowledged) -> Result<bool, End> {
+        let is_first = self.answers_waiting == 0 && !self.unsent;
+        let is_urgent = self.unsent;
+        self.queue(Event::Acknowledged(told))?;
+        self.answers_waiting = self.answers_waiting.saturating_add(1);
+        self.unsent = is_urgent || self.answers_waiting >= ANSWERS_TOGETHER;
+        Ok(is_first)
     }
 
     /// Answers what was acknowledged, and says that nothing follows.
