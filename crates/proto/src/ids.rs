@@ -25,10 +25,11 @@ macro_rules! identifier {
                 &self.0
             }
 
-            /// The bytes as a wire field.
+            /// The bytes as a wire field. Whoever encodes it clones it: bytes that have an owner allocate
+            /// nothing for that, others do.
             #[must_use]
             pub fn to_wire(self) -> bytes::Bytes {
-                bytes::Bytes::copy_from_slice(&self.0)
+                bytes::Bytes::from_owner(self.0)
             }
 
             /// Lower-case hexadecimal digits.

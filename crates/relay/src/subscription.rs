@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use waxwing_proto::v1::delivery::Event;
-use waxwing_proto::{limits, v1};
+use waxwing_proto::{DeliveryId, EnvelopeId, limits, v1};
 use waxwing_storage::server::{Position, Store, StoredEnvelope};
 use waxwing_transport::rpc::{AcknowledgeStream, DeliverySink};
 use waxwing_transport::{BoxFuture, StreamError};
@@ -294,10 +295,17 @@ async fn ended(deletion: &mut Option<Deletion>) -> Result<v1::Acknowledged, End>
 }
 
 fn wire(stored: StoredEnvelope) -> v1::StoredEnvelope {
+    // One allocation for both.
+    let mut ids = [0; EnvelopeId::LENGTH + DeliveryId::LENGTH];
+    let (envelope_id, delivery_id) = ids.split_at_mut(EnvelopeId::LENGTH);
+    envelope_id.copy_from_slice(stored.envelope_id.as_bytes());
+    delivery_id.copy_from_slice(stored.delivery_id.as_bytes());
+    let mut envelope_id = Bytes::from_owner(ids);
+    let delivery_id = envelope_id.split_off(EnvelopeId::LENGTH);
     v1::StoredEnvelope {
         position: stored.position.0,
-        envelope_id: stored.envelope_id.to_wire(),
-        delivery_id: stored.delivery_id.to_wire(),
+        envelope_id,
+        delivery_id,
         envelope: stored.envelope,
     }
 }

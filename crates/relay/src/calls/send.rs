@@ -181,7 +181,7 @@ async fn fits<S: Store>(
         return Ok(false);
     }
     let mut may_omit = usize::from(matches!(to.kind, DeliveryIdKind::Own));
-    for device in &to.devices {
+    for device in to.devices.iter() {
         if envelopes
             .iter()
             .any(|addressed| addressed.device == *device)

@@ -290,7 +290,7 @@ pub(super) fn recipient_in<K: KeyValue>(
         account,
         kind: kind_from_row(row.kind)?,
         manifest_version: listed.manifest_version,
-        devices: listed.device_ids()?,
+        devices: listed.device_ids()?.into(),
     }))
 }
 

@@ -2,6 +2,7 @@
 //! Mailboxes: one a device, filled by senders, emptied by acknowledgements.
 
 use core::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use waxwing_proto::{AccountKey, DeliveryId, DeviceId, EnvelopeId};
@@ -100,7 +101,7 @@ pub struct Recipient {
     /// The number of the account's newest manifest.
     pub manifest_version: u32,
     /// The devices that it lists.
-    pub devices: Vec<DeviceId>,
+    pub devices: Arc<[DeviceId]>,
 }
 
 /// Mailboxes.

@@ -38,13 +38,13 @@ impl From<Recipient> for Route {
 #[derive(Debug)]
 pub(super) struct Listed {
     pub(super) manifest_version: u32,
-    pub(super) devices: Vec<DeviceId>,
+    pub(super) devices: Arc<[DeviceId]>,
     /// The account's row has changed since.
     is_stale: AtomicBool,
 }
 
 impl Listed {
-    pub(super) const fn new(manifest_version: u32, devices: Vec<DeviceId>) -> Self {
+    pub(super) const fn new(manifest_version: u32, devices: Arc<[DeviceId]>) -> Self {
         Self {
             manifest_version,
             devices,
@@ -152,7 +152,7 @@ mod tests {
         Route {
             account: AccountKey::new([account; 32]),
             kind: DeliveryIdKind::Contact,
-            listed: Arc::new(Listed::new(1, vec![DeviceId::new([account; 16])])),
+            listed: Arc::new(Listed::new(1, [DeviceId::new([account; 16])].into())),
         }
     }
 
