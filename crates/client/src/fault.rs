@@ -114,6 +114,7 @@ codes! {
     ClonedDevice = "cloned_device" => Untrusted,
     AccountRecovered = "account_recovered" => Untrusted,
     SessionsInVain = "sessions_in_vain" => Untrusted,
+    ListContested = "list_contested" => Untrusted,
     RestoredStore = "restored_store" => Untrusted,
     Unreachable = "unreachable" => Network,
     TimedOut = "timeout" => Network,
@@ -248,6 +249,7 @@ impl From<AlarmKind> for Code {
             AlarmKind::RemovedFromAccount => Self::DeviceRemoved,
             AlarmKind::RestoredStore => Self::RestoredStore,
             AlarmKind::SessionsInVain => Self::SessionsInVain,
+            AlarmKind::ListContested => Self::ListContested,
             // An alarm that this version cannot name still blocks: the general word for it.
             _ => Self::KeyChanged,
         }

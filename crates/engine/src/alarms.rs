@@ -7,7 +7,7 @@ use crate::notice::AlarmKind;
 use crate::trust::{self, Settlement};
 
 /// Every kind, the one that is shown first first.
-const BY_WEIGHT: [AlarmKind; 9] = [
+const BY_WEIGHT: [AlarmKind; 10] = [
     AlarmKind::RestoredStore,
     AlarmKind::RemovedFromAccount,
     AlarmKind::KeyChanged,
@@ -16,6 +16,7 @@ const BY_WEIGHT: [AlarmKind; 9] = [
     AlarmKind::Rollback,
     AlarmKind::ClonedDevice,
     AlarmKind::SessionsInVain,
+    AlarmKind::ListContested,
     AlarmKind::Recovered,
 ];
 

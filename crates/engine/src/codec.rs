@@ -74,6 +74,7 @@ pub(crate) const fn alarm_number(alarm: AlarmKind) -> u32 {
         AlarmKind::RemovedFromAccount => 7,
         AlarmKind::RestoredStore => 8,
         AlarmKind::SessionsInVain => 9,
+        AlarmKind::ListContested => 10,
     }
 }
 
@@ -89,6 +90,7 @@ pub(crate) const fn alarm_from_number(number: u32) -> Option<AlarmKind> {
         7 => Some(AlarmKind::RemovedFromAccount),
         8 => Some(AlarmKind::RestoredStore),
         9 => Some(AlarmKind::SessionsInVain),
+        10 => Some(AlarmKind::ListContested),
         _ => None,
     }
 }

@@ -128,7 +128,11 @@ impl Engine {
         if body.is_empty() || body.len() > limits::TEXT_SIZE_MAX {
             return Err(CommandError::TextInvalid);
         }
-        if self.outbox.len() >= limits::OUTBOX_CONTENTS_MAX {
+        // Copies for the own devices take no room from messages.
+        let copies = self
+            .own_key()
+            .map_or(0, |own| self.outbox.contents_for(&own));
+        if self.outbox.len().saturating_sub(copies) >= limits::OUTBOX_CONTENTS_MAX {
             return Err(CommandError::OutboxFull);
         }
         Ok(())

@@ -17,7 +17,7 @@ impl Engine {
     /// stranger's devices say nothing to anybody.
     pub(crate) fn show_devices_changed(
         &mut self,
-        turn: &Turn<'_>,
+        turn: &mut Turn<'_>,
         account: &AccountKey,
         before: &DeviceManifest,
         now: &DeviceManifest,
@@ -29,12 +29,13 @@ impl Engine {
             return;
         };
         let contact = self.contacts.get(account);
-        let Some(contact) = contact.filter(|contact| contact.is_accepted()) else {
+        let Some(contact) = contact.filter(|contact| !contact.request_pending) else {
             return;
         };
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let row = v1::MessageRow {
-            message_id: id_of(now).to_wire(),
+            // Nobody knows it before, so no content takes its place.
+            message_id: MessageId::new(turn.id()).to_wire(),
             outgoing: false,
             device_id: device.to_wire(),
             sent_at_ms: turn.now.wall_ms,
@@ -62,15 +63,6 @@ fn lacking(of: &DeviceManifest, in_it: &DeviceManifest) -> Vec<DeviceId> {
         .map(DeviceEntry::id)
         .filter(|device| in_it.device(device).is_none())
         .collect()
-}
-
-/// One version is shown under one id: the beginning of its hash.
-fn id_of(manifest: &DeviceManifest) -> MessageId {
-    let mut id = [0; MessageId::LENGTH];
-    for (byte, hashed) in id.iter_mut().zip(manifest.head().hash.as_bytes()) {
-        *byte = *hashed;
-    }
-    MessageId::new(id)
 }
 
 /// It comes after what the conversation shows already.

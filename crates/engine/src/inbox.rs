@@ -81,9 +81,6 @@ impl Engine {
             self.inbox.handed_over.add(envelope.position);
         }
         match event {
-            // What a server hands over beyond its bound is left: not acknowledged, it comes again.
-            DeliveryEvent::Envelope(_) | DeliveryEvent::Drained(_)
-                if self.inbox.waiting.len() > limits::UNACKNOWLEDGED_MAX => {}
             DeliveryEvent::Envelope(envelope) => {
                 self.inbox.waiting.push(Waiting::Envelope(envelope));
             }
@@ -97,7 +94,11 @@ impl Engine {
     pub(crate) fn empty_inbox(&mut self, turn: &mut Turn<'_>) {
         while self.inbox.in_hand.is_none() {
             let now_ms = turn.now.monotonic_ms;
-            match self.inbox.waiting.next(&self.sessions, now_ms) {
+            let next = self
+                .inbox
+                .waiting
+                .next(&self.sessions, &self.prekeys, now_ms);
+            match next {
                 Next::Take(Waiting::Drained) => self.mailbox_drained(turn),
                 Next::Take(Waiting::Envelope(envelope)) => self.take_delivery(turn, envelope),
                 Next::Later(due_ms) => {
@@ -189,7 +190,7 @@ impl Engine {
             && !self.requests_are_full(&account)
     }
 
-    fn open_envelope(&self, turn: &Turn<'_>, bytes: &[u8]) -> Result<OpenedEnvelope, Unopened> {
+    fn open_envelope(&mut self, turn: &Turn<'_>, bytes: &[u8]) -> Result<OpenedEnvelope, Unopened> {
         let (Some(account), Some(manifest)) = (&self.account, self.own_manifest()) else {
             return Err(RatchetError::SessionUnknown.into());
         };
@@ -204,7 +205,16 @@ impl Engine {
             .open(&own, bytes, &self.prekeys, seconds(turn))?;
         if let OpenedEnvelope::First { accepted, .. } = &opened {
             let initiator = &accepted.initiator;
-            self.check_initiator(&initiator.manifest, &initiator.device, opened.content())
+            let carried = v1::Content::decode(opened.content())
+                .map(|content| content.manifests)
+                .unwrap_or_default();
+            // ENV-62: they are verified now or when the content is received.
+            let count = carried.len().min(limits::MANIFESTS_PER_ANSWER_MAX);
+            let cost_us = u64::try_from(count)
+                .unwrap_or(u64::MAX)
+                .saturating_mul(limits::TRIAL_MANIFEST_US);
+            self.inbox.waiting.charge(cost_us);
+            self.check_initiator(&initiator.manifest, &initiator.device, &carried)
                 .map_err(|alarm| Unopened {
                     error: RatchetError::ManifestInvalid,
                     peer: Some(opened.peer()),
@@ -223,12 +233,9 @@ impl Engine {
         &self,
         manifest: &DeviceManifest,
         device: &DeviceEntry,
-        content: &[u8],
+        carried: &[bytes::Bytes],
     ) -> Result<(), Option<AlarmKind>> {
         // SES-20, IDN-28.
-        let known = v1::Content::decode(content)
-            .map(|content| decode_all(&content.manifests))
-            .unwrap_or_default();
         let account = manifest.account();
         let pinned = self.accepted_manifest(account);
         if pinned.is_none() && self.requests_are_full(account) {
@@ -243,7 +250,13 @@ impl Engine {
                 .device(&device.id())
                 .is_some_and(|entry| entry.keys() == device.keys())
         });
-        match trust::decide(account, pinned, manifest, &known, Witness::Peer) {
+        let decide = |known: &[_]| trust::decide(account, pinned, manifest, known, Witness::Peer);
+        // Seventeen signatures each: they are looked at where they are needed.
+        let decision = match decide(&[]) {
+            Decision::Fetch { .. } if !carried.is_empty() => decide(&decode_all(carried)),
+            decision => decision,
+        };
+        match decision {
             Decision::Accept { .. } | Decision::AcceptAndBlock(_) => Ok(()),
             // An older version may have travelled for weeks: the pinned one decides.
             Decision::Keep | Decision::Behind if pinned_lists => Ok(()),

@@ -62,7 +62,7 @@ impl Engine {
     /// Decides about a manifest that was shown, and does what follows.
     pub(crate) fn consider(
         &mut self,
-        turn: &Turn<'_>,
+        turn: &mut Turn<'_>,
         account: &AccountKey,
         shown: &DeviceManifest,
         known: &[DeviceManifest],
@@ -116,7 +116,7 @@ impl Engine {
 
     pub(crate) fn accept_manifest(
         &mut self,
-        turn: &Turn<'_>,
+        turn: &mut Turn<'_>,
         account: &AccountKey,
         shown: &DeviceManifest,
         known: &[DeviceManifest],
@@ -153,9 +153,7 @@ impl Engine {
             keys::manifest(account),
             zeroize::Zeroizing::new(shown.as_bytes().to_vec()),
         );
-        if let Some(before) = self.manifests.insert(*account, shown.clone()) {
-            self.show_devices_changed(turn, account, &before, shown);
-        }
+        let before = self.manifests.insert(*account, shown.clone());
         if let Some(contact) = self.contacts.get_mut(account) {
             if contact.verified && contact.verified_devices.is_empty() {
                 // The keys were compared before the first manifest was seen.
@@ -172,6 +170,9 @@ impl Engine {
             contact.verified = contact.verified && trust::verification_stands(left, contact.alarms);
             self.save_contact(account);
             self.notify(Notice::ContactChanged(*account));
+        }
+        if let Some(before) = before {
+            self.show_devices_changed(turn, account, &before, shown);
         }
     }
 
@@ -235,10 +236,7 @@ impl Engine {
             self.notify(Notice::Alarm(Alarm {
                 account,
                 kind,
-                blocks_sending: matches!(
-                    kind,
-                    AlarmKind::RemovedFromAccount | AlarmKind::RestoredStore
-                ),
+                blocks_sending: trust::blocks_sending(kind),
             }));
         }
     }
@@ -371,15 +369,22 @@ impl Engine {
         let contradicts = self
             .accepted_manifest(account)
             .is_some_and(|held| trust::compare_head(&claim, &held.head()) == HeadClaim::Conflict);
-        if contradicts {
-            self.raise(account, AlarmKind::Equivocation);
+        if !contradicts {
+            return;
         }
+        // IDN-66. Of its own account a contact may say so; of this one it is a word without a proof.
+        let kind = if self.own_key() == Some(*account) {
+            AlarmKind::ListContested
+        } else {
+            AlarmKind::Equivocation
+        };
+        self.raise(account, kind);
     }
 
     /// Considers the newest of a list of versions, with the others as witnesses.
     pub(crate) fn consider_chain(
         &mut self,
-        turn: &Turn<'_>,
+        turn: &mut Turn<'_>,
         account: &AccountKey,
         shown: Vec<DeviceManifest>,
     ) -> Option<Decision> {

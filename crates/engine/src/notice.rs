@@ -150,6 +150,9 @@ pub enum AlarmKind {
     /// New sessions with a device come to nothing, although it answers in the old one: somebody holds
     /// them back, and nothing heals from what was stolen before.
     SessionsInVain,
+    /// A contact names another list of this account's devices than the one that is held, and nothing
+    /// proves it.
+    ListContested,
 }
 
 /// How far a linking is.

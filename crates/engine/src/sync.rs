@@ -6,7 +6,7 @@
 use waxwing_identity::DeviceManifest;
 use waxwing_proto::v1::contact_state::Request as RequestState;
 use waxwing_proto::v1::content::Kind;
-use waxwing_proto::{AccountKey, DeliveryId, DeviceId, MessageId, ServerAddress, v1};
+use waxwing_proto::{AccountKey, DeliveryId, DeviceId, MessageId, ServerAddress, limits, v1};
 
 use crate::contacts::{Contact, GivenId, Route};
 use crate::content::silent;
@@ -37,6 +37,13 @@ impl Engine {
         if shipment.kind != v1::shipment_row::Kind::Text {
             return;
         }
+        // While something holds copies back they have a bound of their own.
+        if self.outbox.contents_for(&own) >= limits::OUTBOX_CONTENTS_MAX {
+            return;
+        }
+        let Some(shipment) = self.outbox.get_mut(number) else {
+            return;
+        };
         let kind = Kind::SentCopy(v1::SentCopy {
             account_key: shipment.account.to_wire(),
             content: shipment.content.clone(),

@@ -131,7 +131,11 @@ pub(crate) const fn blocks_sending(alarm: AlarmKind) -> bool {
         | AlarmKind::SuspiciousRemoval
         | AlarmKind::RemovedFromAccount
         | AlarmKind::RestoredStore => true,
-        AlarmKind::ClonedDevice | AlarmKind::SessionsInVain | AlarmKind::Recovered => false,
+        // What a contact merely says keeps nobody from writing.
+        AlarmKind::ClonedDevice
+        | AlarmKind::SessionsInVain
+        | AlarmKind::ListContested
+        | AlarmKind::Recovered => false,
     }
 }
 
@@ -164,9 +168,10 @@ pub(crate) const fn settles(by: Settlement, alarm: AlarmKind) -> bool {
         _ => {}
     }
     match alarm {
-        AlarmKind::Equivocation | AlarmKind::Rollback | AlarmKind::SuspiciousRemoval => {
-            !matches!(by, Settlement::AccountKeys)
-        }
+        AlarmKind::Equivocation
+        | AlarmKind::Rollback
+        | AlarmKind::SuspiciousRemoval
+        | AlarmKind::ListContested => !matches!(by, Settlement::AccountKeys),
         AlarmKind::KeyChanged | AlarmKind::ClonedDevice | AlarmKind::Recovered => {
             !matches!(by, Settlement::AccountSigned)
         }

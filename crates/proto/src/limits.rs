@@ -228,6 +228,10 @@ pub const TRIAL_SESSION_US: u64 = 2;
 /// What a device spends on envelopes whose tag says nothing, in counted microseconds for each millisecond
 /// that passes: 1 % of one core. What is beyond waits.
 pub const TRIAL_BUDGET_US_PER_MS: u64 = 10;
+/// The same while what waits takes up half of the window in which a mailbox is handed over.
+pub const TRIAL_BUDGET_US_PER_MS_PRESSED: u64 = 100;
+/// What a manifest is counted with that comes with a handshake and is verified, in microseconds of one core.
+pub const TRIAL_MANIFEST_US: u64 = 1_000;
 /// What it spends on them at once, in counted microseconds: a thousand handshakes.
 pub const TRIAL_BUDGET_US_MAX: u64 = 500_000;
 /// Sessions with one peer device, those that receive only included.

@@ -122,8 +122,12 @@ impl Arrivals {
         let mut waiting = self.waiting();
         if waiting.keeping == Keeping::AsItIs {
             waiting.keeping = Keeping::Copies;
-            for envelope in &mut waiting.envelopes {
-                *envelope = copy(envelope);
+            let there = core::mem::take(&mut waiting.envelopes);
+            for envelope in there {
+                waiting.look |= !waiting.has_room_for(&envelope);
+                if !waiting.look {
+                    waiting.envelopes.push_back(copy(&envelope));
+                }
             }
         }
     }

@@ -188,7 +188,9 @@ async fn offer(
 /// On a device of the account.
 async fn approve(session: &mut Session, code: String, yes: bool, context: &Context) -> Outcome {
     let console = &context.console;
-    let offer: DeviceOffer = session.call(&Call::InspectDevice { code }).await?;
+    let inspected = session.call(&Call::InspectDevice { code }).await;
+    // An alarm that refuses this is one about the own devices.
+    let offer: DeviceOffer = inspected.map_err(Fault::own)?;
     if !console.json {
         console.print(&compare("", &offer.safety_words))?;
     }

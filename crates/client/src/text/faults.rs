@@ -95,6 +95,7 @@ pub(crate) fn alarm(fault: &Fault, program: &[String]) -> Explanation {
 /// What the explanation of a refused sending begins with.
 const NOT_SENT: &str = "not sent: ";
 
+const OWN_LIST_WHY: &str = "A server may show different people different devices, or your contact errs. Look at your devices.";
 const KEYS_WHY: &str = "\
 Your contact may have done this, or somebody may be in between. Nothing was encrypted to the new keys.";
 
@@ -289,6 +290,10 @@ fn parts(fault: &Fault, it: &str) -> (String, String) {
         Code::SessionsInVain => (
             format!("a device of {it} answers, but new sessions with it come to nothing"),
             "Somebody may hold them back. Messages are still sealed, but a key that was stolen earlier stays of use. Tell your contact over another way.",
+        ),
+        Code::ListContested => (
+            format!("{it} says that it was shown another list of your devices"),
+            OWN_LIST_WHY,
         ),
         Code::RestoredStore => (
             own("this device's store is older than it was"),

@@ -57,27 +57,35 @@ fn outbox(status: &Status) -> Vec<[String; 2]> {
     rows
 }
 
-/// A message as a line, or as several with the later ones indented.
+/// A message as a line, or as several with the later ones indented. What this device itself says about
+/// the conversation begins with an asterisk in the place of a writer: nobody can write that.
 pub(crate) fn message(message: &Message, console: &Console) -> String {
     let time = message
         .sent_at
         .get(..16)
         .unwrap_or_default()
         .replace('T', " ");
+    let time = console.tint(Tone::Faint, &time);
     let writer = if message.from.own {
         "you".to_owned()
     } else {
         display::line(&message.from.name)
     };
-    let body = match (&message.body, message.missing, message.devices) {
-        (Some(body), _, _) => display::lines(body, "    "),
-        (None, Some(count), _) => missing(count),
-        (None, None, Some(devices)) => devices_changed(devices),
-        (None, None, None) => NEEDS_NEWER_VERSION.to_owned(),
+    let conversation = display::line(&message.chat.name);
+    if let Some(devices) = message.devices {
+        return format!("{time}  * {}", devices_changed(&conversation, devices));
+    }
+    if let Some(count) = message.missing {
+        return format!(
+            "{time}  * {}",
+            missing(&writer, &conversation, message, count)
+        );
+    }
+    let body = match &message.body {
+        Some(body) => display::lines(body, "    "),
+        None => NEEDS_NEWER_VERSION.to_owned(),
     };
-    let mark = if message.missing.is_some() || message.devices.is_some() {
-        String::new()
-    } else if message.from.own {
+    let mark = if message.from.own {
         format!(" [{}]", state(message.state))
     } else if message.chat.request {
         " (request)".to_owned()
@@ -87,12 +95,11 @@ pub(crate) fn message(message: &Message, console: &Console) -> String {
         " (unverified)".to_owned()
     };
     let conversation = if message.from.own {
-        format!(" > {}", display::line(&message.chat.name))
+        format!(" > {conversation}")
     } else {
         String::new()
     };
     let head = console.tint(Tone::Strong, &format!("{writer}{conversation}"));
-    let time = console.tint(Tone::Faint, &time);
     format!("{time}  {head}{mark}: {body}")
 }
 
@@ -108,7 +115,7 @@ pub(crate) fn request(name: &str, console: &Console) -> String {
 }
 
 /// What stands in a conversation where the contact's devices changed.
-fn devices_changed(devices: DevicesChanged) -> String {
+fn devices_changed(contact: &str, devices: DevicesChanged) -> String {
     let number = |count: u32| match count {
         1 => "1 device".to_owned(),
         count => format!("{count} devices"),
@@ -124,16 +131,22 @@ fn devices_changed(devices: DevicesChanged) -> String {
         (added, removed) => format!("{} more and {} fewer", number(added), number(removed)),
     };
     let verb = if listed == 1 { "reads" } else { "read" };
-    format!("[{what}: {} {verb} along now]", number(listed))
+    format!("{contact} has {what}: {} {verb} along now", number(listed))
 }
 
 /// What stands in the place of contents that have not come.
-fn missing(count: u64) -> String {
+fn missing(writer: &str, conversation: &str, message: &Message, count: u64) -> String {
     let messages = match count {
-        1 => "1 message is".to_owned(),
-        count => format!("{count} messages are"),
+        1 => "1 message".to_owned(),
+        count => format!("{count} messages"),
     };
-    format!("[{messages} missing here: lost, or still on the way]")
+    let whose = if message.from.own {
+        format!("from you to {conversation}")
+    } else {
+        format!("from {writer}")
+    };
+    let verb = if count == 1 { "is" } else { "are" };
+    format!("{messages} {whose} {verb} missing here: lost, or still on the way")
 }
 
 /// Which receipts this device sends.

@@ -73,7 +73,7 @@ fn a_linked_device_knows_the_contacts_and_gets_the_messages() {
     bob.run(&["send", "alice", "to one", "--wait"]).ok();
     let history = bob.run(&["history", "alice"]).ok();
     assert!(
-        history.contains("alice: [1 device fewer: 1 device reads along now]"),
+        history.contains("  * alice has 1 device fewer: 1 device reads along now"),
         "{history}"
     );
     assert_eq!(

@@ -5,16 +5,21 @@
 
 use std::collections::VecDeque;
 
-use waxwing_proto::limits;
+use waxwing_proto::{limits, v1};
 
 use super::Waiting;
+use crate::prekeys::Prekeys;
 use crate::sessions::Sessions;
+
+/// Envelopes that are stored nowhere and wait here; more are dropped.
+const EPHEMERAL_WAITING_MAX: usize = 8;
 
 /// The budget, in microseconds of one core as the costs in [`limits`] estimate them: counted and not
 /// measured, so that every run of the same events is the same.
 #[derive(Debug)]
 pub(super) struct Budget {
-    left_us: u64,
+    /// Below 0 where something cost more than it was thought to.
+    left_us: i64,
     /// When it was filled last, by the monotonic clock.
     filled_ms: u64,
 }
@@ -22,32 +27,41 @@ pub(super) struct Budget {
 impl Default for Budget {
     fn default() -> Self {
         Self {
-            left_us: limits::TRIAL_BUDGET_US_MAX,
+            left_us: signed(limits::TRIAL_BUDGET_US_MAX),
             filled_ms: 0,
         }
     }
 }
 
 impl Budget {
-    /// Pays for a trial, or says when it can be paid for, by the monotonic clock.
-    fn pay(&mut self, cost_us: u64, now_ms: u64) -> Result<(), u64> {
+    /// Pays for a trial, or says when it can be paid for, by the monotonic clock. `rate_us` is gained in
+    /// each millisecond.
+    fn pay(&mut self, cost_us: u64, rate_us: u64, now_ms: u64) -> Result<(), u64> {
         let passed_ms = now_ms.saturating_sub(self.filled_ms);
         self.filled_ms = self.filled_ms.max(now_ms);
-        let gained = passed_ms.saturating_mul(limits::TRIAL_BUDGET_US_PER_MS);
-        self.left_us = self
-            .left_us
-            .saturating_add(gained)
-            .min(limits::TRIAL_BUDGET_US_MAX);
+        let gained = signed(passed_ms.saturating_mul(rate_us));
+        let most = signed(limits::TRIAL_BUDGET_US_MAX);
+        self.left_us = self.left_us.saturating_add(gained).min(most);
         // What is dearer than the whole budget takes all of it, and is tried.
-        let cost_us = cost_us.min(limits::TRIAL_BUDGET_US_MAX);
+        let cost_us = signed(cost_us).min(most);
         let lacking = cost_us.saturating_sub(self.left_us);
-        if lacking > 0 {
-            let wait_ms = lacking.div_ceil(limits::TRIAL_BUDGET_US_PER_MS);
-            return Err(now_ms.saturating_add(wait_ms));
+        if let Ok(lacking) = u64::try_from(lacking)
+            && lacking > 0
+        {
+            return Err(now_ms.saturating_add(lacking.div_ceil(rate_us)));
         }
         self.left_us = self.left_us.saturating_sub(cost_us);
         Ok(())
     }
+
+    /// Something has cost more than was paid.
+    fn charge(&mut self, cost_us: u64) {
+        self.left_us = self.left_us.saturating_sub(signed(cost_us));
+    }
+}
+
+fn signed(us: u64) -> i64 {
+    i64::try_from(us).unwrap_or(i64::MAX)
 }
 
 /// Deliveries in the order in which they are looked at.
@@ -57,6 +71,7 @@ pub(super) struct Queue {
     /// What cannot be paid for yet, and ends of drains behind it: a mailbox with something untried in it
     /// has not been drained.
     untried: VecDeque<Waiting>,
+    untried_bytes: usize,
     budget: Budget,
 }
 
@@ -69,58 +84,107 @@ pub(super) enum Next {
 }
 
 impl Queue {
-    pub(super) fn len(&self) -> usize {
-        self.waiting.len().saturating_add(self.untried.len())
-    }
-
+    /// Takes what came, as far as the server keeps to its bounds: what is left comes again, and what is
+    /// not stored does not.
     pub(super) fn push(&mut self, waiting: Waiting) {
-        self.waiting.push_back(waiting);
+        let is_ephemeral = is_ephemeral(&waiting);
+        let all = self.waiting.iter().chain(&self.untried);
+        let count = all
+            .filter(|other| self::is_ephemeral(other) == is_ephemeral)
+            .count();
+        let most = if is_ephemeral {
+            EPHEMERAL_WAITING_MAX
+        } else {
+            // And an end of a drain.
+            limits::UNACKNOWLEDGED_MAX.saturating_add(1)
+        };
+        if count < most {
+            self.waiting.push_back(waiting);
+        }
     }
 
     /// The budget stays: a connection that is made anew pays for nothing.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.untried.clear();
+        self.untried_bytes = 0;
     }
 
-    pub(super) fn next(&mut self, sessions: &Sessions, now_ms: u64) -> Next {
+    /// An envelope that was tried has cost more than it was counted with.
+    pub(super) fn charge(&mut self, cost_us: u64) {
+        self.budget.charge(cost_us);
+    }
+
+    pub(super) fn next(&mut self, sessions: &Sessions, prekeys: &Prekeys, now_ms: u64) -> Next {
         // ENV-62.
-        let due_ms = match self.untried.front() {
-            None => None,
-            Some(first) => match self.budget.pay(cost_us(first, sessions), now_ms) {
-                Ok(()) => return self.untried.pop_front().map_or(Next::Nothing, Next::Take),
-                Err(due_ms) => Some(due_ms),
-            },
+        let cost_us = |waiting: &Waiting| match waiting {
+            Waiting::Drained => 0,
+            Waiting::Envelope(envelope) => sessions.trial_cost_us(&envelope.envelope, prekeys),
         };
-        let mut due_ms = due_ms;
-        while let Some(next) = self.waiting.pop_front() {
-            let is_free = match &next {
-                Waiting::Drained => due_ms.is_none(),
-                Waiting::Envelope(_) => {
-                    let cost_us = cost_us(&next, sessions);
-                    let is_free = cost_us == 0;
-                    if !is_free && due_ms.is_none() {
-                        due_ms = self.budget.pay(cost_us, now_ms).err();
-                        if due_ms.is_none() {
-                            return Next::Take(next);
-                        }
-                    }
-                    is_free
+        let mut due_ms = None;
+        if let Some(first) = self.untried.front() {
+            let rate_us = self.rate_us();
+            match self.budget.pay(cost_us(first), rate_us, now_ms) {
+                Ok(()) => {
+                    let first = self.untried.pop_front();
+                    self.untried_bytes = self
+                        .untried_bytes
+                        .saturating_sub(first.as_ref().map_or(0, size));
+                    return first.map_or(Next::Nothing, Next::Take);
                 }
-            };
+                Err(at_ms) => due_ms = Some(at_ms),
+            }
+        }
+        while let Some(next) = self.waiting.pop_front() {
+            let cost_us = cost_us(&next);
+            let is_free = cost_us == 0 && !matches!(next, Waiting::Drained);
             if is_free {
                 return Next::Take(next);
             }
-            self.untried.push_back(next);
+            if due_ms.is_none() {
+                let rate_us = self.rate_us();
+                due_ms = self.budget.pay(cost_us, rate_us, now_ms).err();
+                if due_ms.is_none() {
+                    return Next::Take(next);
+                }
+            }
+            // What is stored nowhere is not waited for: of it there is no end.
+            if !is_ephemeral(&next) {
+                self.untried_bytes = self.untried_bytes.saturating_add(size(&next));
+                self.untried.push_back(next);
+            }
+        }
+        if self.untried.is_empty() {
+            return Next::Nothing;
         }
         due_ms.map_or(Next::Nothing, Next::Later)
     }
+
+    /// What waits takes up the window in which the other envelopes come: where that is half, it is worth
+    /// more.
+    fn rate_us(&self) -> u64 {
+        let is_half = self.untried.len() >= limits::UNACKNOWLEDGED_MAX.div_euclid(2)
+            || self.untried_bytes >= limits::UNACKNOWLEDGED_BYTES_MAX.div_euclid(2);
+        if is_half {
+            limits::TRIAL_BUDGET_US_PER_MS_PRESSED
+        } else {
+            limits::TRIAL_BUDGET_US_PER_MS
+        }
+    }
 }
 
-fn cost_us(waiting: &Waiting, sessions: &Sessions) -> u64 {
+/// Whether it is in no mailbox.
+const fn is_ephemeral(waiting: &Waiting) -> bool {
+    matches!(
+        waiting,
+        Waiting::Envelope(v1::StoredEnvelope { position: 0, .. })
+    )
+}
+
+fn size(waiting: &Waiting) -> usize {
     match waiting {
         Waiting::Drained => 0,
-        Waiting::Envelope(envelope) => sessions.trial_cost_us(&envelope.envelope),
+        Waiting::Envelope(envelope) => envelope.envelope.len(),
     }
 }
 
@@ -128,21 +192,55 @@ fn cost_us(waiting: &Waiting, sessions: &Sessions) -> u64 {
 mod tests {
     use super::*;
 
+    const RATE: u64 = limits::TRIAL_BUDGET_US_PER_MS;
+
     #[test]
     fn the_budget_fills_with_time_up_to_its_bound() {
         let mut budget = Budget::default();
         let all = limits::TRIAL_BUDGET_US_MAX;
-        assert_eq!(budget.pay(all.saturating_add(7), 5), Ok(()));
-        assert_eq!(budget.pay(0, 5), Ok(()));
-        assert_eq!(budget.pay(1, 5), Err(6));
-        assert_eq!(budget.pay(25, 5), Err(8));
-        assert_eq!(budget.pay(25, 7), Err(8));
-        assert_eq!(budget.pay(25, 8), Ok(()));
+        assert_eq!(budget.pay(all.saturating_add(7), RATE, 5), Ok(()));
+        assert_eq!(budget.pay(0, RATE, 5), Ok(()));
+        assert_eq!(budget.pay(1, RATE, 5), Err(6));
+        assert_eq!(budget.pay(25, RATE, 5), Err(8));
+        assert_eq!(budget.pay(25, RATE, 7), Err(8));
+        assert_eq!(budget.pay(25, RATE, 8), Ok(()));
         assert_eq!(budget.left_us, 5);
         // A clock that goes back gives nothing, and nothing twice.
-        assert_eq!(budget.pay(6, 3), Err(4));
-        assert_eq!(budget.pay(6, 8), Err(9));
-        assert_eq!(budget.pay(all, u64::MAX), Ok(()));
-        assert_eq!(budget.pay(1, u64::MAX), Err(u64::MAX));
+        assert_eq!(budget.pay(6, RATE, 3), Err(4));
+        assert_eq!(budget.pay(6, RATE, 8), Err(9));
+        assert_eq!(budget.pay(all, RATE, u64::MAX), Ok(()));
+        assert_eq!(budget.pay(1, RATE, u64::MAX), Err(u64::MAX));
+    }
+
+    #[test]
+    fn what_was_charged_later_is_paid_first() {
+        let mut budget = Budget::default();
+        assert_eq!(budget.pay(limits::TRIAL_BUDGET_US_MAX, RATE, 5), Ok(()));
+        budget.charge(100);
+        assert_eq!(budget.pay(20, RATE, 5), Err(17));
+        assert_eq!(budget.pay(20, RATE * 10, 5), Err(7));
+        assert_eq!(budget.pay(20, RATE, 17), Ok(()));
+    }
+
+    fn envelope(position: u64) -> Waiting {
+        Waiting::Envelope(v1::StoredEnvelope {
+            position,
+            ..v1::StoredEnvelope::default()
+        })
+    }
+
+    /// What is stored nowhere is in no window of the server, and must not use up that of the mailbox.
+    #[test]
+    fn what_is_not_stored_takes_no_room_of_what_is() {
+        let mut queue = Queue::default();
+        for _ in 0..1000 {
+            queue.push(envelope(0));
+        }
+        assert_eq!(queue.waiting.len(), EPHEMERAL_WAITING_MAX);
+        for position in 1..1000 {
+            queue.push(envelope(position));
+        }
+        let stored = queue.waiting.iter().filter(|it| !is_ephemeral(it)).count();
+        assert_eq!(stored, limits::UNACKNOWLEDGED_MAX + 1);
     }
 }

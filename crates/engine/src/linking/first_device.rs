@@ -16,6 +16,12 @@ impl Engine {
         command: CommandId,
         code: LinkCode,
     ) {
+        // IDN-66: what it would be given does not leave before the user has looked.
+        let account = self.account.as_ref();
+        if let Some(alarm) = account.and_then(|account| account.alarms.blocking()) {
+            self.answer(command, Err(CommandError::TrustBlocked(alarm)));
+            return;
+        }
         let own = self.own_server();
         if own.as_ref().map(|own| &own.host) != Some(&code.server().host) {
             self.answer(command, Err(CommandError::LinkCodeMismatch));

@@ -111,7 +111,7 @@ impl Sessions {
 
     /// What it costs at most to find out whose an envelope is, in microseconds: nothing where the tag or
     /// a repeated prefix tells.
-    pub(crate) fn trial_cost_us(&self, bytes: &[u8]) -> u64 {
+    pub(crate) fn trial_cost_us(&self, bytes: &[u8], prekeys: &Prekeys) -> u64 {
         // SES-35, ENV-62.
         let Ok(envelope) = Envelope::parse(bytes) else {
             return 0;
@@ -120,6 +120,8 @@ impl Sessions {
             return 0;
         }
         match envelope.prefix() {
+            // Refused before anything is computed.
+            Some(prefix) if prekeys.get(prefix.signed_prekey()).is_none() => 0,
             Some(prefix) if self.handshakes.contains_key(&prefix.handshake_id()) => 0,
             Some(_) => limits::TRIAL_HANDSHAKE_US,
             None => u64::try_from(self.owners.len())

@@ -20,6 +20,7 @@ pub(super) fn of(fault: &Fault) -> Vec<(&'static str, Vec<String>)> {
         | Code::SuspiciousRemoval
         | Code::ClonedDevice
         | Code::SessionsInVain
+        | Code::ListContested
         | Code::AccountRecovered
             if fault.own =>
         {
@@ -92,6 +93,7 @@ pub(super) fn of(fault: &Fault) -> Vec<(&'static str, Vec<String>)> {
         | Code::NotStoredInTime
         | Code::NotAnswered
         | Code::SessionsInVain
+        | Code::ListContested
         | Code::TimedOut
         | Code::DeviceRemoved
         | Code::AccountClosed

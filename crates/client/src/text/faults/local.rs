@@ -110,6 +110,7 @@ pub(super) fn own_devices(code: Code) -> Option<(String, String)> {
         Code::SessionsInVain => {
             "a device of yours answers, but new sessions with it come to nothing"
         }
+        Code::ListContested => "a contact was shown another list of your devices, or says so",
         Code::AccountRecovered => "your account was recovered from its words: its devices are new",
         _ => return None,
     };
