@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{crash, instructions, test, tidy, workspace};
+use crate::{crash, instructions, sim, test, tidy, workspace};
 
-/// Format, lints, tidy, all tests, the instructions of the ratchet and the small crash suite, in this
-/// order, with the time of each.
+/// Format, lints, tidy, all tests, the instructions of the ratchet, a thousand seeds of the transport and the
+/// small crash suite, in this order, with the time of each.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask ci               everything, stopping at the first step that fails
@@ -19,7 +19,11 @@ pub(crate) struct Ci {
     keep_going: bool,
 }
 
-const STEPS: [&str; 6] = ["format", "lints", "tidy", "test", "counts", "crash"];
+const STEPS: [&str; 7] = [
+    "format", "lints", "tidy", "test", "counts", "seeds", "crash",
+];
+/// Worlds of the transport that are run.
+const SEEDS: u64 = 1000;
 
 struct Finished {
     name: &'static str,
@@ -50,6 +54,7 @@ impl Ci {
                 ]))?,
                 "tidy" => tidy::Tidy::default().run()?,
                 "counts" => instructions::Instructions::default().run()?,
+                "seeds" => sim::Sim::quic(SEEDS).run()?,
                 "crash" => crash::Crash::small().run()?,
                 _ => {
                     let outcome = test::Test::default().outcome()?;

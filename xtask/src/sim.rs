@@ -34,6 +34,16 @@ pub(crate) struct Sim {
 }
 
 impl Sim {
+    /// So many seeds of the transport alone.
+    pub(crate) const fn quic(seeds: u64) -> Self {
+        Self {
+            seeds: Some(seeds),
+            seed: None,
+            trace: false,
+            quic: true,
+        }
+    }
+
     pub(crate) fn run(&self) -> Result<bool> {
         let first = self.seed.unwrap_or(1);
         let count = self

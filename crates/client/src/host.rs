@@ -12,6 +12,7 @@ mod driver;
 mod error;
 mod handle;
 mod inbound;
+mod rests;
 
 pub use driver::{Driver, Seams};
 pub use error::HostError;

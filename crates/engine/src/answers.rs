@@ -11,7 +11,7 @@ use waxwing_proto::{AccountKey, Address, DeliveryId, v1};
 
 use crate::contacts::Route;
 use crate::engine::{Engine, Turn};
-use crate::event::RequestFailure;
+use crate::event::{LinkFailure, RequestFailure};
 use crate::manifests::{decode_all, fetch_call};
 use crate::notice::{AlarmKind, MessageState, Notice};
 use crate::outbox::lane::{LaneState, Rest};
@@ -31,7 +31,11 @@ impl Engine {
         call: LaneCall,
         outcome: Result<Reply, RequestFailure>,
     ) {
-        self.outbox.lane_mut(&account).state = LaneState::Idle;
+        let lane = self.outbox.lane_mut(&account);
+        lane.state = LaneState::Idle;
+        if outcome.is_ok() {
+            lane.unreached_since_ms = None;
+        }
         match (call, outcome) {
             (LaneCall::Send(number), Ok(Reply::Send(reply))) => match reply.outcome {
                 Some(Outcome::Accepted(_)) => self.shipment_accepted(turn, &account, number),
@@ -67,8 +71,13 @@ impl Engine {
                     retry_after_ms,
                 }),
             ) => self.lane_refused(turn, &account, call, code, retry_after_ms),
-            (_, Err(RequestFailure::Link(_) | RequestFailure::Timeout)) => {
-                self.lane_unreached(turn, &account);
+            (_, Err(failure @ (RequestFailure::Link(_) | RequestFailure::Timeout))) => {
+                // Another key does not pass as an outage does.
+                let passes = matches!(
+                    failure,
+                    RequestFailure::Link(LinkFailure::Unreachable) | RequestFailure::Timeout
+                );
+                self.lane_unreached(turn, &account, passes);
             }
             (_, Err(_) | Ok(_)) => self.lane_wait(turn, &account, 0),
         }

@@ -8,7 +8,7 @@
 
 use waxwing_identity::DeviceManifest;
 use waxwing_proto::v1::request::Call;
-use waxwing_proto::{AccountKey, DeviceId, EnvelopeId, v1};
+use waxwing_proto::{AccountKey, DeviceId, EnvelopeId, limits, v1};
 
 use crate::contacts::Route;
 use crate::effect::Plane;
@@ -341,6 +341,7 @@ impl Engine {
         let lane = self.outbox.lane_mut(account);
         lane.state = LaneState::Waiting;
         lane.rest = Rest::Other;
+        lane.unreached_since_ms = None;
         lane.attempt = lane.attempt.saturating_add(1);
         let attempt = lane.attempt;
         let delay = retry_delay_ms(turn.rng, attempt).max(u64::from(retry_after_ms));
@@ -349,9 +350,27 @@ impl Engine {
     }
 
     /// A lane rests because its server could not be reached.
-    pub(crate) fn lane_unreached(&mut self, turn: &mut Turn<'_>, account: &AccountKey) {
+    pub(crate) fn lane_unreached(
+        &mut self,
+        turn: &mut Turn<'_>,
+        account: &AccountKey,
+        passes: bool,
+    ) {
+        let now_ms = turn.now.monotonic_ms;
+        let since_ms = self.outbox.lane_mut(account).unreached_since_ms;
+        let since_ms = since_ms.unwrap_or(now_ms);
         self.lane_wait(turn, account, 0);
-        self.outbox.lane_mut(account).rest = Rest::Unreached;
+        let lane = self.outbox.lane_mut(account);
+        lane.rest = Rest::Unreached;
+        lane.unreached_since_ms = Some(since_ms);
+        // TRN-62: the call itself has tried all the while; between two there is no longer a rest than
+        // between two attempts.
+        if passes && now_ms.saturating_sub(since_ms) < u64::from(limits::PROBE_EAGER_MS) {
+            let longest_ms = u64::from(limits::PROBE_INTERVAL_MS);
+            let delay_ms = jitter(turn.rng, longest_ms >> 1, longest_ms);
+            self.timers
+                .set_sooner(Timer::Outbox(*account), turn.after_ms(delay_ms));
+        }
     }
 
     /// The network is back: lanes that rest because of it need not rest longer. Spread over a

@@ -27,6 +27,38 @@ pub(crate) fn forbid_dumps() -> io::Result<()> {
     Ok(())
 }
 
+/// More than this process needs, with every connection over TCP.
+const DESCRIPTORS_WANTED: u64 = 20_000;
+/// Descriptors that connections over TCP leave to files, sockets and the rest of this process.
+const DESCRIPTORS_KEPT: u64 = 256;
+
+/// Raises the bound on descriptors of this process to what the system allows it.
+pub(crate) fn raise_descriptors() -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX).min(DESCRIPTORS_WANTED);
+    if limit.current.is_none_or(|current| current >= most) {
+        return Ok(());
+    }
+    let raised = Rlimit {
+        current: Some(most),
+        ..limit
+    };
+    Ok(setrlimit(Resource::Nofile, raised)?)
+}
+
+/// How many connections over TCP this process may have, of which each takes a descriptor. Without any left
+/// the log could not begin a segment.
+pub(crate) fn connections_allowed() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let allowed = limit.maximum.map_or(u64::MAX, |most| {
+        most.saturating_sub(DESCRIPTORS_KEPT.min(most.div_euclid(2)))
+    });
+    usize::try_from(allowed)
+        .unwrap_or(usize::MAX)
+        .min(waxwing_proto::limits::CONNECTIONS_MAX)
+}
+
 /// The data folder where the caller names none.
 pub(crate) fn default_data_folder() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());

@@ -86,7 +86,10 @@ impl ServerKey {
     ) -> Result<Arc<dyn Listener>, Failure> {
         // TRN-41.
         let listen = configuration.listen;
-        let settings = TcpListenerSettings::default();
+        let settings = TcpListenerSettings {
+            connections_max: platform::connections_allowed(),
+            ..TcpListenerSettings::default()
+        };
         let listener = TcpListener::bind(listen, &self.identity, tickets, settings)
             .map_err(|error| text::listener_failed(listen, "TCP", &error))?;
         Ok(Arc::new(listener))

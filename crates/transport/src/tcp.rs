@@ -17,6 +17,7 @@ mod frame;
 mod link;
 mod listener;
 mod mux;
+mod places;
 mod proxy;
 mod shared;
 mod socket;

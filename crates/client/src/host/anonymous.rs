@@ -20,6 +20,7 @@ use waxwing_transport::{
 
 use super::connect;
 use super::inbound::Inbound;
+use super::rests::Rests;
 
 /// How long an anonymous connection without calls is kept.
 const IDLE_MS: u64 = 20_000;
@@ -71,6 +72,7 @@ pub(super) struct AnonymousPlane<D> {
     seams: (Arc<D>, Arc<dyn Clock>, Arc<dyn Entropy>),
     signals: Signals,
     inbound: mpsc::Sender<Inbound>,
+    rests: Rests,
     subjects: BTreeMap<Key, mpsc::UnboundedSender<Job>>,
     tasks: JoinSet<()>,
 }
@@ -85,6 +87,7 @@ impl<D: Dialer> AnonymousPlane<D> {
             seams,
             signals,
             inbound,
+            rests: Rests::default(),
             subjects: BTreeMap::new(),
             tasks: JoinSet::new(),
         }
@@ -106,6 +109,7 @@ impl<D: Dialer> AnonymousPlane<D> {
             seams,
             signals,
             inbound,
+            rests,
             subjects,
             tasks,
         } = self;
@@ -118,6 +122,7 @@ impl<D: Dialer> AnonymousPlane<D> {
                 seams: seams.clone(),
                 signals: signals.clone(),
                 inbound: inbound.clone(),
+                rests: rests.clone(),
                 server: key.0.clone(),
                 connection: None,
                 calls: JoinSet::new(),
@@ -133,6 +138,7 @@ struct Caller<D> {
     seams: (Arc<D>, Arc<dyn Clock>, Arc<dyn Entropy>),
     signals: Signals,
     inbound: mpsc::Sender<Inbound>,
+    rests: Rests,
     server: ServerAddress,
     connection: Option<Connection>,
     calls: JoinSet<()>,
@@ -208,15 +214,40 @@ impl<D: Dialer> Caller<D> {
         {
             return Ok(connection.clone());
         }
-        self.connection = None;
         let clock = self.clock();
-        let (seams, server) = (self.seams.clone(), self.server.clone());
-        let to = (server, Plane::Anonymous);
-        let attempt = connect_eagerly(seams, to, first(job), &self.signals);
+        if let Some(gone) = self.connection.take() {
+            let now_ms = clock.monotonic_ms();
+            self.rests.ended(&self.server, gone.link(), now_ms);
+        }
+        let left_ms = self.rests.left_ms(&self.server, clock.monotonic_ms());
+        if left_ms >= u64::from(job.deadline_ms) {
+            // The engine is told for how long, as by a server that says so to a call.
+            return Err(RequestFailure::Refused {
+                code: v1::ErrorCode::Unavailable,
+                retry_after_ms: u32::try_from(left_ms).unwrap_or(u32::MAX),
+            });
+        }
+        let (seams, signals) = (self.seams.clone(), self.signals.clone());
+        let to = (self.rests.address(&self.server), Plane::Anonymous);
+        let first = first(job);
+        let resting = clock.sleep(left_ms);
+        let attempt = async move {
+            if left_ms > 0 {
+                resting.await;
+            }
+            connect_eagerly(seams, to, first, &signals).await
+        };
         match within(&*clock, u64::from(job.deadline_ms), attempt).await {
             Some(Ok(connection)) => Ok(self.connection.insert(connection).clone()),
-            Some(Err(error)) => Err(RequestFailure::Link(connect::connect_failure(error))),
-            None => Err(RequestFailure::Link(LinkFailure::Unreachable)),
+            Some(Err(error)) => {
+                let now_ms = clock.monotonic_ms();
+                self.rests.refused(&self.server, &error, now_ms);
+                Err(RequestFailure::Link(connect::connect_failure(error)))
+            }
+            None => {
+                self.rests.goes_home(&self.server);
+                Err(RequestFailure::Link(LinkFailure::Unreachable))
+            }
         }
     }
 

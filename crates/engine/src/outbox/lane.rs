@@ -41,6 +41,8 @@ pub(crate) struct Lane {
     pub(crate) attempt: u32,
     /// Why the lane rested last, since the last success.
     pub(crate) rest: Rest,
+    /// Since when its server could not be reached, on the monotonic clock.
+    pub(crate) unreached_since_ms: Option<u64>,
     /// Whether the lane's address was looked up again since the last success.
     pub(crate) resolved_again: bool,
     /// Rounds with a list of devices that does not fit, since the last success or the last rest.

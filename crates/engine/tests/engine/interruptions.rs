@@ -189,3 +189,28 @@ fn the_login_is_known_ahead_of_its_connection() {
     }
     assert_eq!(world.client("alice").logins_ahead, before + 3);
 }
+
+/// [TRN-62]: the server of a contact is away, the own one is not. Whatever waits is tried every two seconds
+/// for ten minutes, and more seldom then.
+#[test]
+fn a_contacts_server_that_was_away_is_noticed_within_two_seconds() {
+    for minutes in [1, 9] {
+        let mut world = acquainted(41);
+        let (alice, bob) = (world.account("alice"), world.account("bob"));
+        world.client("alice").anonymous_cut = true;
+        world.send("alice", bob, "are you back?").unwrap();
+        world.sleep(minutes * 60_000);
+        world.client("alice").anonymous_cut = false;
+        world.sleep(2_000);
+        assert_eq!(world.texts("bob", alice).last().unwrap(), "are you back?");
+    }
+    let mut world = acquainted(42);
+    let bob = world.account("bob");
+    world.client("alice").anonymous_cut = true;
+    world.send("alice", bob, "are you back?").unwrap();
+    world.sleep(20 * 60_000);
+    let before = world.client("alice").sent_to.len();
+    world.sleep(60 * 60_000);
+    let tried = world.client("alice").sent_to.len() - before;
+    assert!((10..40).contains(&tried), "{tried} in an hour");
+}

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use waxwing_proto::limits;
 use waxwing_transport::{KeyExchange, quic};
 
 use super::Scene;
@@ -102,6 +103,7 @@ async fn examine(scene: &Scene) -> Vec<Check> {
     ));
     checks.push(clock());
     checks.push(udp_buffers());
+    checks.push(open_files());
     let Ok(configuration) = configuration else {
         return checks;
     };
@@ -148,6 +150,16 @@ fn udp_buffers() -> Check {
         Err(error) => Err(text::bug(&error.to_string())),
     };
     Check::new("UDP buffers", result).doubtful_instead()
+}
+
+fn open_files() -> Check {
+    let (allowed, wanted) = (platform::connections_allowed(), limits::CONNECTIONS_MAX);
+    let result = if allowed < wanted {
+        Err(words::open_files_few(allowed, wanted))
+    } else {
+        Ok(words::open_files(allowed))
+    };
+    Check::new("open files", result).doubtful_instead()
 }
 
 fn disk(scene: &Scene) -> Check {

@@ -82,6 +82,20 @@ pub(crate) fn udp_buffers_small(bytes: u64, wanted: u64) -> Failure {
     )
 }
 
+pub(crate) fn open_files(connections: usize) -> String {
+    format!("enough for {connections} connections over TCP")
+}
+
+pub(crate) fn open_files_few(connections: usize, wanted: usize) -> Failure {
+    Failure::finding(
+        "open_files_few",
+        format!("enough for {connections} connections over TCP, of {wanted} that a server takes"),
+    )
+    .why("Further ones are refused; those over QUIC share one socket.")
+    .next("where systemd starts it, set", "LimitNOFILE=20000")
+    .next("in a shell", "ulimit -Hn 20000")
+}
+
 pub(crate) fn disk_small(path: &Path, free: u64) -> Failure {
     Failure::finding("disk_small", format!("{} free", byte_count(free)))
         .why("A full disk refuses messages; what was accepted is kept.")

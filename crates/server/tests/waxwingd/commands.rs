@@ -102,3 +102,27 @@ fn doctor_examines_a_server_that_runs_and_one_that_does_not() {
     assert_eq!(verdict(&report, "connections"), "ok");
     drop(server);
 }
+
+/// Where the system lets a process open few files, fewer connections are taken, and `doctor` says how many.
+#[test]
+fn doctor_says_where_few_files_may_be_open() {
+    let place = Place::new();
+    place.init();
+    let data = place.folder.path().join("data");
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", "ulimit -n 1000 && exec \"$0\" \"$@\""])
+        .arg(command(&[]).get_program())
+        .args(["doctor", "--json", "--data"])
+        .arg(&data);
+    let report = say(shell).json();
+    let checks = report["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["name"] == "open files");
+    let check = check.unwrap();
+    assert_eq!(check["verdict"], "warning", "{report}");
+    let told = check.to_string();
+    assert!(
+        told.contains("744") && told.contains("LimitNOFILE"),
+        "{told}"
+    );
+}

@@ -54,14 +54,14 @@ impl Gauge {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Counts one more until the place is dropped; `None` when there are `max`.
-    pub(super) fn enter(self: &std::sync::Arc<Self>, max: usize) -> Option<Place> {
+    /// Counts one more until that is dropped; `None` when there are `max`.
+    pub(super) fn enter(self: &std::sync::Arc<Self>, max: usize) -> Option<Counted> {
         self.count
             .try_update(Ordering::AcqRel, Ordering::Acquire, |count| {
                 (count < max).then(|| count.saturating_add(1))
             })
             .ok()?;
-        Some(Place(std::sync::Arc::clone(self)))
+        Some(Counted(std::sync::Arc::clone(self)))
     }
 
     /// Completes when nothing is counted.
@@ -79,9 +79,9 @@ impl Gauge {
 
 /// One that is counted.
 #[derive(Debug)]
-pub(super) struct Place(std::sync::Arc<Gauge>);
+pub(super) struct Counted(std::sync::Arc<Gauge>);
 
-impl Drop for Place {
+impl Drop for Counted {
     fn drop(&mut self) {
         if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.empty.notify_waiters();

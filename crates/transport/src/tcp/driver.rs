@@ -19,8 +19,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use waxwing_proto::limits;
 
-use super::budget::Place;
 use super::mux::PLAINTEXT_SIZE_MAX;
+use super::places::Place;
 use super::shared::{Shared, lock};
 use super::socket::{Nothing, Now};
 use crate::close::CloseReason;

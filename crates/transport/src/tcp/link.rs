@@ -11,9 +11,10 @@ use rustls::Connection;
 use tokio::net::TcpStream;
 
 use super::ALPN;
-use super::budget::{Budget, Place};
+use super::budget::Budget;
 use super::driver::Driver;
 use super::mux::{Mux, Side};
+use super::places::Place;
 use super::shared::{Shared, lock};
 use crate::close::{CloseCode, CloseReason, StreamCode};
 use crate::elsewhere::Elsewhere;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Takes TLS connections over TCP from clients.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex as StdMutex};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -13,9 +12,9 @@ use tokio::sync::{Mutex, Notify, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use waxwing_proto::limits;
 
-use super::budget::{Budget, Gauge, Place};
+use super::budget::Budget;
 use super::mux::Side;
-use super::shared::lock;
+use super::places::{Place, Places};
 use super::{link, socket, tls};
 use crate::close::CloseCode;
 use crate::error::LinkError;
@@ -32,6 +31,8 @@ const BREATH: Duration = Duration::from_millis(100);
 pub struct TcpListenerSettings {
     /// Connections at a time; more are refused.
     pub connections_max: usize,
+    /// Connections at a time from one address prefix; more are refused.
+    pub connections_per_prefix_max: usize,
     /// How long a handshake may take, in milliseconds.
     pub handshake_timeout_ms: u32,
     /// Bytes that all connections together may hold unread. When they hold more, one that goes
@@ -43,6 +44,7 @@ impl Default for TcpListenerSettings {
     fn default() -> Self {
         Self {
             connections_max: limits::CONNECTIONS_MAX,
+            connections_per_prefix_max: limits::CONNECTIONS_PER_PREFIX_MAX,
             handshake_timeout_ms: limits::CONNECT_TIMEOUT_MS,
             held_bytes_max: limits::TCP_HELD_BYTES_MAX,
         }
@@ -62,12 +64,10 @@ struct Common {
     config: Arc<ServerConfig>,
     settings: TcpListenerSettings,
     budget: Arc<Budget>,
-    connections: Arc<Gauge>,
+    places: Arc<Places>,
     is_shut: AtomicBool,
     shut: Notify,
     handshakes: Arc<Semaphore>,
-    /// Handshakes that go on, by the network that they come from.
-    by_prefix: StdMutex<HashMap<AddressPrefix, usize>>,
 }
 
 impl TcpListener {
@@ -89,11 +89,13 @@ impl TcpListener {
             config,
             settings,
             budget: Arc::new(Budget::new(settings.held_bytes_max)),
-            connections: Arc::new(Gauge::default()),
+            places: Arc::new(Places::new(
+                settings.connections_max,
+                settings.connections_per_prefix_max,
+            )),
             is_shut: AtomicBool::new(false),
             shut: Notify::new(),
             handshakes: Arc::new(Semaphore::new(limits::CONNECTING_MAX)),
-            by_prefix: StdMutex::new(HashMap::new()),
         });
         let (ready, links) = mpsc::channel(limits::CONNECTING_MAX);
         let acceptor = tokio::spawn(accept_all(listener, Arc::clone(&common), ready));
@@ -108,7 +110,7 @@ impl TcpListener {
     /// The connections at the moment, those whose handshake goes on included.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.common.connections.count()
+        self.common.places.count()
     }
 
     /// The bytes that all connections together have received and nobody has read, at the moment.
@@ -148,7 +150,7 @@ impl Listener for TcpListener {
             while let Some(link) = self.links.lock().await.recv().await {
                 link.close(CloseCode::ShuttingDown);
             }
-            self.common.connections.emptied().await;
+            self.common.places.emptied().await;
         })
     }
 
@@ -172,42 +174,6 @@ impl core::fmt::Debug for TcpListener {
     }
 }
 
-/// A handshake that is counted for its network until this is dropped.
-struct Counted {
-    common: Arc<Common>,
-    prefix: AddressPrefix,
-}
-
-impl Counted {
-    /// `None` when the network has as many handshakes as one may have: the places for handshakes
-    /// must not all belong to one that never ends them.
-    fn new(common: &Arc<Common>, prefix: AddressPrefix) -> Option<Self> {
-        let mut by_prefix = lock(&common.by_prefix);
-        let count = by_prefix.entry(prefix).or_default();
-        if *count >= limits::CONNECTING_PER_PREFIX_MAX {
-            return None;
-        }
-        *count = count.saturating_add(1);
-        drop(by_prefix);
-        Some(Self {
-            common: Arc::clone(common),
-            prefix,
-        })
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let mut by_prefix = lock(&self.common.by_prefix);
-        if let Some(count) = by_prefix.get_mut(&self.prefix) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                by_prefix.remove(&self.prefix);
-            }
-        }
-    }
-}
-
 async fn accept_all(
     listener: tokio::net::TcpListener,
     common: Arc<Common>,
@@ -222,10 +188,9 @@ async fn accept_all(
             continue;
         }
         let permit = Arc::clone(&common.handshakes).try_acquire_owned();
-        let counted = Counted::new(&common, AddressPrefix::of(remote.ip()));
-        let place = common.connections.enter(common.settings.connections_max);
+        let place = common.places.enter(AddressPrefix::of(remote.ip()));
         // A newcomer without a place is dropped: it sees its connection end before a word.
-        let (Ok(permit), Some(counted), Some(place)) = (permit, counted, place) else {
+        let (Ok(permit), Some(place)) = (permit, place) else {
             continue;
         };
         let (common, ready) = (Arc::clone(&common), ready.clone());
@@ -237,7 +202,7 @@ async fn accept_all(
             if let Ok(Ok(link)) = outcome {
                 let _ = ready.send(link).await;
             }
-            drop((permit, counted));
+            drop(permit);
         });
     }
 }
@@ -261,6 +226,6 @@ async fn complete(
         budget: Arc::clone(&common.budget),
         // A server never wakes a sleeping phone.
         keep_alive: None,
-        place: Some(place),
+        place: Some(place.connected()),
     })
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Who can connect to whom.
 
+use std::time::Duration;
+
 use waxwing_transport::tcp::ALPN;
 
 use super::foreign::{Foreign, classical, hybrid};
@@ -54,6 +56,33 @@ async fn more_connections_than_allowed_are_refused() {
     let address = own_address(&listener);
     let refused = dialer(None).dial(&address, Plane::Account).await;
     assert_eq!(refused.unwrap_err(), LinkError::Refused);
+}
+
+/// [TRN-67]: one host cannot take all the places.
+#[tokio::test]
+async fn more_connections_of_one_network_than_allowed_are_refused_while_they_live() {
+    let listener = listen(TcpListenerSettings {
+        connections_per_prefix_max: 2,
+        ..TcpListenerSettings::default()
+    });
+    let first = links(&listener).await;
+    let _second = links(&listener).await;
+    let address = own_address(&listener);
+    let refused = dialer(None).dial(&address, Plane::Account).await;
+    assert_eq!(refused.unwrap_err(), LinkError::Refused);
+    // Another network has places of its own.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 8, 1], 0).into()).unwrap();
+    let to = listener.local_address().unwrap();
+    let _other = socket.connect(to).await.unwrap();
+    while listener.connections() < 3 {
+        tokio::task::yield_now().await;
+    }
+    drop(first);
+    while listener.connections() > 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let _third = links(&listener).await;
 }
 
 #[tokio::test]

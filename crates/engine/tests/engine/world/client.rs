@@ -22,6 +22,8 @@ pub(crate) struct Client {
     pub(crate) engine: Engine,
     pub(crate) rows: BTreeMap<RowKey, Vec<u8>>,
     rng: ChaCha20Rng,
+    /// Whether calls that nobody authenticates come to nothing, as to a server that is away.
+    pub(crate) anonymous_cut: bool,
     pub(crate) network: bool,
     wants_link: bool,
     link: Option<Caller>,
@@ -56,6 +58,7 @@ impl Client {
             engine: Engine::open([]).unwrap(),
             rows: BTreeMap::new(),
             rng,
+            anonymous_cut: false,
             network: true,
             wants_link: false,
             link: None,
@@ -246,7 +249,8 @@ impl Client {
             Plane::Account => &mut self.link,
             Plane::Anonymous => &mut anonymous,
         };
-        let outcome = if !self.network || (plane == Plane::Account && caller.is_none()) {
+        let is_cut = plane == Plane::Anonymous && self.anonymous_cut;
+        let outcome = if !self.network || is_cut || (plane == Plane::Account && caller.is_none()) {
             Err(RequestFailure::Link(LinkFailure::Unreachable))
         } else {
             relay.call(now, caller.as_mut(), call)
