@@ -134,8 +134,8 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
 pub(crate) fn print(figures: &[Figure], out: &mut impl Write) -> std::io::Result<()> {
     writeln!(
         out,
-        "{:<34} {:>14} {:>14} {:>7} {:>8} {:>5}  {:<23}  against",
-        "figure", "ours", "other", "ratio", "bar", "holds", "instructions"
+        "{:<34} {:>14} {:>14} {:>7} {:>8} {:>5} {:>8}  {:<23}  against",
+        "figure", "ours", "other", "ratio", "bar", "holds", "goal", "instructions"
     )?;
     for figure in figures {
         let bar = figure.bar.map_or_else(String::new, |bar| {
@@ -147,12 +147,15 @@ pub(crate) fn print(figures: &[Figure], out: &mut impl Write) -> std::io::Result
             Some(false) => "NO",
             None => "",
         };
+        let goal = figure
+            .goal
+            .map_or_else(String::new, |goal| format!("{goal:.1}"));
         let instructions = figure
             .instructions
             .map_or_else(String::new, |(ours, theirs)| format!("{ours} / {theirs}"));
         writeln!(
             out,
-            "{:<34} {:>14} {:>14} {:>7.3} {bar:>8} {holds:>5}  {instructions:<23}  {}",
+            "{:<34} {:>14} {:>14} {:>7.3} {bar:>8} {holds:>5} {goal:>8}  {instructions:<23}  {}",
             figure.name,
             format!("{:.2} {}", figure.value, figure.unit),
             format!("{:.2} {}", figure.against_value, figure.unit),
@@ -177,6 +180,21 @@ mod tests {
         assert_eq!(median([3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median([4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median(core::iter::empty()).is_nan());
+    }
+
+    #[test]
+    fn goals_and_bars_are_printed() {
+        let figure = Figure::from_pairs("x", "s", "y", vec![(2.0, 1.0); 5]);
+        let mut out = Vec::new();
+        print(&[figure.with_bar(1.9).with_goal(8.6)], &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let words: Vec<&str> = out.lines().last().unwrap().split_whitespace().collect();
+        assert_eq!(
+            words,
+            [
+                "x", "2.00", "s", "1.00", "s", "2.000", "<=1.90", "NO", "8.6", "y"
+            ]
+        );
     }
 
     #[test]
