@@ -7,7 +7,7 @@
 //! Either returns the stream's credit to the connection.
 
 use core::future::poll_fn;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -106,15 +106,19 @@ impl SendStream {
     /// # Errors
     /// [`StreamError::Stopped`], [`StreamError::Closed`].
     pub async fn flush(&mut self) -> Result<(), StreamError> {
+        poll_fn(|context| self.poll_flush(context)).await
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
         while let Some(front) = self.queue.front_mut() {
             if !front.is_empty() {
-                poll_fn(|context| self.half.poll_write(context, front)).await?;
+                ready!(self.half.poll_write(context, front))?;
             }
             if front.is_empty() {
                 self.queue.pop_front();
             }
         }
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
     /// Bytes in the queue that the link has not taken.
@@ -208,14 +212,8 @@ impl RecvStream {
         &mut self,
         limit_bytes: usize,
     ) -> Result<Option<Bytes>, StreamError> {
-        while !self.ended_between_frames()? {
-            match self.decoder.decode(&mut self.piece, limit_bytes) {
-                Ok(Some(frame)) => return Ok(Some(frame)),
-                Ok(None) => self.read_piece().await?,
-                Err(error) => return Err(self.refuse(StreamCode::TooLarge, error)),
-            }
-        }
-        Ok(None)
+        let next = |stream: &mut Self| stream.decoder.decode(&mut stream.piece, limit_bytes);
+        poll_fn(|context| self.poll_next(context, next)).await
     }
 
     /// The length of the next frame in bytes, as soon as it is known; `None` at the end of the
@@ -227,14 +225,27 @@ impl RecvStream {
         &mut self,
         limit_bytes: usize,
     ) -> Result<Option<usize>, StreamError> {
+        let next = |stream: &mut Self| stream.decoder.decode_length(&mut stream.piece, limit_bytes);
+        poll_fn(|context| self.poll_next(context, next)).await
+    }
+
+    /// Reads until `next` finds something. No future of futures: many streams wait here at once.
+    fn poll_next<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        next: impl Fn(&mut Self) -> Result<Option<T>, StreamError>,
+    ) -> Poll<Result<Option<T>, StreamError>> {
         while !self.ended_between_frames()? {
-            match self.decoder.decode_length(&mut self.piece, limit_bytes) {
-                Ok(Some(length)) => return Ok(Some(length)),
-                Ok(None) => self.read_piece().await?,
-                Err(error) => return Err(self.refuse(StreamCode::TooLarge, error)),
+            match next(self) {
+                Ok(Some(found)) => return Poll::Ready(Ok(Some(found))),
+                Ok(None) => ready!(self.poll_piece(context))?,
+                Err(error) => {
+                    let error = self.refuse(StreamCode::TooLarge, error);
+                    return Poll::Ready(Err(error));
+                }
             }
         }
-        Ok(None)
+        Poll::Ready(Ok(None))
     }
 
     /// Whether the stream is used up. An end inside a frame is an error.
@@ -250,16 +261,16 @@ impl RecvStream {
         }
     }
 
-    async fn read_piece(&mut self) -> Result<(), StreamError> {
-        match poll_fn(|context| self.half.poll_read(context, PIECE_SIZE_MAX)).await {
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        match ready!(self.half.poll_read(context, PIECE_SIZE_MAX)) {
             Ok(Some(piece)) => self.piece = piece,
             Ok(None) => self.outcome = Some(Ok(())),
             Err(error) => {
                 self.outcome = Some(Err(error));
-                return Err(error);
+                return Poll::Ready(Err(error));
             }
         }
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
     /// The next frame as a message; `None` at the end of the stream. Unknown fields are ignored.
