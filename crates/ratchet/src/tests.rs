@@ -12,6 +12,7 @@ mod clones;
 mod continuity;
 mod conversation;
 mod crossing;
+mod deniability;
 mod epoch_counts;
 mod epoch_rules;
 mod epoch_sides;

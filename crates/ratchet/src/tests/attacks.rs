@@ -199,21 +199,6 @@ fn a_skipped_key_opens_its_own_envelope_only() {
     assert_eq!(b.receive(&first).unwrap(), b"first");
 }
 
-/// Nobody but the recipient is needed to make a transcript: every secret of the handshake can be
-/// computed by either side, and nothing in it is signed by the initiator. Here B, with its own
-/// secrets and A's public manifest only, makes what A's agreements would give.
-#[test]
-fn the_recipient_computes_every_agreement_of_the_initiator() {
-    let (a, b) = strangers();
-    let ephemeral = DhSecret::generate(&mut b.rng.clone());
-    let by_a = a.secrets.dh.agree(b.signed.0.dh.public()).unwrap();
-    let by_b = b.signed.0.dh.agree(a.secrets.dh.public()).unwrap();
-    assert!(by_a.equals(&by_b));
-    let by_a = ephemeral.agree(b.secrets.dh.public()).unwrap();
-    let by_b = b.secrets.dh.agree(ephemeral.public()).unwrap();
-    assert!(by_a.equals(&by_b));
-}
-
 #[test]
 fn prekey_secrets_of_the_wrong_kind_are_not_used() {
     let (mut a, mut b) = strangers();
