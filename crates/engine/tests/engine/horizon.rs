@@ -4,7 +4,7 @@
 
 use waxwing_engine::notice::{AlarmKind, MessageState};
 use waxwing_engine::{Answer, Command, Notice, Table};
-use waxwing_proto::{AccountKey, DeviceId};
+use waxwing_proto::{AccountKey, DeviceId, limits};
 
 use crate::conversation::acquainted;
 use crate::world::World;
@@ -248,6 +248,49 @@ fn a_long_talk_stays_in_its_session() {
     assert_eq!(asked, 0);
     assert_eq!(world.texts("alice", bob).len(), 243);
     assert_eq!(world.texts("bob", alice).len(), 243);
+    assert_no_alarm(&mut world);
+}
+
+/// [SES-61], [SES-91]: no unit of an epoch fits beside contents that fill their length. A new session
+/// renews the keys instead, before the 201st envelope; where there is room again, epochs do.
+#[test]
+fn a_talk_without_room_for_epochs_goes_on_in_a_new_session() {
+    /// A content of 512 bytes, and as much slack as an acknowledgement and a map take.
+    const FULL: usize = 440;
+    let mut world = settled(58);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    for name in ["alice", "bob"] {
+        let off = Command::SetReceipts {
+            delivered: Some(false),
+            read: Some(false),
+            on_their_own: None,
+        };
+        world.ask(name, off).unwrap();
+    }
+    // Every envelope so far is of one session, which began with the first.
+    let questions = world.relay.prekey_questions;
+    let mut turns = 0;
+    let mut envelopes = world.relay.accepted;
+    while world.relay.prekey_questions == questions {
+        let (from, to) = [("alice", bob), ("bob", alice)][turns % 2];
+        turns += 1;
+        envelopes = world.relay.accepted;
+        world.send(from, to, &"x".repeat(FULL)).unwrap();
+        let size = world.relay.newest_size;
+        assert!(size == 622 || world.relay.prekey_questions != questions);
+        world.sleep(60_000);
+    }
+    assert_eq!(envelopes, limits::HORIZON_MESSAGES);
+    // The new session is taken up, and has epochs.
+    for turn in 0..120 {
+        world.send("alice", bob, &format!("a {turn}")).unwrap();
+        world.send("bob", alice, &format!("b {turn}")).unwrap();
+        world.sleep(1000);
+    }
+    assert_eq!(world.relay.prekey_questions, questions + 1);
+    for (name, other) in [("alice", bob), ("bob", alice)] {
+        assert_eq!(world.texts(name, other).len(), 3 + turns + 240, "{name}");
+    }
     assert_no_alarm(&mut world);
 }
 

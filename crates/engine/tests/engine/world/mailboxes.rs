@@ -121,6 +121,7 @@ impl Relay {
         }
         for envelope in &request.envelopes {
             self.accepted += 1;
+            self.newest_size = envelope.envelope.len();
             if self.loses.contains(&device(&envelope.device_id)) {
                 continue;
             }

@@ -73,6 +73,8 @@ pub(crate) struct Relay {
     pub(crate) loses: BTreeSet<DeviceId>,
     /// Envelopes that were accepted.
     pub(crate) accepted: u32,
+    /// Bytes of the newest of them.
+    pub(crate) newest_size: usize,
 }
 
 pub(crate) type Outcome = Result<Reply, RequestFailure>;
