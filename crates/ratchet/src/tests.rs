@@ -16,6 +16,7 @@ mod deniability;
 mod epoch_counts;
 mod epoch_rules;
 mod epoch_sides;
+mod full_contents;
 mod golden;
 mod loss;
 mod malice;
