@@ -11,14 +11,10 @@
     reason = "a test that fails panics"
 )]
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+mod memory;
 
+use memory::{MASK, found};
 use waxwing_crypto::{DhSecret, KemSecret768, KemSecret1024, Scratch, Secret, SecretBytes};
-
-/// What is searched for is nowhere in memory but in the secret: it is kept under this.
-const MASK: u8 = 0x5a;
-const CHUNK: usize = 4096;
 
 /// Bytes that nothing else in the process has, masked.
 fn masked<const N: usize>(seed: u8) -> [u8; N] {
@@ -37,52 +33,6 @@ fn secret<const N: usize>(masked: &[u8; N]) -> Secret<N> {
             *to = from ^ MASK;
         }
     })
-}
-
-/// How often the first half of what is masked lies in memory. The buffer is masked as it is read, and
-/// passed over itself.
-fn found(masked: &[u8]) -> usize {
-    let needle = &masked[..masked.len() / 2];
-    let maps = fs::read_to_string("/proc/self/maps").unwrap();
-    let memory = File::open("/proc/self/mem").unwrap();
-    let mut buffer = vec![0_u8; CHUNK + needle.len()];
-    let own = buffer.as_ptr() as u64;
-    let own_end = own + buffer.len() as u64;
-    let mut count = 0;
-    for line in maps.lines() {
-        let (range, rest) = line.split_once(' ').unwrap();
-        if !rest.starts_with("rw") {
-            continue;
-        }
-        let (from, to) = range.split_once('-').unwrap();
-        let from = u64::from_str_radix(from, 16).unwrap();
-        let to = u64::from_str_radix(to, 16).unwrap();
-        let mut at = from;
-        while at < to {
-            if (own..own_end).contains(&at) {
-                at = own_end;
-                continue;
-            }
-            // Each chunk goes a needle beyond its end, so that none is missed between two.
-            let mut end = to.min(at + buffer.len() as u64);
-            if at < own && end > own {
-                end = own;
-            }
-            let length = usize::try_from(end - at).unwrap();
-            let read = memory.read_at(&mut buffer[..length], at).unwrap_or(0);
-            for byte in &mut buffer[..read] {
-                *byte ^= MASK;
-            }
-            count += buffer[..read]
-                .windows(needle.len())
-                .take(CHUNK)
-                .filter(|window| *window == needle)
-                .count();
-            at = end.min(at + CHUNK as u64);
-        }
-    }
-    buffer.fill(0);
-    count
 }
 
 #[test]
