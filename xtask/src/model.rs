@@ -14,7 +14,8 @@ use crate::workspace;
 /// other: three handshakes each; and a talk of more than three KEM epochs, around each moment of
 /// which envelopes are lost, late and doubled and a device is read out, where exactly what the
 /// specification says must open for the thief, also for one who breaks X25519. Prints the bound and
-/// what was seen of it; exits with an error and the events that lead there when something is wrong.
+/// what was seen of it; exits with an error and the events that lead there when something is wrong, and
+/// with an error where the time was over before 200,000 distinct states, or those of --states.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

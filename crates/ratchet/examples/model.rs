@@ -11,6 +11,7 @@
     clippy::format_push_string,
     clippy::disallowed_methods,
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "a program for whoever works on the protocol; a violated invariant panics"
 )]
 
@@ -33,7 +34,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use explore::{Bound, Explorer};
-use report::lines;
+use report::{lines, shortfall};
 
 fn main() -> ExitCode {
     let numbers: Vec<u64> = std::env::args()
@@ -69,9 +70,11 @@ fn main() -> ExitCode {
     };
     let report = Explorer::new(bound, None).run();
     println!("{}", lines(&bound, &report));
-    if report.violation.is_none() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
+    match shortfall(&bound, &report) {
+        None => ExitCode::SUCCESS,
+        Some(why) => {
+            eprintln!("error: {why}");
+            ExitCode::FAILURE
+        }
     }
 }

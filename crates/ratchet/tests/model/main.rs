@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use explore::{Bound, Explorer};
 use party::Plant;
-use report::{Report, lines};
+use report::{Report, lines, shortfall};
 
 const SMALL: Bound = Bound {
     handshakes: 2,
@@ -95,6 +95,48 @@ fn an_exhausted_bound_says_so() {
     };
     let report = explore(bound, None);
     assert!(report.exhausted && report.violation.is_none());
+}
+
+/// A run whose time is over too soon has shown too little.
+#[test]
+fn a_run_that_ends_by_time_before_200_000_states_fails() {
+    let whole = explore(
+        Bound {
+            handshakes: 1,
+            dead: 0,
+            contents: 0,
+            ..SMALL
+        },
+        None,
+    );
+    let bound = |states| Bound { states, ..SMALL };
+    let ended = |states, exhausted| Report {
+        states,
+        exhausted,
+        violation: None,
+        ..whole.clone()
+    };
+    let why = shortfall(&bound(250_000), &ended(199_999, false)).unwrap();
+    assert!(why.contains(" 199999 distinct states; 200000 "), "{why}");
+    assert!(shortfall(&bound(1_000_000), &ended(0, false)).is_some());
+    // Enough, or all that was asked for, or all that there is.
+    assert_eq!(shortfall(&bound(250_000), &ended(200_000, false)), None);
+    assert_eq!(shortfall(&bound(20_000), &ended(20_000, false)), None);
+    assert_eq!(shortfall(&bound(250_000), &ended(321, true)), None);
+    let violated = Report {
+        violation: Some(("two sessions".to_owned(), Vec::new())),
+        ..ended(321, true)
+    };
+    let why = shortfall(&bound(250_000), &violated).unwrap();
+    assert!(why.contains("two sessions"), "{why}");
+
+    // And a real one without time.
+    let hurried = Bound {
+        time: Duration::ZERO,
+        ..SMALL
+    };
+    let report = explore(hurried, None);
+    assert!(shortfall(&hurried, &report).is_some(), "{report:?}");
 }
 
 /// A checker that finds nothing could as well not look.

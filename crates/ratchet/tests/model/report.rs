@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::explore::{Bound, Violation};
 
 /// What was found.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Report {
     /// Distinct states of the world.
     pub(crate) states: usize,
@@ -34,6 +34,25 @@ pub(crate) struct Report {
     pub(crate) took: Duration,
     /// What went wrong, and the events that led there.
     pub(crate) violation: Option<Violation>,
+}
+
+/// The states that an exploration has to see before its time is over.
+const STATES_WANTED: usize = 200_000;
+
+/// Why a report is not good enough. One that ended by its time shows nothing about what it did not see;
+/// one that saw the whole bound, or as many states as were asked for, is whole.
+pub(crate) fn shortfall(bound: &Bound, report: &Report) -> Option<String> {
+    if let Some((what, _)) = &report.violation {
+        return Some(format!("violated: {what}"));
+    }
+    let ended_by_time = !report.exhausted && report.states < bound.states;
+    (ended_by_time && report.states < STATES_WANTED).then(|| {
+        format!(
+            "the time of {} s was over after {} distinct states; {STATES_WANTED} are wanted: give it more with --seconds",
+            bound.time.as_secs(),
+            report.states
+        )
+    })
 }
 
 /// The numbers of a report, one a line.
