@@ -72,11 +72,8 @@ impl Engine {
                 }),
             ) => self.lane_refused(turn, &account, call, code, retry_after_ms),
             (_, Err(failure @ (RequestFailure::Link(_) | RequestFailure::Timeout))) => {
-                // Another key does not pass as an outage does.
-                let passes = matches!(
-                    failure,
-                    RequestFailure::Link(LinkFailure::Unreachable) | RequestFailure::Timeout
-                );
+                // Another key does not pass as an outage does, and who answers late has too much to do.
+                let passes = failure == RequestFailure::Link(LinkFailure::Unreachable);
                 self.lane_unreached(turn, &account, passes);
             }
             (_, Err(_) | Ok(_)) => self.lane_wait(turn, &account, 0),

@@ -21,6 +21,7 @@ use crate::gathering::Gathered;
 use crate::inbox::Inbox;
 use crate::journal::Journal;
 use crate::linking::Linking;
+use crate::manifests::Claimant;
 use crate::notice::Notice;
 use crate::outbox::Outbox;
 use crate::pending::{Pending, Query};
@@ -75,7 +76,7 @@ pub struct Engine {
     /// The accepted versions of the own manifest since the last account-signed one; the last is the newest.
     pub(crate) own_manifests: Vec<DeviceManifest>,
     /// Heads that contradict pinned ones, until the servers were asked.
-    pub(crate) claims: BTreeMap<AccountKey, ManifestHead>,
+    pub(crate) claims: BTreeMap<AccountKey, (ManifestHead, Claimant)>,
     /// Versions of the own manifest that were fetched and wait for the rest.
     pub(crate) own_gathered: Gathered,
     /// Contacts whose manifests are being fetched.

@@ -21,6 +21,15 @@ use crate::trust::{self, Decision, HeadClaim, Settlement, Witness};
 /// How often versions are asked for that would end an alarm, in milliseconds.
 const SUCCESSORS_MS: u64 = 3_600_000;
 
+/// Who named a head that contradicts the held one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claimant {
+    /// A device of the account that the head is of.
+    Itself,
+    /// A contact, of this account.
+    Contact,
+}
+
 /// Reads manifests; what is none is left out.
 pub(crate) fn decode_all<'a>(
     list: impl IntoIterator<Item = &'a bytes::Bytes>,
@@ -278,10 +287,15 @@ impl Engine {
         if let (Some(named), Some(held)) = (own_head, self.accepted_manifest(account)) {
             match trust::compare_head(named, &held.head()) {
                 HeadClaim::Fits => {}
+                HeadClaim::Behind if is_own => self.fetch_own_manifests(turn),
                 HeadClaim::Behind => self.fetch_manifests(account),
                 HeadClaim::Conflict => {
-                    self.claims.insert(*account, *named);
-                    self.fetch_manifests(account);
+                    self.claims.insert(*account, (*named, Claimant::Itself));
+                    if is_own {
+                        self.fetch_own_manifests(turn);
+                    } else {
+                        self.fetch_manifests(account);
+                    }
                 }
             }
         }
@@ -293,7 +307,7 @@ impl Engine {
                 HeadClaim::Fits => {}
                 HeadClaim::Behind => self.fetch_own_manifests(turn),
                 HeadClaim::Conflict => {
-                    self.claims.insert(own, *named);
+                    self.claims.insert(own, (*named, Claimant::Contact));
                     self.fetch_own_manifests(turn);
                 }
             }
@@ -363,7 +377,7 @@ impl Engine {
     /// A head that contradicts the pinned one, named inside the encryption, while the account's server
     /// shows nothing that would explain it: two versions with one number.
     fn settle_claim(&mut self, account: &AccountKey) {
-        let Some(claim) = self.claims.remove(account) else {
+        let Some((claim, claimant)) = self.claims.remove(account) else {
             return;
         };
         let contradicts = self
@@ -372,11 +386,10 @@ impl Engine {
         if !contradicts {
             return;
         }
-        // IDN-66. Of its own account a contact may say so; of this one it is a word without a proof.
-        let kind = if self.own_key() == Some(*account) {
-            AlarmKind::ListContested
-        } else {
-            AlarmKind::Equivocation
+        // IDN-66. Who says so of its own account is believed; of another it is a word without a proof.
+        let kind = match claimant {
+            Claimant::Itself => AlarmKind::Equivocation,
+            Claimant::Contact => AlarmKind::ListContested,
         };
         self.raise(account, kind);
     }

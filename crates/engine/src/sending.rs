@@ -359,6 +359,7 @@ impl Engine {
         let now_ms = turn.now.monotonic_ms;
         let since_ms = self.outbox.lane_mut(account).unreached_since_ms;
         let since_ms = since_ms.unwrap_or(now_ms);
+        let attempt = self.outbox.lane_mut(account).attempt;
         self.lane_wait(turn, account, 0);
         let lane = self.outbox.lane_mut(account);
         lane.rest = Rest::Unreached;
@@ -366,6 +367,8 @@ impl Engine {
         // TRN-62: the call itself has tried all the while; between two there is no longer a rest than
         // between two attempts.
         if passes && now_ms.saturating_sub(since_ms) < u64::from(limits::PROBE_EAGER_MS) {
+            // What comes after it begins with a short rest.
+            lane.attempt = attempt;
             let longest_ms = u64::from(limits::PROBE_INTERVAL_MS);
             let delay_ms = jitter(turn.rng, longest_ms >> 1, longest_ms);
             self.timers
@@ -380,6 +383,7 @@ impl Engine {
             let lane = self.outbox.lane_mut(&account);
             if lane.rest == Rest::Unreached && lane.state == LaneState::Waiting {
                 lane.attempt = 0;
+                lane.unreached_since_ms = None;
                 let delay = jitter(turn.rng, 0, 250);
                 self.timers
                     .set_sooner(Timer::Outbox(account), turn.after_ms(delay));

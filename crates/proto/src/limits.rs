@@ -288,7 +288,8 @@ pub const RECEIPT_IDS_RIDING_MAX: usize = 16;
 pub const SEQUENCE_SENDERS_MAX: usize = 16;
 /// Ranges of missing contents that are followed in one conversation; the oldest go first.
 pub const SEQUENCE_GAPS_MAX: usize = 32;
-/// Contents that wait in the outbox of one profile.
+/// Contents that wait in the outbox of one profile, and copies for the own devices as many again; of what
+/// is sent while those wait no copies are made.
 pub const OUTBOX_CONTENTS_MAX: usize = 4096;
 /// Messages in one answer of the engine.
 pub const MESSAGES_PER_ANSWER_MAX: usize = 500;

@@ -51,7 +51,7 @@ pub(crate) fn raise_descriptors() -> io::Result<()> {
 /// the log could not begin a segment.
 pub(crate) fn connections_allowed() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let allowed = limit.maximum.map_or(u64::MAX, |most| {
+    let allowed = limit.current.map_or(u64::MAX, |most| {
         most.saturating_sub(DESCRIPTORS_KEPT.min(most.div_euclid(2)))
     });
     usize::try_from(allowed)

@@ -197,11 +197,12 @@ async fn approve(session: &mut Session, code: String, yes: bool, context: &Conte
     if !yes && !console.confirm(prompts::SAME_WORDS).await? {
         return Err(Code::NotConfirmed.into());
     }
-    session
+    let approved = session
         .call::<()>(&Call::ApproveDevice {
             device: offer.device.clone(),
         })
-        .await?;
+        .await;
+    approved.map_err(Fault::own)?;
     hand_over(
         session,
         platform::deadline(context.timeout.unwrap_or(HAND_OVER)),

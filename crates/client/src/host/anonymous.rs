@@ -15,7 +15,8 @@ use waxwing_engine::{LinkFailure, RequestFailure, RequestId};
 use waxwing_proto::{ServerAddress, v1};
 use waxwing_transport::recovery::{connect_eagerly, probing};
 use waxwing_transport::{
-    Clock, CloseCode, Connection, Dialer, Entropy, FirstCall, Plane, Signals, within,
+    BoxFuture, CallError, Clock, CloseCode, CloseReason, Connection, Dialer, Entropy, FirstCall,
+    Plane, Signals, within,
 };
 
 use super::connect;
@@ -33,7 +34,12 @@ pub(super) struct Job {
 }
 
 /// A server, and what the calls on one connection to it are about.
-type Key = (ServerAddress, Vec<u8>);
+pub(super) type Key = (ServerAddress, Vec<u8>);
+
+/// A server that is told to be elsewhere is looked for there for so long, in milliseconds.
+const AWAY_MS: u64 = 4_000;
+/// A call that would not have so long to connect is given back, in milliseconds.
+const CONNECTING_MS: u64 = 5_000;
 
 /// What a call names. Each kind of name is told apart by its first byte.
 fn subject(call: &v1::request::Call) -> Vec<u8> {
@@ -123,8 +129,9 @@ impl<D: Dialer> AnonymousPlane<D> {
                 signals: signals.clone(),
                 inbound: inbound.clone(),
                 rests: rests.clone(),
-                server: key.0.clone(),
+                key: key.clone(),
                 connection: None,
+                closed: None,
                 calls: JoinSet::new(),
             };
             tasks.spawn(caller.run(queue));
@@ -139,8 +146,10 @@ struct Caller<D> {
     signals: Signals,
     inbound: mpsc::Sender<Inbound>,
     rests: Rests,
-    server: ServerAddress,
+    key: Key,
     connection: Option<Connection>,
+    /// The end of the connection.
+    closed: Option<BoxFuture<'static, CloseReason>>,
     calls: JoinSet<()>,
 }
 
@@ -163,6 +172,7 @@ impl<D: Dialer> Caller<D> {
                     }
                 },
                 Some(_) = self.calls.join_next(), if !self.calls.is_empty() => {}
+                () = ended(&mut self.closed) => self.note_end(),
                 // What was queued in this moment is still carried out; later calls get a new task.
                 () = clock.sleep(IDLE_MS), if idle => queue.close(),
             }
@@ -177,9 +187,12 @@ impl<D: Dialer> Caller<D> {
         let connection = match self.open(&job).await {
             Ok(connection) => connection,
             Err(failure) => {
-                // Whoever waits for the same connection learns the same.
                 let _ = self.fail(job, failure).await;
-                while let Ok(job) = queue.try_recv() {
+                // Whoever waits for the same connection learns the same; a refusal is of this call, which
+                // has less time than others may have.
+                while matches!(failure, RequestFailure::Link(_))
+                    && let Ok(job) = queue.try_recv()
+                {
                     let _ = self.fail(job, failure).await;
                 }
                 return;
@@ -214,44 +227,73 @@ impl<D: Dialer> Caller<D> {
         {
             return Ok(connection.clone());
         }
+        self.note_end();
         let clock = self.clock();
-        if let Some(gone) = self.connection.take() {
-            let now_ms = clock.monotonic_ms();
-            self.rests.ended(&self.server, gone.link(), now_ms);
+        let begun_ms = clock.monotonic_ms();
+        let deadline_ms = u64::from(job.deadline_ms);
+        let left_ms = self.rests.left_ms(&self.key, begun_ms);
+        if left_ms > 0 && left_ms.saturating_add(CONNECTING_MS) >= deadline_ms {
+            return Err(unavailable(left_ms));
         }
-        let left_ms = self.rests.left_ms(&self.server, clock.monotonic_ms());
-        if left_ms >= u64::from(job.deadline_ms) {
-            // The engine is told for how long, as by a server that says so to a call.
-            return Err(RequestFailure::Refused {
-                code: v1::ErrorCode::Unavailable,
-                retry_after_ms: u32::try_from(left_ms).unwrap_or(u32::MAX),
-            });
+        if left_ms > 0 {
+            clock.sleep(left_ms).await;
         }
-        let (seams, signals) = (self.seams.clone(), self.signals.clone());
-        let to = (self.rests.address(&self.server), Plane::Anonymous);
-        let first = first(job);
-        let resting = clock.sleep(left_ms);
-        let attempt = async move {
-            if left_ms > 0 {
-                resting.await;
+        let home = self.key.0.clone();
+        let away = self.rests.address(&self.key);
+        let mut connected = None;
+        if away != home {
+            connected = self.connect(away, job, AWAY_MS.min(deadline_ms)).await;
+            if !matches!(connected, Some(Ok(_))) {
+                self.rests.goes_home(&self.key);
+                connected = None;
             }
-            connect_eagerly(seams, to, first, &signals).await
-        };
-        match within(&*clock, u64::from(job.deadline_ms), attempt).await {
-            Some(Ok(connection)) => Ok(self.connection.insert(connection).clone()),
+        }
+        if connected.is_none() {
+            let spent_ms = clock.monotonic_ms().saturating_sub(begun_ms);
+            connected = self
+                .connect(home, job, deadline_ms.saturating_sub(spent_ms))
+                .await;
+        }
+        match connected {
+            Some(Ok(connection)) => {
+                self.rests.reached(&self.key);
+                self.closed = Some(connection.link().closed());
+                Ok(self.connection.insert(connection).clone())
+            }
             Some(Err(error)) => {
-                let now_ms = clock.monotonic_ms();
-                self.rests.refused(&self.server, &error, now_ms);
-                Err(RequestFailure::Link(connect::connect_failure(error)))
+                self.rests.refused(&self.key, &error, clock.monotonic_ms());
+                Err(error.retry_after_ms().map_or_else(
+                    || RequestFailure::Link(connect::connect_failure(error)),
+                    |retry_after_ms| unavailable(retry_after_ms.into()),
+                ))
             }
-            None => {
-                self.rests.goes_home(&self.server);
-                Err(RequestFailure::Link(LinkFailure::Unreachable))
-            }
+            None => Err(RequestFailure::Link(LinkFailure::Unreachable)),
         }
     }
 
-    async fn fail(&self, job: Job, failure: RequestFailure) {
+    /// Connects within a time; `None` when it is over.
+    async fn connect(
+        &mut self,
+        server: ServerAddress,
+        job: &Job,
+        time_ms: u64,
+    ) -> Option<Result<Connection, CallError>> {
+        let clock = self.clock();
+        let to = (server, Plane::Anonymous);
+        let attempt = connect_eagerly(self.seams.clone(), to, first(job), &self.signals);
+        within(&*clock, time_ms, attempt).await
+    }
+
+    /// The connection is over: what the server asked for as it ended it counts from now.
+    fn note_end(&mut self) {
+        self.closed = None;
+        if let Some(gone) = self.connection.take() {
+            let now_ms = self.clock().monotonic_ms();
+            self.rests.ended(&self.key, gone.link(), now_ms);
+        }
+    }
+
+    async fn fail(&mut self, job: Job, failure: RequestFailure) {
         let response = Inbound::Response {
             id: job.id,
             outcome: Err(failure),
@@ -264,5 +306,21 @@ impl<D: Dialer> Caller<D> {
         if let Some(connection) = self.connection.take() {
             connection.link().close(CloseCode::Done);
         }
+    }
+}
+
+/// Waits for the end of a connection; for ever where there is none.
+async fn ended(closed: &mut Option<BoxFuture<'static, CloseReason>>) {
+    match closed {
+        Some(closed) => drop(closed.await),
+        None => core::future::pending().await,
+    }
+}
+
+/// The engine is told for how long, as by a server that says so to a call.
+fn unavailable(retry_after_ms: u64) -> RequestFailure {
+    RequestFailure::Refused {
+        code: v1::ErrorCode::Unavailable,
+        retry_after_ms: u32::try_from(retry_after_ms).unwrap_or(u32::MAX),
     }
 }

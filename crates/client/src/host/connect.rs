@@ -70,8 +70,8 @@ const fn request_failure(error: CallError) -> RequestFailure {
             RequestFailure::Link(LinkFailure::ServerTooOld)
         }
         CallError::Timeout => RequestFailure::Timeout,
-        // The stream or the connection ended before there was an answer.
-        CallError::Abandoned => RequestFailure::Link(LinkFailure::Unreachable),
+        // The stream ended before there was an answer; the connection may live on.
+        CallError::Abandoned => RequestFailure::Timeout,
         CallError::LinkLost(error) => RequestFailure::Link(link_failure(error)),
         // A request that cannot be sent is refused as the server would: it breaks the protocol.
         _ => RequestFailure::Malformed,

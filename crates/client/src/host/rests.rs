@@ -2,6 +2,9 @@
 //! What servers have asked for at the end of a connection: to be left alone until some time, and to be
 //! called at another address then. A server that ends has told each of its clients another time; were
 //! anonymous calls not to keep to it, everybody with a message that waits would be back at once.
+//!
+//! What was said on the connection of one subject counts for that subject alone: a server that tells one
+//! to wait would otherwise see which others wait with it, and learn that they belong together.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,8 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use waxwing_proto::{ServerAddress, limits};
 use waxwing_transport::{CallError, Elsewhere, Link, LinkError};
 
-/// Servers that are remembered; those whose time is over go first.
-const SERVERS_MAX: usize = 256;
+use super::anonymous::Key;
+
+/// Subjects that are remembered; those whose time is over go first.
+const SUBJECTS_MAX: usize = 256;
 
 /// What one server has asked for.
 #[derive(Debug, Clone)]
@@ -20,40 +25,49 @@ struct Rest {
     elsewhere: Option<Elsewhere>,
 }
 
-/// What all servers have asked for, on whichever connection.
+/// What servers have asked for, by subject.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Rests(Arc<Mutex<BTreeMap<ServerAddress, Rest>>>);
+pub(super) struct Rests(Arc<Mutex<BTreeMap<Key, Rest>>>);
 
 impl Rests {
-    fn rests(&self) -> MutexGuard<'_, BTreeMap<ServerAddress, Rest>> {
+    fn rests(&self) -> MutexGuard<'_, BTreeMap<Key, Rest>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Heeds what a server said as it ended a connection.
-    pub(super) fn ended(&self, server: &ServerAddress, link: &Link, now_ms: u64) {
+    pub(super) fn ended(&self, key: &Key, link: &Link, now_ms: u64) {
         let Some(reason) = link.close_reason() else {
             return;
         };
+        // TRN-71: back home, where it names nothing.
+        self.goes_home(key);
         let error = CallError::LinkLost(LinkError::Closed(reason));
-        self.note(server, error.retry_after_ms(), link.elsewhere(), now_ms);
+        self.note(key, error.retry_after_ms(), link.elsewhere(), now_ms);
     }
 
     /// Heeds what a server said to an attempt. Where it went elsewhere, the next one goes home.
-    pub(super) fn refused(&self, server: &ServerAddress, error: &CallError, now_ms: u64) {
-        self.goes_home(server);
-        self.note(server, error.retry_after_ms(), None, now_ms);
+    pub(super) fn refused(&self, key: &Key, error: &CallError, now_ms: u64) {
+        self.goes_home(key);
+        self.note(key, error.retry_after_ms(), None, now_ms);
     }
 
     /// An attempt elsewhere came to nothing.
-    pub(super) fn goes_home(&self, server: &ServerAddress) {
-        if let Some(rest) = self.rests().get_mut(server) {
+    pub(super) fn goes_home(&self, key: &Key) {
+        if let Some(rest) = self.rests().get_mut(key) {
             rest.elsewhere = None;
+        }
+    }
+
+    /// It is there again.
+    pub(super) fn reached(&self, key: &Key) {
+        if let Some(rest) = self.rests().get_mut(key) {
+            rest.until_ms = 0;
         }
     }
 
     fn note(
         &self,
-        server: &ServerAddress,
+        key: &Key,
         retry_after_ms: Option<u32>,
         elsewhere: Option<Elsewhere>,
         now_ms: u64,
@@ -65,13 +79,13 @@ impl Rests {
         let delay_ms = retry_after_ms.unwrap_or(0).min(limits::RETRY_AFTER_MS_MAX);
         let until_ms = now_ms.saturating_add(u64::from(delay_ms));
         let mut rests = self.rests();
-        if rests.len() >= SERVERS_MAX && !rests.contains_key(server) {
+        if rests.len() >= SUBJECTS_MAX && !rests.contains_key(key) {
             rests.retain(|_, rest| rest.until_ms > now_ms);
-            if rests.len() >= SERVERS_MAX {
+            if rests.len() >= SUBJECTS_MAX {
                 rests.pop_first();
             }
         }
-        let rest = rests.entry(server.clone()).or_insert(Rest {
+        let rest = rests.entry(key.clone()).or_insert(Rest {
             until_ms,
             elsewhere: None,
         });
@@ -82,16 +96,17 @@ impl Rests {
     }
 
     /// For how long a server is to be left alone, in milliseconds.
-    pub(super) fn left_ms(&self, server: &ServerAddress, now_ms: u64) -> u64 {
+    pub(super) fn left_ms(&self, key: &Key, now_ms: u64) -> u64 {
         let rests = self.rests();
-        let rest = rests.get(server);
+        let rest = rests.get(key);
         rest.map_or(0, |rest| rest.until_ms.saturating_sub(now_ms))
     }
 
     /// Where a server is called: the key stays the same.
-    pub(super) fn address(&self, server: &ServerAddress) -> ServerAddress {
+    pub(super) fn address(&self, key: &Key) -> ServerAddress {
+        let server = &key.0;
         let rests = self.rests();
-        let elsewhere = rests.get(server).and_then(|rest| rest.elsewhere.clone());
+        let elsewhere = rests.get(key).and_then(|rest| rest.elsewhere.clone());
         match elsewhere {
             None => server.clone(),
             Some(Elsewhere { host, port }) => ServerAddress {
@@ -110,12 +125,13 @@ mod tests {
 
     use super::*;
 
-    fn server(port: u16) -> ServerAddress {
-        ServerAddress {
+    fn server(port: u16) -> Key {
+        let server = ServerAddress {
             host: "home.example".parse().unwrap(),
             port,
             key_pins: vec![KeyPin([7; 32])],
-        }
+        };
+        (server, vec![1])
     }
 
     fn ended(retry_after_ms: u32) -> CallError {
@@ -133,12 +149,17 @@ mod tests {
         assert_eq!(rests.left_ms(&server(1), 5099), 1);
         assert_eq!(rests.left_ms(&server(1), 5100), 0);
         assert_eq!(rests.left_ms(&server(2), 100), 0);
-        // What was said on another connection counts as well; less than that changes nothing.
+        // Another subject at the same server hears nothing of it.
+        let other = (server(1).0, vec![2]);
+        assert_eq!(rests.left_ms(&other, 100), 0);
+        // Less than what was said before changes nothing.
         rests.refused(&server(1), &ended(10), 200);
         assert_eq!(rests.left_ms(&server(1), 200), 4900);
         rests.refused(&server(1), &ended(u32::MAX), 200);
         let most = u64::from(limits::RETRY_AFTER_MS_MAX);
         assert_eq!(rests.left_ms(&server(1), 200), most);
+        rests.reached(&server(1));
+        assert_eq!(rests.left_ms(&server(1), 200), 0);
         rests.refused(&server(3), &CallError::Timeout, 0);
         assert_eq!(rests.left_ms(&server(3), 0), 0);
     }
@@ -153,9 +174,9 @@ mod tests {
         rests.note(&server(1), None, Some(other.clone()), 0);
         let address = rests.address(&server(1));
         assert_eq!((&address.host, address.port), (&other.host, 9));
-        assert_eq!(address.key_pins, server(1).key_pins);
+        assert_eq!(address.key_pins, server(1).0.key_pins);
         rests.refused(&server(1), &CallError::Timeout, 0);
-        assert_eq!(rests.address(&server(1)), server(1));
+        assert_eq!(rests.address(&server(1)), server(1).0);
     }
 
     #[test]
@@ -164,7 +185,7 @@ mod tests {
         for port in 1..=1000 {
             rests.note(&server(port), Some(1000), None, u64::from(port));
         }
-        assert!(rests.rests().len() <= SERVERS_MAX);
+        assert!(rests.rests().len() <= SUBJECTS_MAX);
         assert_eq!(rests.left_ms(&server(1000), 1000), 1000);
     }
 }

@@ -44,14 +44,18 @@ impl Budget {
         self.left_us = self.left_us.saturating_add(gained).min(most);
         // What is dearer than the whole budget takes all of it, and is tried.
         let cost_us = signed(cost_us).min(most);
-        let lacking = cost_us.saturating_sub(self.left_us);
-        if let Ok(lacking) = u64::try_from(lacking)
-            && lacking > 0
-        {
-            return Err(now_ms.saturating_add(lacking.div_ceil(rate_us)));
+        if cost_us > self.left_us {
+            return Err(self.due_ms(u64::try_from(cost_us).unwrap_or(0), rate_us, now_ms));
         }
         self.left_us = self.left_us.saturating_sub(cost_us);
         Ok(())
+    }
+
+    /// When something can be paid for, where it was not at `now_ms`.
+    fn due_ms(&self, cost_us: u64, rate_us: u64, now_ms: u64) -> u64 {
+        let cost_us = signed(cost_us.min(limits::TRIAL_BUDGET_US_MAX));
+        let lacking = u64::try_from(cost_us.saturating_sub(self.left_us)).unwrap_or(0);
+        now_ms.saturating_add(lacking.div_ceil(rate_us).max(1))
     }
 
     /// Something has cost more than was paid.
@@ -137,7 +141,10 @@ impl Queue {
         }
         while let Some(next) = self.waiting.pop_front() {
             let cost_us = cost_us(&next);
-            let is_free = cost_us == 0 && !matches!(next, Waiting::Drained);
+            let is_free = match next {
+                Waiting::Drained => self.untried.is_empty(),
+                Waiting::Envelope(_) => cost_us == 0,
+            };
             if is_free {
                 return Next::Take(next);
             }
@@ -154,10 +161,11 @@ impl Queue {
                 self.untried.push_back(next);
             }
         }
-        if self.untried.is_empty() {
-            return Next::Nothing;
-        }
-        due_ms.map_or(Next::Nothing, Next::Later)
+        // The rate may be another one by now.
+        self.untried.front().map_or(Next::Nothing, |first| {
+            let cost_us = cost_us(first);
+            Next::Later(self.budget.due_ms(cost_us, self.rate_us(), now_ms))
+        })
     }
 
     /// What waits takes up the window in which the other envelopes come: where that is half, it is worth

@@ -116,6 +116,11 @@ impl Engine {
         command: CommandId,
         device: DeviceId,
     ) {
+        let account = self.account.as_ref();
+        if let Some(alarm) = account.and_then(|account| account.alarms.blocking()) {
+            self.answer(command, Err(CommandError::TrustBlocked(alarm)));
+            return;
+        }
         match &mut self.linking.side {
             Side::First {
                 offered: Some(keys),

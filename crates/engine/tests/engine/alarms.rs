@@ -3,11 +3,12 @@
 
 use waxwing_engine::command::{Evidence, Held};
 use waxwing_engine::notice::AlarmKind;
-use waxwing_engine::{Answer, Command, CommandError};
+use waxwing_engine::{Answer, Command, CommandError, Table};
 use waxwing_proto::AccountKey;
 
 use crate::conversation::acquainted;
 use crate::devices::link;
+use crate::trust::link_by;
 use crate::world::World;
 
 fn code_of(world: &mut World, whose: &'static str, about: AccountKey) -> String {
@@ -199,6 +200,16 @@ fn alarms_about_the_own_devices_end_when_the_user_has_looked() {
     assert_eq!(own_alarm(&mut world, "alice").0, Some(AlarmKind::Rollback));
     // Until then nothing is encrypted to them: what this device sends has no copy.
     let bob = world.account("bob");
+    // Nor is anybody linked, who would be given what does not leave.
+    world.add_client("laptop");
+    let server = World::server_link();
+    let Ok(Answer::LinkCode(code)) = world.ask("laptop", Command::Link { server }) else {
+        panic!("a code");
+    };
+    assert_eq!(
+        world.ask("alice", Command::InspectDevice { code }),
+        Err(CommandError::TrustBlocked(AlarmKind::Rollback))
+    );
     world.send("alice", bob, "not for the tablet").unwrap();
     world.sleep(60_000);
     assert_eq!(
@@ -223,6 +234,60 @@ fn alarms_about_the_own_devices_end_when_the_user_has_looked() {
     assert_eq!(world.texts("tablet", bob), ["not for the tablet"]);
     assert_eq!(own_alarm(&mut world, "alice").0, None);
     world.crash("alice");
+    assert_eq!(own_alarm(&mut world, "alice").0, None);
+}
+
+/// [IDN-66]: a contact's word about this account's devices is shown, and holds nothing back.
+#[test]
+fn a_contact_that_names_another_list_of_ours_is_an_alarm_and_no_more() {
+    let mut world = acquainted(235);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    link(&mut world, "alice", "tablet");
+    world.send("bob", alice, "one").unwrap();
+    world.sleep(60_000);
+    let second = world.relay.accounts[&alice].manifests.clone();
+    link(&mut world, "alice", "laptop");
+    let branch = world.relay.accounts[&alice].manifests.clone();
+    // To bob another version 3 is shown, which the tablet signed as it had not seen the first.
+    world.relay.accounts.get_mut(&alice).unwrap().manifests = second;
+    world.go_offline("alice");
+    world
+        .client("tablet")
+        .rows
+        .retain(|key, _| key.table != Table::Manifests || key.order <= 2);
+    world.crash("tablet");
+    world.sleep(60_000);
+    link_by(&mut world, "tablet", "other");
+    // The first text was sealed for the devices of before; the second names the list.
+    for text in ["two", "three"] {
+        world.send("bob", alice, text).unwrap();
+        world.sleep(60_000);
+    }
+    world.go_offline("tablet");
+    world.go_offline("other");
+    world.relay.accounts.get_mut(&alice).unwrap().manifests = branch;
+    // The tablet's own words, which would prove it, are held back; bob's come.
+    let phone = world.client("alice").device();
+    let stored = &mut world.relay.mailboxes.get_mut(&phone).unwrap().stored;
+    let bobs = stored.pop().unwrap();
+    *stored = vec![bobs];
+    world.go_online("alice");
+    world.sleep(60_000);
+    assert_eq!(world.texts("alice", bob).last().unwrap(), "three");
+    assert_eq!(
+        own_alarm(&mut world, "alice"),
+        (Some(AlarmKind::ListContested), 3)
+    );
+    let before = world.texts("laptop", bob).len();
+    world
+        .send("alice", bob, "and the laptop hears of it")
+        .unwrap();
+    world.sleep(60_000);
+    assert_eq!(world.texts("laptop", bob).len(), before + 1);
+    assert_eq!(
+        world.ask("alice", Command::ConfirmDevices { version: 3 }),
+        Ok(Answer::Done)
+    );
     assert_eq!(own_alarm(&mut world, "alice").0, None);
 }
 

@@ -178,7 +178,7 @@ fn equivocation_blocks_sending() {
 }
 
 /// As `link`, for a device whose account the world knows under another name.
-fn link_by(world: &mut World, first: &'static str, new: &'static str) {
+pub(crate) fn link_by(world: &mut World, first: &'static str, new: &'static str) {
     world.add_client(new);
     let server = World::server_link();
     let Ok(Answer::LinkCode(code)) = world.ask(new, Command::Link { server }) else {

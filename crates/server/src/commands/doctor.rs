@@ -153,6 +153,8 @@ fn udp_buffers() -> Check {
 }
 
 fn open_files() -> Check {
+    // As the server does when it starts.
+    let _raised = platform::raise_descriptors();
     let (allowed, wanted) = (platform::connections_allowed(), limits::CONNECTIONS_MAX);
     let result = if allowed < wanted {
         Err(words::open_files_few(allowed, wanted))

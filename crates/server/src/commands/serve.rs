@@ -93,10 +93,10 @@ fn run(
         scene.output.note(answers::MEMORY_WARNING);
     } else {
         platform::forbid_dumps().map_err(|error| text::dumps_not_forbidden(&error))?;
-        // Where it cannot be raised fewer connections are taken.
-        if let Err(error) = platform::raise_descriptors() {
-            tracing::warn!(%error, "the bound on open files cannot be raised");
-        }
+    }
+    // Where it cannot be raised fewer connections are taken.
+    if let Err(error) = platform::raise_descriptors() {
+        tracing::warn!(%error, "the bound on open files cannot be raised");
     }
     let folder = &scene.folder;
     folder.check_private()?;

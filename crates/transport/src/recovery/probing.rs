@@ -75,7 +75,7 @@ pub async fn probing<T>(
 
 /// Connects with a call that waits: an attempt begins when the last one has failed, and every
 /// [`waxwing_proto::limits::PROBE_INTERVAL_MS`] beside those that have not, until one succeeds or
-/// one fails for a reason that time does not cure. Bounded by the caller. `first` goes out behind
+/// one fails for a reason that time does not cure, or because the server names a time. Bounded by the caller. `first` goes out behind
 /// the greeting, see [`Connection::dial`].
 ///
 /// # Errors
@@ -102,11 +102,12 @@ pub async fn connect_eagerly<D: Dialer + ?Sized>(
         tokio::select! {
             biased;
             outcome = attempts.next() => match outcome {
-                Err(error) if error.is_transient() => {
+                // TRN-63: a time that the server names may be longer than anybody waits here.
+                Err(error) if error.is_transient() && error.retry_after_ms().is_none() => {
                     let mut random = [0; 8];
                     entropy.fill(&mut random);
                     let random = u64::from_le_bytes(random);
-                    pace.failed(clock.monotonic_ms(), random, error.retry_after_ms());
+                    pace.failed(clock.monotonic_ms(), random, None);
                 }
                 outcome => return outcome,
             },
