@@ -65,6 +65,7 @@ pub(crate) fn serve<S: Store>(
         bytes_under_way: 0,
         maybe_more: true,
         drained: false,
+        is_live: false,
         deletion: None,
         state,
     };
@@ -92,6 +93,8 @@ struct Subscription<S> {
     maybe_more: bool,
     /// Whether the client was told that it has everything.
     drained: bool,
+    /// Whether what was handed over last had just arrived: more may follow soon.
+    is_live: bool,
     deletion: Option<Deletion>,
 }
 
@@ -184,6 +187,7 @@ impl<S: Store> Subscription<S> {
             if !self.maybe_more {
                 match arrivals.next(self.cursor) {
                     Next::Envelope(envelope) => {
+                        self.is_live = true;
                         self.hand_over_one(envelope)?;
                         continue;
                     }
@@ -212,6 +216,7 @@ impl<S: Store> Subscription<S> {
                 }
             }
             for envelope in envelopes {
+                self.is_live = false;
                 self.hand_over_one(envelope)?;
             }
         }
@@ -261,8 +266,9 @@ impl<S: Store> Subscription<S> {
     /// Queues the answer to an acknowledgement. Whether it is the first one that waits for something to go
     /// out with.
     fn answer(&mut self, told: v1::Acknowledged) -> Result<bool, End> {
-        let is_first = self.answers_waiting == 0 && !self.unsent;
-        let is_urgent = self.unsent;
+        // After what had waited in the mailbox nothing follows: whoever came for it wants to go again.
+        let is_urgent = self.unsent || !self.is_live && self.under_way.is_empty();
+        let is_first = self.answers_waiting == 0 && !is_urgent;
         self.queue(Event::Acknowledged(told))?;
         self.answers_waiting = self.answers_waiting.saturating_add(1);
         self.unsent = is_urgent || self.answers_waiting >= ANSWERS_TOGETHER;
