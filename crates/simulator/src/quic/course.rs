@@ -79,6 +79,8 @@ struct Course {
     connection: watch::Receiver<Option<Connection>>,
     keeping: JoinSet<()>,
     next: u32,
+    /// How often each message was tried.
+    calls: Vec<u32>,
     figures: Figures,
     failures: Vec<String>,
 }
@@ -158,6 +160,7 @@ impl Course {
             connection,
             keeping,
             next: 0,
+            calls: Vec::new(),
             figures: Figures::default(),
             failures: Vec::new(),
         };
@@ -295,9 +298,13 @@ impl Course {
         self.next = self.next.saturating_add(1);
         let size = usize::try_from(self.dice.between(10, 4_000)).unwrap_or(10);
         let _waiting = self.signals.wait();
+        self.calls.push(0);
         loop {
             let current = self.connection.borrow_and_update().clone();
             if let Some(connection) = current {
+                if let Some(calls) = self.calls.last_mut() {
+                    *calls = calls.saturating_add(1);
+                }
                 let call = connection.call(message(number, size), limits::DEADLINE_MS_DEFAULT);
                 tokio::select! {
                     biased;
@@ -322,10 +329,18 @@ impl Course {
         }
     }
 
-    /// Everything that was answered is in the ledger, once, in order.
+    /// Everything that was answered is in the ledger, in order, and no call was carried out twice: not by a
+    /// packet that came twice, not by a first flight that was sent again.
     fn judge(&mut self) {
-        let accepted = self.ledger.accepted();
+        let came = self.ledger.accepted();
+        let accepted: Vec<u32> = came.iter().map(|one| one.number).collect();
         let expected: Vec<u32> = (0..self.next).collect();
+        for (one, calls) in came.iter().zip(&self.calls) {
+            if one.came > *calls {
+                let text = format!("{one:?}, of {calls} calls");
+                self.failures.push(text);
+            }
+        }
         if accepted != expected {
             self.failures.push(format!(
                 "sent 0 to {}, the ledger has {accepted:?}",

@@ -7,20 +7,29 @@ use waxwing_proto::v1;
 use waxwing_transport::quic::QuicListener;
 use waxwing_transport::{Clock, Link, Listener as _, serve_hello};
 
-/// What the server has accepted. It is what a disk would be: it outlives a crash.
+/// A message that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Accepted {
+    pub(super) number: u32,
+    /// How often it came: an application that calls again makes it come again, the transport never.
+    pub(super) came: u32,
+}
+
+/// What the server has accepted, in the order in which it came first. It is what a disk would be: it
+/// outlives a crash.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ledger(Arc<Mutex<Vec<u32>>>);
+pub(super) struct Ledger(Arc<Mutex<Vec<Accepted>>>);
 
 impl Ledger {
-    /// Accepts a message once, however often it comes.
     fn accept(&self, number: u32) {
         let mut accepted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !accepted.contains(&number) {
-            accepted.push(number);
+        match accepted.iter_mut().find(|known| known.number == number) {
+            Some(known) => known.came = known.came.saturating_add(1),
+            None => accepted.push(Accepted { number, came: 1 }),
         }
     }
 
-    pub(super) fn accepted(&self) -> Vec<u32> {
+    pub(super) fn accepted(&self) -> Vec<Accepted> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
