@@ -46,9 +46,35 @@ async fn a_drain_finishes_what_was_accepted() {
                 code: CloseCode::ShuttingDown,
                 retry_after_ms,
             } => {
-                assert!(retry_after_ms.is_some());
+                assert!(retry_after_ms.is_some_and(|ms| (1000..=30_000).contains(&ms)));
             }
             other => panic!("{other}"),
         }
     }
+}
+
+/// [TRN-70]: each client is told a time of its own, from a span that grows with their number.
+#[tokio::test(start_paused = true)]
+async fn a_drain_spreads_the_return_of_its_clients() {
+    let world = World::open().await;
+    let mut clients = Vec::new();
+    for _ in 0..40 {
+        clients.push(world.connect("somebody").await);
+    }
+    world.relay.drain();
+    let mut delays = std::collections::BTreeSet::new();
+    for client in &clients {
+        let link = client.0.link();
+        match link.closed().await {
+            CloseReason::Peer {
+                code: CloseCode::ShuttingDown,
+                retry_after_ms: Some(delay_ms),
+            } => {
+                assert!((1000..=1000 + 40 * 2).contains(&delay_ms), "{delay_ms}");
+                delays.insert(delay_ms);
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert!(delays.len() > 10, "{delays:?}");
 }
