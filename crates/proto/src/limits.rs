@@ -73,6 +73,13 @@ pub const RETENTION_DAYS: u32 = 45;
 pub const DELIVERY_IDS_MAX: usize = 2048;
 /// Delivery ids in one call.
 pub const DELIVERY_IDS_PER_CALL_MAX: usize = 64;
+/// Envelopes that are stored nowhere and wait for one device, on its server and on the device; more are
+/// dropped.
+pub const EPHEMERAL_WAITING_MAX: usize = 8;
+/// Bytes of envelopes that a server keeps for a delivery stream whose link is busy, beside the mailbox.
+pub const ARRIVALS_BYTES_MAX: usize = 32 * 1024;
+/// Subjects of anonymous calls of which a client remembers what their server asked for.
+pub const RESTING_SUBJECTS_MAX: usize = 256;
 /// Envelopes handed over on one delivery stream and not acknowledged yet.
 pub const UNACKNOWLEDGED_MAX: usize = 64;
 /// Envelope ids that a mailbox remembers after their envelopes are gone, for deduplication.

@@ -9,15 +9,11 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use waxwing_proto::limits::{ARRIVALS_BYTES_MAX, EPHEMERAL_WAITING_MAX};
 use waxwing_storage::server::{Position, StoredEnvelope};
 
 /// Envelopes that wait for one subscription; after more it looks into the mailbox.
 const WAITING_MAX: usize = 64;
-/// Bytes of envelopes that wait for one subscription whose link does not take what is queued.
-const WAITING_BYTES_MAX: usize = 32 * 1024;
-
-/// Ephemeral envelopes that wait for one subscription; more are dropped.
-const EPHEMERAL_WAITING_MAX: usize = 8;
 
 /// What comes after what was handed over.
 #[derive(Debug, PartialEq, Eq)]
@@ -144,7 +140,7 @@ impl Arrivals {
 impl Waiting {
     fn has_room_for(&self, envelope: &StoredEnvelope) -> bool {
         let sizes = self.envelopes.iter().map(|it| it.envelope.len());
-        sizes.fold(envelope.envelope.len(), usize::saturating_add) <= WAITING_BYTES_MAX
+        sizes.fold(envelope.envelope.len(), usize::saturating_add) <= ARRIVALS_BYTES_MAX
     }
 }
 
@@ -237,7 +233,7 @@ mod tests {
     #[test]
     fn little_is_kept_for_one_that_takes_it_later() {
         let large = |position| StoredEnvelope {
-            envelope: Bytes::from(vec![7; WAITING_BYTES_MAX / 4]),
+            envelope: Bytes::from(vec![7; ARRIVALS_BYTES_MAX / 4]),
             ..at(position)
         };
         let arrivals = Arrivals::default();

@@ -14,9 +14,6 @@ use waxwing_transport::{CallError, Elsewhere, Link, LinkError};
 
 use super::anonymous::Key;
 
-/// Subjects that are remembered; those whose time is over go first.
-const SUBJECTS_MAX: usize = 256;
-
 /// What one server has asked for.
 #[derive(Debug, Clone)]
 struct Rest {
@@ -79,9 +76,9 @@ impl Rests {
         let delay_ms = retry_after_ms.unwrap_or(0).min(limits::RETRY_AFTER_MS_MAX);
         let until_ms = now_ms.saturating_add(u64::from(delay_ms));
         let mut rests = self.rests();
-        if rests.len() >= SUBJECTS_MAX && !rests.contains_key(key) {
+        if rests.len() >= limits::RESTING_SUBJECTS_MAX && !rests.contains_key(key) {
             rests.retain(|_, rest| rest.until_ms > now_ms);
-            if rests.len() >= SUBJECTS_MAX {
+            if rests.len() >= limits::RESTING_SUBJECTS_MAX {
                 rests.pop_first();
             }
         }
@@ -185,7 +182,7 @@ mod tests {
         for port in 1..=1000 {
             rests.note(&server(port), Some(1000), None, u64::from(port));
         }
-        assert!(rests.rests().len() <= SUBJECTS_MAX);
+        assert!(rests.rests().len() <= limits::RESTING_SUBJECTS_MAX);
         assert_eq!(rests.left_ms(&server(1000), 1000), 1000);
     }
 }

@@ -11,9 +11,6 @@ use super::Waiting;
 use crate::prekeys::Prekeys;
 use crate::sessions::Sessions;
 
-/// Envelopes that are stored nowhere and wait here; more are dropped.
-const EPHEMERAL_WAITING_MAX: usize = 8;
-
 /// The budget, in microseconds of one core as the costs in [`limits`] estimate them: counted and not
 /// measured, so that every run of the same events is the same.
 #[derive(Debug)]
@@ -97,7 +94,7 @@ impl Queue {
             .filter(|other| self::is_ephemeral(other) == is_ephemeral)
             .count();
         let most = if is_ephemeral {
-            EPHEMERAL_WAITING_MAX
+            limits::EPHEMERAL_WAITING_MAX
         } else {
             // And an end of a drain.
             limits::UNACKNOWLEDGED_MAX.saturating_add(1)
@@ -244,7 +241,7 @@ mod tests {
         for _ in 0..1000 {
             queue.push(envelope(0));
         }
-        assert_eq!(queue.waiting.len(), EPHEMERAL_WAITING_MAX);
+        assert_eq!(queue.waiting.len(), limits::EPHEMERAL_WAITING_MAX);
         for position in 1..1000 {
             queue.push(envelope(position));
         }
