@@ -15,16 +15,55 @@ use crate::workspace;
 ///
 /// Each operation runs under valgrind with several secrets of one length. Which instructions run, and
 /// which addresses they read and write, must be the same: then neither time, cache nor branch
-/// predictor tells the secrets apart. Two faults are planted and must be found. Exits with an error
-/// where a trace differs, where a planted fault was not found, or without valgrind.
+/// predictor tells the secrets apart. That is a property of what the compiler made, so it is looked at
+/// in what developers build, in what is released, and in the latter with the fast backend. Two faults
+/// are planted and must be found in each. Exits with an error where a trace differs, where a planted
+/// fault was not found, or without valgrind.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  cargo xtask constant-time              every operation, about two minutes
-  cargo xtask constant-time x25519       one of them")]
+  cargo xtask constant-time                     every operation in every build, some minutes
+  cargo xtask constant-time x25519              one of them
+  cargo xtask constant-time --build release     all of them as they are released")]
 pub(crate) struct ConstantTime {
     /// Only this operation
     operation: Option<String>,
+    /// Only this build
+    #[arg(long, value_enum, value_name = "BUILD")]
+    build: Option<Build>,
+}
+
+/// What the compiler is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Build {
+    /// As developers and tests build it
+    Dev,
+    /// As it is released
+    Release,
+    /// As it is released, with X25519 and ML-KEM by the fast backend
+    Fast,
+}
+
+impl Build {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Release => "release",
+            Self::Fast => "fast",
+        }
+    }
+
+    /// What `cargo build` is told besides, and the folder of the program.
+    const fn arguments(self) -> (&'static [&'static str], &'static str) {
+        match self {
+            Self::Dev => (&[], "debug"),
+            Self::Release => (&["--release"], "release"),
+            Self::Fast => (
+                &["--release", "--features", "waxwing-crypto/fast"],
+                "release",
+            ),
+        }
+    }
 }
 
 const OPERATIONS: [&str; 10] = [
@@ -61,7 +100,6 @@ impl ConstantTime {
                 "valgrind is not there, and it is what records the traces; install the package `valgrind`"
             );
         }
-        let program = Program::build()?;
         let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
         let all = OPERATIONS.into_iter().chain(PLANTED);
         let some: Vec<&str> = match &self.operation {
@@ -78,22 +116,38 @@ impl ConstantTime {
             }
         };
         let mut holds = true;
-        for operation in some {
-            let is_planted = PLANTED.contains(&operation);
-            let compared = compare(&program, operation, scratch.path())?;
-            let differs = compared.difference.is_some();
-            let word = match (is_planted, differs) {
-                (false, false) => "same",
-                (false, true) => "DIFFERS",
-                (true, true) => "found",
-                (true, false) => "NOT FOUND",
-            };
-            holds &= is_planted == differs;
-            let why = compared.difference.unwrap_or_default();
-            println!("{word:<10} {operation:<17} {} steps{why}", compared.steps);
+        for build in <Build as clap::ValueEnum>::value_variants() {
+            if self.build.is_none_or(|only| only == *build) {
+                holds &= compare_all(*build, &some, scratch.path())?;
+            }
         }
         Ok(holds)
     }
+}
+
+/// Compares the traces of `operations` in one build.
+fn compare_all(build: Build, operations: &[&str], scratch: &Path) -> Result<bool> {
+    let program = Program::build(build)?;
+    let mut holds = true;
+    for operation in operations {
+        let is_planted = PLANTED.contains(operation);
+        let compared = compare(&program, operation, scratch)?;
+        let differs = compared.difference.is_some();
+        let word = match (is_planted, differs) {
+            (false, false) => "same",
+            (false, true) => "DIFFERS",
+            (true, true) => "found",
+            (true, false) => "NOT FOUND",
+        };
+        holds &= is_planted == differs;
+        let why = compared.difference.unwrap_or_default();
+        println!(
+            "{word:<10} {:<8} {operation:<17} {} steps{why}",
+            build.name(),
+            compared.steps
+        );
+    }
+    Ok(holds)
 }
 
 /// The program, and where what is compared begins and ends in it.
@@ -105,19 +159,22 @@ struct Program {
 }
 
 impl Program {
-    fn build() -> Result<Self> {
-        let built = workspace::succeeds(workspace::cargo().args([
-            "build",
-            "--quiet",
-            "--package",
-            "waxwing-ratchet",
-            "--example",
-            "secret_paths",
-        ]))?;
+    fn build(build: Build) -> Result<Self> {
+        let (arguments, folder) = build.arguments();
+        let mut command = workspace::cargo();
+        command
+            .args(["build", "--quiet", "--package", "waxwing-ratchet"])
+            .args(["--example", "secret_paths"])
+            .args(arguments)
+            // The two marks are found by their names.
+            .env("CARGO_PROFILE_RELEASE_STRIP", "none");
+        let built = workspace::succeeds(&mut command)?;
         if !built {
             bail!("the program does not build");
         }
-        let path = workspace::target_folder()?.join("debug/examples/secret_paths");
+        let path = workspace::target_folder()?
+            .join(folder)
+            .join("examples/secret_paths");
         let output = Command::new("nm")
             .arg(&path)
             .output()
