@@ -20,6 +20,7 @@ mod full_contents;
 mod golden;
 mod loss;
 mod malice;
+mod padded_contents;
 mod rows;
 mod secrets;
 mod set_judging;
