@@ -235,11 +235,11 @@ pub(super) fn wait_for_deliveries(clients: Clients) -> Result<Box<dyn std::any::
     Ok(Box::new((streams, clients)))
 }
 
-fn bring(size: usize) -> v1::Request {
+fn bring(value: Bytes) -> v1::Request {
     v1::Request {
         deadline_ms: 0,
         call: Some(v1::request::Call::PutRendezvous(v1::PutRendezvousRequest {
-            value: Bytes::from(vec![0xa5; size]),
+            value,
             ..v1::PutRendezvousRequest::default()
         })),
     }
@@ -263,16 +263,18 @@ pub(super) fn upload_of(clients: Clients, uploads: u32) -> Result<Work> {
 }
 
 fn call_work(clients: Clients, (lanes, each): (usize, usize), size: usize) -> Work {
+    // What is brought is there before, as it is for the bare program.
+    let value = Bytes::from(vec![0xa5; size]);
     Box::new(move || {
         clients.runtime.block_on(async {
             let mut tasks = JoinSet::new();
             for connection in &clients.connections {
                 for _ in 0..lanes {
-                    let connection = connection.clone();
+                    let (connection, value) = (connection.clone(), value.clone());
                     tasks.spawn(async move {
                         for _ in 0..each {
                             connection
-                                .call(bring(size), limits::DEADLINE_MS_MAX)
+                                .call(bring(value.clone()), limits::DEADLINE_MS_MAX)
                                 .await?;
                         }
                         anyhow::Ok(())
