@@ -117,6 +117,7 @@ mod tests {
     use rand_core::SeedableRng as _;
     use waxwing_identity::VerifyingKey as _;
 
+    /// [IDN-6].
     #[test]
     fn signatures_verify_and_need_a_label_of_the_key() {
         let account = AccountSecret::from_seed(&Secret::copy_of(&[1; 32]));

@@ -78,7 +78,7 @@ fn derivations_agree() {
     }
 }
 
-/// [IDN-2].
+/// [IDN-1], [IDN-2].
 #[test]
 fn account_keys_come_from_the_words() {
     for case in list(&file("derivations")["accounts"]) {

@@ -47,6 +47,7 @@ const ALL: [&[u8]; 11] = [
 mod tests {
     use super::ALL;
 
+    /// [IDN-6].
     #[test]
     fn no_label_begins_another() {
         for (index, label) in ALL.iter().enumerate() {

@@ -130,6 +130,7 @@ mod tests {
         assert_eq!(alice().compare(&alice()), VerificationOutcome::KeysDiffer);
     }
 
+    /// [IDN-48].
     #[test]
     fn another_key_on_either_side_differs() {
         let mut scanned = bob();
@@ -140,6 +141,7 @@ mod tests {
         assert_eq!(alice().compare(&scanned), VerificationOutcome::KeysDiffer);
     }
 
+    /// [IDN-48].
     #[test]
     fn a_fork_shows_although_the_keys_match() {
         let mut scanned = bob();

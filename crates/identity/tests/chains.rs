@@ -52,8 +52,8 @@ fn as_many_versions_are_looked_at_as_there_can_be() {
     );
 }
 
-/// A device can name any account-signed version as its anchor. That there are two of one number is
-/// believed when the other one is shown, and not because a device says so.
+/// [IDN-25], [IDN-28]: a device can name any account-signed version as its anchor. That there are two of one number
+/// is believed when the other one is shown, and not because a device says so.
 #[test]
 fn a_device_alone_makes_no_second_account_signed_version() {
     let v1 = first();
@@ -101,7 +101,7 @@ fn numbers_fall_on_the_way_back() {
     );
 }
 
-/// Where the account key has used the room that is kept for it, devices go on: they add no revocation.
+/// [IDN-61]: where the account key has used the room that is kept for it, devices go on: they add no revocation.
 #[test]
 fn devices_go_on_after_the_account_has_revoked_much() {
     let draft = ManifestDraft::after(&first(), Signatory::Account).unwrap();

@@ -53,6 +53,7 @@ fn a_fingerprint_may_have_256_characters() {
     }
 }
 
+/// [IDN-37].
 #[test]
 fn a_link_may_have_as_many_characters_as_its_bound() {
     let link = ServerLink::new(server("a.example")).unwrap();
@@ -66,7 +67,7 @@ fn a_link_may_have_as_many_characters_as_its_bound() {
     );
 }
 
-/// Bytes of the longest length are looked at; longer ones are not.
+/// [IDN-15]: bytes of the longest length are looked at; longer ones are not.
 #[test]
 fn layouts_are_read_up_to_their_bound() {
     let manifest = |length| DeviceManifest::decode(&vec![0; length]).unwrap_err();

@@ -26,7 +26,8 @@ fn account(value: &Value) -> AccountKey {
     AccountKey::new(array(value))
 }
 
-/// [IDN-8] to [IDN-19].
+/// [IDN-8], [IDN-9], [IDN-10], [IDN-11], [IDN-12], [IDN-13], [IDN-14], [IDN-15], [IDN-16], [IDN-17],
+/// [IDN-18], [IDN-19].
 #[test]
 fn manifest_versions_are_judged_alike() {
     let file = file("manifests");
@@ -40,7 +41,7 @@ fn manifest_versions_are_judged_alike() {
     }
 }
 
-/// [IDN-20] to [IDN-23].
+/// [IDN-20], [IDN-21], [IDN-22], [IDN-23].
 #[test]
 fn steps_of_the_chain_are_judged_alike() {
     for case in list(&file("manifests")["steps"]) {
@@ -51,7 +52,7 @@ fn steps_of_the_chain_are_judged_alike() {
     }
 }
 
-/// [PRE-2], [PRE-3], [PRE-5]. The encapsulation key is checked where it is used ([PRE-7]).
+/// [PRE-1], [PRE-2], [PRE-3], [PRE-5]. The encapsulation key is checked where it is used ([PRE-7]).
 #[test]
 fn prekey_pairs_are_judged_alike() {
     let file = file("prekeys");
@@ -73,8 +74,8 @@ fn prekey_pairs_are_judged_alike() {
     assert!(!signed.is_one_time());
 }
 
-/// [IDN-36] to [IDN-40]: each text is read, its fields are those of the case, and it is written
-/// again to the same text.
+/// [IDN-36], [IDN-37], [IDN-38], [IDN-39], [IDN-40]: each text is read, its fields are those of the case,
+/// and it is written again to the same text.
 #[test]
 fn links_are_judged_alike() {
     for case in list(&file("links")["links"]) {

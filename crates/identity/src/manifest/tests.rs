@@ -156,6 +156,7 @@ fn entry(account: &TestAccount, keys: DeviceKeys, secret: &TestDevice) -> Device
         .unwrap()
 }
 
+/// [IDN-16].
 #[test]
 fn one_key_stands_under_one_id() {
     let account = account();
@@ -184,6 +185,7 @@ fn one_key_stands_under_one_id() {
     }
 }
 
+/// [IDN-18].
 #[test]
 fn a_device_may_revoke_itself() {
     let account = account();
@@ -222,6 +224,7 @@ fn numbers_and_hashes_are_consecutive() {
     );
 }
 
+/// [IDN-21].
 #[test]
 fn a_device_only_adds_and_revokes() {
     let account = account();
@@ -256,6 +259,7 @@ fn a_device_only_adds_and_revokes() {
     );
 }
 
+/// [IDN-21], [IDN-23].
 #[test]
 fn revocations_only_grow() {
     let account = account();
@@ -291,6 +295,7 @@ fn revocations_only_grow() {
     );
 }
 
+/// [IDN-17], [IDN-21].
 #[test]
 fn admissions_lead_to_the_account_key() {
     let account = account();
@@ -327,6 +332,7 @@ fn admissions_lead_to_the_account_key() {
     );
 }
 
+/// [IDN-22], [IDN-23].
 #[test]
 fn the_account_key_may_rebuild_but_not_forget() {
     let account = account();

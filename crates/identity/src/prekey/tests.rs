@@ -68,6 +68,7 @@ fn world() -> World {
     }
 }
 
+/// [PRE-1].
 #[test]
 fn every_flipped_bit_is_refused() {
     let World {
@@ -142,6 +143,7 @@ fn another_suite_is_refused() {
     assert_eq!(PrekeyPair::decode(&bytes), Err(PrekeyError::Suite));
 }
 
+/// [PRE-6], [PRE-13].
 #[test]
 fn a_bundle_is_checked_against_its_manifest() {
     let World {
@@ -185,6 +187,7 @@ fn a_bundle_is_checked_against_its_manifest() {
     assert!(old.head_is_older());
 }
 
+/// [PRE-6].
 #[test]
 fn a_first_contact_that_is_shown_an_old_version_finds_out() {
     let World { one, two, v2, .. } = world();
