@@ -99,6 +99,7 @@ impl Alarms {
 mod tests {
     use super::*;
 
+    /// [IDN-64], [IDN-65].
     #[test]
     fn a_second_alarm_hides_none_and_is_settled_by_itself() {
         let mut alarms = Alarms::default();

@@ -111,6 +111,7 @@ impl fmt::Display for Address {
 mod tests {
     use super::*;
 
+    /// [IDN-32].
     #[test]
     fn names_follow_their_grammar() {
         for good in ["al", "0x", "alice", "a.b_c-d", &"a".repeat(32)] {

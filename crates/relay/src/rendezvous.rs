@@ -117,6 +117,7 @@ mod tests {
         RendezvousLocator::new(bytes)
     }
 
+    /// [IDN-45].
     #[test]
     fn a_slot_is_written_once_and_a_retry_succeeds() {
         let mut rendezvous = Rendezvous::default();
@@ -130,6 +131,7 @@ mod tests {
         assert_eq!(rendezvous.get(locator(2), 0, 5), None);
     }
 
+    /// [IDN-45].
     #[test]
     fn a_place_expires_and_can_then_be_made_anew() {
         let mut rendezvous = Rendezvous::default();
@@ -147,6 +149,7 @@ mod tests {
         );
     }
 
+    /// [IDN-45].
     #[test]
     fn sizes_and_the_number_of_places_are_bounded() {
         let mut rendezvous = Rendezvous::default();

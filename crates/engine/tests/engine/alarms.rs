@@ -55,6 +55,7 @@ fn suspicious(seed: u64) -> World {
     world
 }
 
+/// [IDN-64].
 #[test]
 fn account_keys_say_nothing_about_devices() {
     let mut world = suspicious(221);
@@ -86,7 +87,7 @@ fn account_keys_say_nothing_about_devices() {
     assert_eq!(world.texts("tablet", bob).last().unwrap(), "one");
 }
 
-/// A server that adds an alarm which keys settle must not thereby end one that they do not.
+/// [IDN-64]: a server that adds an alarm which keys settle must not thereby end one that they do not.
 #[test]
 fn a_second_alarm_hides_none() {
     let mut world = suspicious(222);
@@ -117,6 +118,7 @@ fn a_second_alarm_hides_none() {
     );
 }
 
+/// [IDN-65].
 #[test]
 fn the_account_key_ends_what_devices_began() {
     let mut world = suspicious(223);
@@ -140,6 +142,7 @@ fn the_account_key_ends_what_devices_began() {
     assert_eq!(world.texts("new phone", bob), ["one", "two"]);
 }
 
+/// [IDN-64].
 #[test]
 fn a_rollback_ends_with_a_complete_code_only() {
     let mut world = acquainted(224);

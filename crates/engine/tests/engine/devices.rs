@@ -52,6 +52,7 @@ pub(crate) fn link(world: &mut World, first: &'static str, new: &'static str) ->
     device
 }
 
+/// [ENV-9].
 #[test]
 fn a_linked_device_receives_what_comes_and_what_the_other_sends() {
     let mut world = acquainted(11);
@@ -241,6 +242,7 @@ fn other_words_end_the_linking_on_both_sides() {
     assert!(world.ask("tablet", command).is_ok());
 }
 
+/// [IDN-30].
 #[test]
 fn nothing_is_encrypted_to_a_removed_device() {
     let mut world = acquainted(15);
@@ -273,6 +275,7 @@ fn nothing_is_encrypted_to_a_removed_device() {
     assert_eq!(world.texts("bob", alice).last().unwrap(), "from the phone");
 }
 
+/// [IDN-29].
 #[test]
 fn a_younger_device_that_removes_an_older_one_blocks_sending() {
     let mut world = acquainted(16);

@@ -30,6 +30,7 @@ fn version(world: &mut World, name: &'static str) -> u32 {
     }
 }
 
+/// [IDN-27].
 #[test]
 fn a_contacts_server_that_withholds_versions_is_left_alone_for_a_while() {
     let mut world = acquainted(201);
@@ -52,6 +53,7 @@ fn a_contacts_server_that_withholds_versions_is_left_alone_for_a_while() {
     assert_eq!(world.texts("bob", alice).last().unwrap(), "hello");
 }
 
+/// [IDN-24], [IDN-27].
 #[test]
 fn the_own_server_that_withholds_versions_is_left_alone_for_a_while() {
     let mut world = acquainted(202);
@@ -103,6 +105,7 @@ fn link_with(world: &mut World, first: &'static str, new: &'static str) {
     world.sleep(60_000);
 }
 
+/// [IDN-63]: only as long as the numbers rise.
 #[test]
 fn a_recovery_does_not_gather_for_ever() {
     let mut world = World::new(203);
@@ -121,6 +124,7 @@ fn a_recovery_does_not_gather_for_ever() {
     );
 }
 
+/// [IDN-62].
 #[test]
 fn a_recovery_builds_on_what_the_account_key_signed() {
     let mut world = acquainted(204);

@@ -33,6 +33,7 @@ fn find(world: &mut World, query: &str) -> Option<AccountKey> {
     }
 }
 
+/// [IDN-67].
 #[test]
 fn a_stranger_cannot_take_a_name_or_an_address() {
     let mut world = World::new(231);
@@ -72,6 +73,7 @@ fn a_stranger_cannot_take_a_name_or_an_address() {
     assert_eq!(find(&mut world, "carol-2"), Some(mallory));
 }
 
+/// [IDN-67].
 #[test]
 fn an_accepted_contact_cannot_stand_behind_an_address_that_is_typed_later() {
     let mut world = World::new(232);

@@ -131,7 +131,7 @@ fn a_contact_by_name_is_unverified_and_can_be_written_to() {
     assert_eq!(world.texts("bob", alice), ["hello"]);
 }
 
-/// Two devices sign the same version; the server shows each branch to somebody else.
+/// [IDN-25]: two devices sign the same version; the server shows each branch to somebody else.
 #[test]
 fn equivocation_blocks_sending() {
     let mut world = acquainted(24);
@@ -197,6 +197,7 @@ pub(crate) fn link_by(world: &mut World, first: &'static str, new: &'static str)
     world.sleep(60_000);
 }
 
+/// [IDN-24].
 #[test]
 fn an_older_manifest_is_a_rollback() {
     let mut world = acquainted(25);
@@ -216,6 +217,7 @@ fn an_older_manifest_is_a_rollback() {
     );
 }
 
+/// [IDN-34].
 #[test]
 fn a_restored_store_stops() {
     let mut world = acquainted(26);

@@ -63,6 +63,7 @@ async fn registration_needs_a_good_invite() {
     );
 }
 
+/// [IDN-32].
 #[tokio::test(start_paused = true)]
 async fn registration_refuses_what_is_taken_or_forged() {
     let world = World::open().await;
@@ -141,6 +142,7 @@ async fn a_device_authenticates_for_its_own_connection_only() {
     other.authenticate(&alice, 0).await.unwrap();
 }
 
+/// [IDN-31].
 #[tokio::test(start_paused = true)]
 async fn a_manifest_is_replaced_by_its_direct_successor() {
     let world = World::open().await;

@@ -34,6 +34,7 @@ fn signed_by_device(person: &Person, draft: &ManifestDraft) -> Vec<u8> {
     bytes
 }
 
+/// [IDN-61].
 #[tokio::test(start_paused = true)]
 async fn room_for_revocations_is_kept_for_the_words() {
     let world = World::open().await;

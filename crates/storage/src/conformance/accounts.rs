@@ -152,7 +152,7 @@ pub async fn invites_are_listed_and_revoked<P: ServerPlace>(place: P) {
     assert_eq!(refused, Err(RegisterRefusal::InviteUnknown));
 }
 
-/// Compare and set.
+/// [IDN-31]: compare and set.
 pub async fn of_concurrent_manifests_one_wins<P: ServerPlace>(place: P) {
     let store = Arc::new(open(&place).await);
     register(&*store, 1, &[1]).await;
@@ -273,7 +273,7 @@ pub async fn generations_never_go_back<P: ServerPlace>(place: P) {
     }
 }
 
-/// Closing removes everything but the name's hash.
+/// [IDN-32]: closing removes everything but the name's hash.
 pub async fn a_closed_account_leaves_a_held_name_and_nothing_else<P: ServerPlace>(place: P) {
     let store = open(&place).await;
     register_with_contact(&store, 1, &[1, 2]).await;
