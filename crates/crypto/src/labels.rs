@@ -76,6 +76,7 @@ pub const TRANSCRIPT_1: &[u8] = b"hs1";
 mod tests {
     use super::*;
 
+    /// [SES-5].
     #[test]
     fn no_two_labels_are_equal_and_all_fit_their_length_byte() {
         for (at, label) in ALL.iter().enumerate() {

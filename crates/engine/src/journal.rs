@@ -100,6 +100,7 @@ mod tests {
         }
     }
 
+    /// [BOX-21].
     #[test]
     fn an_effect_names_the_batch_of_its_turn_even_when_it_was_pushed_first() {
         let mut journal = Journal::default();

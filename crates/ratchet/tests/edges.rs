@@ -71,7 +71,7 @@ fn errors_of_the_crate_below_are_told_apart() {
     }
 }
 
-/// Bytes of the longest length are looked at; longer ones are not.
+/// [ENV-7]: bytes of the longest length are looked at; longer ones are not.
 #[test]
 fn envelopes_are_read_up_to_their_bound() {
     let parse = |length| Envelope::parse(&vec![0; length]).err();

@@ -96,6 +96,7 @@ fn conversation(seed: u64, victim: &'static str, death: Death) -> bool {
     world.client(victim).crashes > crashes
 }
 
+/// [SES-38], [SES-39], [BOX-21].
 #[test]
 fn a_conversation_survives_a_death_at_every_commit() {
     for victim in ["alice", "bob"] {

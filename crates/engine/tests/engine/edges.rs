@@ -166,7 +166,7 @@ fn prekeys_are_replaced_and_topped_up_by_the_clock() {
     assert!(!held(&mut world));
 }
 
-/// Which handshake of a device is the greater one is chance: the greater is the alarm, and the smaller one
+/// [SES-21]: which handshake of a device is the greater one is chance: the greater is the alarm, and the smaller one
 /// could be late. So several worlds are looked at, and some of them have the alarm.
 #[test]
 fn a_device_that_lost_its_sessions_is_an_alarm_and_shows_nothing() {

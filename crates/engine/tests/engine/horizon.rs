@@ -35,7 +35,7 @@ fn assert_no_alarm(world: &mut World) {
     }
 }
 
-/// [SES-64]: in a living session too, a day later, once, also after a crash.
+/// [SES-63], [SES-64]: in a living session too, a day later, once, also after a crash.
 #[test]
 fn what_the_server_lost_is_sent_again() {
     let mut world = settled(51);
@@ -126,7 +126,7 @@ fn a_dead_session_is_followed_by_another_attempt() {
     assert_no_alarm(&mut world);
 }
 
-/// [SES-67]: a server lets everything through but what would renew the sessions. It is found out, and the
+/// [SES-62], [SES-67]: a server lets everything through but what would renew the sessions. It is found out, and the
 /// alarm ends by itself when a session takes hold.
 #[test]
 fn sessions_that_are_held_back_are_an_alarm_until_one_takes_hold() {

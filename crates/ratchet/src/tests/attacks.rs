@@ -33,6 +33,7 @@ fn no_byte_of_an_opening_envelope_may_change() {
     b.receive(&second).unwrap();
 }
 
+/// [SES-38], [ENV-2].
 #[test]
 fn no_byte_of_an_envelope_may_change() {
     let (mut a, mut b) = acquainted();
@@ -77,7 +78,7 @@ fn a_prefix_cannot_be_put_before_another_content() {
     b.receive(&other).unwrap();
 }
 
-/// The handshake names the responder: its account, device, head and prekeys. A handshake for
+/// [SES-15]: the handshake names the responder: its account, device, head and prekeys. A handshake for
 /// somebody else with the same prekey ids does not open.
 #[test]
 fn a_handshake_for_another_device_is_refused() {
@@ -247,6 +248,7 @@ fn prekey_secrets_with_another_id_are_not_used() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
+    /// [SES-38].
     #[test]
     fn random_envelopes_change_nothing(
         at in any::<proptest::sample::Index>(),

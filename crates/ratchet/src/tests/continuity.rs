@@ -167,7 +167,7 @@ fn a_restored_store_uses_no_key_twice() {
     assert!(b.receive(&again).is_err());
 }
 
-/// A handshake of the peer that names a session ends its prefix, also for who has made it.
+/// [SES-55]: a handshake of the peer that names a session ends its prefix, also for who has made it.
 #[test]
 fn to_be_named_ends_a_prefix() {
     let (mut a, mut b) = strangers();
@@ -234,7 +234,7 @@ fn the_names_of_gone_sessions_are_remembered() {
     assert!(b.receive(&envelope).is_err());
 }
 
-/// The responder of an unanswered session continues it, and that is all: three on the path.
+/// [SES-53]: the responder of an unanswered session continues it, and that is all: three on the path.
 #[test]
 fn the_path_has_at_most_three() {
     let (mut a, mut b) = acquainted();

@@ -55,6 +55,7 @@ fn a_session_knows_the_step_that_the_peer_makes_next() {
     }
 }
 
+/// [PRE-13].
 #[test]
 fn the_last_resort_opens_a_session_too() {
     let (mut a, mut b) = (Party::new(1, 0), Party::new(2, 0));
@@ -81,6 +82,7 @@ fn a_one_time_pair_is_used_up() {
     ));
 }
 
+/// [SES-55].
 #[test]
 fn the_prefix_is_repeated_until_the_answer_is_opened_and_never_after() {
     let (mut a, mut b) = strangers();
@@ -119,6 +121,7 @@ fn envelopes_of_short_contents_have_one_length() {
     assert_eq!(a.send(&mut b, &[7; 511]).len(), 1024 + 110);
 }
 
+/// [ENV-7].
 #[test]
 fn the_largest_content_goes_through_with_and_without_prefix() {
     let (mut a, mut b) = strangers();

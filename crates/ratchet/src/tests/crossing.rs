@@ -48,6 +48,7 @@ fn a_late_loser_is_received() {
     assert_eq!(winner.set.active(), loser.set.active());
 }
 
+/// [SES-53].
 #[test]
 fn a_retry_beats_the_attempt_before_it() {
     let (mut a, mut b) = strangers();
@@ -61,6 +62,7 @@ fn a_retry_beats_the_attempt_before_it() {
     assert_eq!(b.active().attempt(), 1);
 }
 
+/// [SES-21].
 #[test]
 fn a_greater_handshake_after_the_prefix_has_ended_is_an_alarm() {
     let (mut a, mut b) = acquainted();

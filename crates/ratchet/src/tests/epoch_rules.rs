@@ -218,7 +218,7 @@ pub(super) fn push(from: &mut Party, to: &mut Party, items: &[u8]) -> Result<(),
     result
 }
 
-/// [SES-94]: a key with a coefficient of 3329 or more is refused as soon as it is whole.
+/// [SES-94], [SES-100]: a key with a coefficient of 3329 or more is refused as soon as it is whole.
 #[test]
 fn a_bad_key_ends_the_epochs_and_is_reported() {
     let (mut a, mut b) = acquainted();
@@ -239,7 +239,7 @@ fn a_bad_key_ends_the_epochs_and_is_reported() {
     assert!(a.kem.is_empty());
 }
 
-/// [SES-96]: an answer that does not confirm is never mixed.
+/// [SES-96], [SES-100]: an answer that does not confirm is never mixed.
 #[test]
 fn a_bad_answer_ends_the_epochs_and_is_reported() {
     let (mut a, mut b) = acquainted();
@@ -259,7 +259,7 @@ fn a_bad_answer_ends_the_epochs_and_is_reported() {
     assert_eq!((b.epochs_failed, b.active().epochs_mixed()), (1, 0));
 }
 
-/// [SES-93], [ENV-61]: units that the part does not have are refused; those of another epoch are
+/// [SES-93], [ENV-60], [ENV-61]: units that the part does not have are refused; those of another epoch are
 /// late and stepped over.
 #[test]
 fn bad_items_are_refused_and_late_ones_stepped_over() {

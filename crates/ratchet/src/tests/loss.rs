@@ -25,7 +25,7 @@ fn the_first_envelopes_may_be_lost() {
     }
 }
 
-/// Beyond the window of tags a repeated prefix leads to its session, and the one-time pair that it
+/// [SES-19]: beyond the window of tags a repeated prefix leads to its session, and the one-time pair that it
 /// names is not needed again.
 #[test]
 fn a_repeated_prefix_is_known_again_whatever_its_number() {

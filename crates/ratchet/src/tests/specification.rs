@@ -150,6 +150,7 @@ fn open_first(b: &Party, envelope: &[u8], with_one_time: bool, n: u32) -> Vec<u8
     open(&key[..32], &key[32..], &ad, &envelope[2778..])
 }
 
+/// [SES-8], [SES-9], [SES-10], [SES-11], [SES-12], [SES-33], [SES-34], [ENV-1], [ENV-2].
 #[test]
 fn a_first_envelope_is_what_the_specification_says() {
     for with_one_time in [true, false] {

@@ -15,8 +15,8 @@ fn set_of(session: &Session) -> SessionSet {
     placed.unwrap().set
 }
 
-/// [SES-13], [SES-50] to [SES-52], [SES-56]: the same secret is chosen, the same prefix is made, and
-/// a copied store is told.
+/// [SES-13], [SES-50], [SES-51], [SES-52], [SES-53], [SES-56]: the same secret is chosen, the same prefix is
+/// made, and a copied store is told.
 #[test]
 fn sessions_are_continued_alike() {
     // Byte for byte only where the backend follows from the randomness given.

@@ -23,7 +23,8 @@ use serde_json::Value;
 use waxwing_crypto::kdf::sha256;
 use waxwing_ratchet::RatchetError;
 
-/// [SES-7] to [SES-14]: the prefix has every value of the key schedule in it, or under its MACs.
+/// [SES-7], [SES-8], [SES-9], [SES-10], [SES-11], [SES-12], [SES-13], [SES-14]: the prefix has every value of
+/// the key schedule in it, or under its MACs.
 #[test]
 fn handshakes_are_made_alike() {
     // Byte for byte only where the backend follows from the randomness given.
@@ -61,7 +62,8 @@ fn changed_prefixes_are_refused() {
     }
 }
 
-/// [SES-24] to [SES-40], [SES-90] to [SES-101]: both sides of each conversation, byte for byte.
+/// [SES-24] to [SES-40], [SES-90] to [SES-101]: both sides of each conversation, byte for byte; among it header
+/// keys and tags ([SES-27], [SES-33], [SES-34]), envelopes ([ENV-1]) and units of epochs ([ENV-60]).
 #[test]
 fn conversations_are_held_alike() {
     // Byte for byte only where the backend follows from the randomness given.
