@@ -110,6 +110,7 @@ mod tests {
         }
     }
 
+    /// [ENV-18].
     #[test]
     fn what_acts_on_a_terminal_is_written_out() {
         assert_eq!(line("\u{1b}[2J"), "<U+001B>[2J");

@@ -119,6 +119,7 @@ mod tests {
             .collect()
     }
 
+    /// [ENV-13].
     #[test]
     fn references_beat_clocks_and_clocks_beat_ids() {
         let list = vec![

@@ -10,6 +10,7 @@ const GOOD: Settings = Settings {
     plant: None,
 };
 
+/// [BOX-5]: people of two servers reach each other, each at the server of the other.
 #[test]
 fn seeds_keep_every_promise() {
     for seed in 1..=25 {

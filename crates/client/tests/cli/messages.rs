@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::support::{Person, Server, bodies};
 
+/// [ENV-10]: the id is the same on every device.
 #[test]
 fn a_message_in_json_has_its_shape() {
     let server = Server::start();
@@ -86,6 +87,7 @@ fn a_stranger_is_told_why_the_thirty_third_message_stays() {
     assert_eq!(bob.history("alice").len(), 36);
 }
 
+/// [ENV-18].
 #[test]
 fn what_could_act_on_a_terminal_is_shown_and_kept_exactly() {
     let server = Server::start();

@@ -117,6 +117,7 @@ fn what_is_written_offline_leaves_later_in_order() {
     assert!(states.iter().all(|state| *state == MessageState::Delivered));
 }
 
+/// [ENV-13].
 #[test]
 fn both_write_first_at_the_same_moment() {
     let mut world = World::new(4);

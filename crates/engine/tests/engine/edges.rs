@@ -12,6 +12,7 @@ use crate::conversation::acquainted;
 use crate::devices::link;
 use crate::world::World;
 
+/// [ENV-15].
 #[test]
 fn an_unknown_kind_is_kept_and_shown_as_such() {
     let mut world = acquainted(31);
@@ -92,6 +93,7 @@ fn a_delivery_id_that_is_gone_is_replaced_by_the_public_one() {
     assert_eq!(world.texts("alice", bob).last().unwrap(), "still there?");
 }
 
+/// [ENV-16], [BOX-2].
 #[test]
 fn each_contact_gets_an_id_of_its_own_that_exists_before_it_is_told() {
     let mut world = acquainted(35);
@@ -128,6 +130,7 @@ fn without_room_for_ids_the_public_one_is_given() {
     assert_eq!(world.texts("bob", alice), ["hello"]);
 }
 
+/// [PRE-17].
 #[test]
 fn prekeys_are_replaced_and_topped_up_by_the_clock() {
     let mut world = World::new(37);
@@ -256,6 +259,7 @@ fn a_removed_device_is_not_heard_although_the_server_lets_it_in() {
     assert_eq!(world.texts("bob", alice), before);
 }
 
+/// [ENV-18].
 #[test]
 fn large_texts_reach_several_devices_within_the_bounds_of_batches() {
     let mut world = acquainted(40);

@@ -64,6 +64,7 @@ fn with_a_gap(seed: u64) -> (World, Vec<v1::StoredEnvelope>) {
     (world, stolen)
 }
 
+/// [ENV-11]: each text has the number after the one before.
 #[test]
 fn what_is_missing_for_a_day_is_shown_and_taken_back() {
     // ENV-40.

@@ -294,7 +294,7 @@ fn a_talk_without_room_for_epochs_goes_on_in_a_new_session() {
     assert_no_alarm(&mut world);
 }
 
-/// [SES-66]: with receipts off on both sides, what shows nothing is seldom and never answered.
+/// [SES-66], [ENV-17]: with receipts off on both sides, what shows nothing is seldom and never answered.
 #[test]
 fn control_contents_do_not_play_ping_pong() {
     let mut world = settled(57);

@@ -167,6 +167,7 @@ fn block(world: &mut World, who: &'static str, contact: AccountKey, blocked: boo
     world.ask(who, command).unwrap();
 }
 
+/// [BOX-43].
 #[test]
 fn whoever_is_blocked_loses_its_delivery_id() {
     let mut world = acquainted(234);
@@ -198,6 +199,7 @@ fn whoever_is_blocked_loses_its_delivery_id() {
     assert_eq!(world.texts("alice", bob).last().unwrap(), "good");
 }
 
+/// [BOX-43].
 #[test]
 fn another_device_hands_out_no_id_that_was_taken_back() {
     let mut world = acquainted(235);

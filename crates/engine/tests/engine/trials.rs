@@ -53,7 +53,7 @@ fn unopenable(world: &mut World) -> u64 {
     }
 }
 
-/// [ENV-62]: beyond the budget they wait, nothing is lost, and known contacts are held up for a moment.
+/// [ENV-8], [ENV-62]: beyond the budget they wait, nothing is lost, and known contacts are held up for a moment.
 #[test]
 fn a_flood_of_forged_handshakes_waits_and_holds_nobody_up() {
     let (mut world, device) = flooded(231);

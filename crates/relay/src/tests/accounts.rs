@@ -325,6 +325,7 @@ async fn a_generation_never_goes_back() {
     assert_eq!(again.generation, 5);
 }
 
+/// [BOX-1], [BOX-4].
 #[tokio::test(start_paused = true)]
 async fn delivery_ids_come_and_go() {
     let world = World::open().await;

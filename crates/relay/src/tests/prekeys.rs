@@ -22,6 +22,7 @@ async fn take(client: &Client, id: DeliveryId) -> Result<v1::TakePrekeysResponse
     }
 }
 
+/// [PRE-11], [PRE-13].
 #[tokio::test(start_paused = true)]
 async fn one_time_pairs_are_handed_out_once_then_the_last_resort() {
     let world = World::open().await;
@@ -56,6 +57,7 @@ async fn one_time_pairs_are_handed_out_once_then_the_last_resort() {
     assert_eq!(refused, ErrorCode::DeliveryIdGone);
 }
 
+/// [PRE-9].
 #[tokio::test(start_paused = true)]
 async fn only_pairs_of_the_calling_device_are_stored() {
     let world = World::open().await;
@@ -119,6 +121,7 @@ async fn only_pairs_of_the_calling_device_are_stored() {
     );
 }
 
+/// [PRE-15].
 #[tokio::test(start_paused = true)]
 async fn bundles_are_handed_out_at_a_bounded_rate() {
     let world = World::open().await;

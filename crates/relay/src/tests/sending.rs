@@ -127,6 +127,7 @@ async fn the_own_id_may_omit_one_device_and_no_more() {
     ));
 }
 
+/// [BOX-6].
 #[tokio::test(start_paused = true)]
 async fn malformed_sendings_are_refused() {
     let world = World::open().await;

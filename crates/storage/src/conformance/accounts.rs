@@ -36,7 +36,7 @@ async fn leads_to<S: Store>(store: &S, id: DeliveryId) -> Option<(AccountRecord,
 
 const TOKEN: InviteToken = InviteToken::new([9; 16]);
 
-/// An account is found in every way, and only its own.
+/// [BOX-1]: an account is found in every way, and only its own.
 pub async fn accounts_are_found_by_key_name_and_delivery_id<P: ServerPlace>(place: P) {
     let store = open(&place).await;
     register_with_contact(&store, 1, &[1, 2]).await;
@@ -318,7 +318,7 @@ pub async fn a_closed_account_leaves_a_held_name_and_nothing_else<P: ServerPlace
     assert!(mailbox(&store, 1, 1).await.is_empty());
 }
 
-/// Contact ids come and go; public and own ids stay.
+/// [BOX-2]: contact ids come and go; public and own ids stay.
 pub async fn delivery_ids_are_created_and_revoked<P: ServerPlace>(place: P) {
     let store = open_with(&place, small()).await;
     register(&store, 1, &[1]).await;

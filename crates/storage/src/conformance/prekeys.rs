@@ -71,7 +71,7 @@ pub async fn takers_that_are_cut_off_get_nothing_twice<P: ServerPlace>(place: P)
     assert!(seen.len() >= 20);
 }
 
-/// What was handed out is never handed out again.
+/// [PRE-10], [PRE-11]: what was handed out is never handed out again.
 pub async fn a_taken_pair_stays_taken_across_crash_and_retry<P: ServerPlace>(place: P) {
     let mut store = open(&place).await;
     register(&store, 1, &[1, 2, 3]).await;
