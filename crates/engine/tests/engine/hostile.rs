@@ -264,6 +264,7 @@ pub(crate) fn unbridled(world: &mut World, name: &'static str, contact: AccountK
     world.sleep(1000);
 }
 
+/// [BOX-44].
 #[test]
 fn what_is_kept_of_a_stranger_is_bounded() {
     let mut world = World::new(209);
@@ -325,6 +326,7 @@ fn a_server_cannot_make_the_inbox_grow() {
     assert_eq!(heard.iter().filter(|text| *text == "hello").count(), 1);
 }
 
+/// [BOX-41].
 #[test]
 fn expired_messages_are_told_until_the_user_was_told() {
     let mut world = acquainted(211);
@@ -367,7 +369,7 @@ fn expired_messages_are_told_until_the_user_was_told() {
     );
 }
 
-/// Whoever has begun very many sessions begins no more until the old ones are forgotten. Others do.
+/// [BOX-46]: whoever has begun very many sessions begins no more until the old ones are forgotten. Others do.
 #[test]
 fn handshakes_of_one_account_are_bounded() {
     let mut world = World::new(213);
@@ -439,7 +441,7 @@ fn handshakes_do_not_outlive_session_and_signed_pair() {
     assert_eq!(remembered(&mut world), 1);
 }
 
-/// Accounts cost nothing, so a session must not cost less than a request.
+/// [BOX-45]: accounts cost nothing, so a session must not cost less than a request.
 #[test]
 fn a_stranger_without_a_content_leaves_nothing() {
     let mut world = World::new(214);

@@ -95,7 +95,7 @@ fn an_accepted_contact_cannot_stand_behind_an_address_that_is_typed_later() {
     assert_eq!(find(&mut world, "mallory"), Some(mallory));
 }
 
-/// A contact that knows the id of a message sends one of its own under the same id.
+/// [BOX-42]: a contact that knows the id of a message sends one of its own under the same id.
 #[test]
 fn a_contact_cannot_take_the_place_of_an_own_message() {
     let mut world = acquainted(233);

@@ -17,6 +17,7 @@ async fn send_many(sender: &Client, to: &Person, numbers: core::ops::Range<u64>)
     }
 }
 
+/// [BOX-18], [BOX-20].
 #[tokio::test(start_paused = true)]
 async fn what_was_not_acknowledged_comes_again_in_order() {
     let world = World::open().await;
@@ -63,6 +64,7 @@ async fn what_comes_later_is_handed_over_at_once() {
     assert!(world.network.now_ms() - before < 1000, "the wake was lost");
 }
 
+/// [BOX-19]: by number.
 #[tokio::test(start_paused = true)]
 async fn the_window_bounds_what_is_under_way() {
     let world = World::open().await;
@@ -185,6 +187,7 @@ async fn a_new_stream_of_a_device_supersedes_the_old_one() {
     new.envelope().await;
 }
 
+/// [BOX-23].
 #[tokio::test(start_paused = true)]
 async fn an_acknowledgement_is_durable_when_it_is_confirmed() {
     let mut world = World::open().await;

@@ -12,6 +12,7 @@ use super::world::{Sent, World};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// [BOX-22], [BOX-40].
 #[tokio::test(start_paused = true)]
 async fn the_owner_is_told_what_expired() {
     let world = World::open().await;

@@ -12,6 +12,7 @@ use super::people::Person;
 use super::world::{Sent, World};
 use crate::Settings;
 
+/// [BOX-10], [TRN-20].
 #[tokio::test(start_paused = true)]
 async fn a_retry_is_accepted_and_stored_once() {
     let world = World::open().await;
@@ -177,6 +178,7 @@ async fn malformed_sendings_are_refused() {
     }
 }
 
+/// [BOX-12], [BOX-13].
 #[tokio::test(start_paused = true)]
 async fn a_full_mailbox_refuses_and_forgets_nothing() {
     let limits = ServerLimits {
@@ -245,6 +247,7 @@ async fn an_ephemeral_envelope_reaches_only_who_is_there() {
     assert!(!world.disk.contains(b"sealed 1"));
 }
 
+/// [BOX-9].
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_acknowledges_nothing_and_ends_the_relay() {
     let world = World::open().await;

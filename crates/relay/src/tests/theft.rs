@@ -76,8 +76,8 @@ async fn room_for_revocations_is_kept_for_the_words() {
         .unwrap();
 }
 
-/// A thief of a device knows every id that its account gave to a contact, and may have made as many as there
-/// may be. The words end them all.
+/// [BOX-47]: a thief of a device knows every id that its account gave to a contact, and may have made as many as
+/// there may be. The words end them all.
 #[tokio::test(start_paused = true)]
 async fn the_words_end_every_contact_id() {
     let world = World::open().await;

@@ -217,7 +217,7 @@ pub async fn an_account_signed_manifest_can_void_later_ones<P: ServerPlace>(plac
     assert_eq!(found.head, recovery.head);
 }
 
-/// Mailbox, prekeys and generation go with the device, in the same step; the others' stay.
+/// [BOX-22]: mailbox, prekeys and generation go with the device, in the same step; the others' stay.
 pub async fn a_removed_device_leaves_nothing<P: ServerPlace>(place: P) {
     let store = open(&place).await;
     register_with_contact(&store, 1, &[1, 2]).await;

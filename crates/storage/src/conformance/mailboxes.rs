@@ -14,7 +14,7 @@ use super::world::{
 };
 use crate::server::{AccountStore, AppendRefusal, MailboxStore, Position};
 
-/// In, read in order, out.
+/// [BOX-16]: in, read in order, out.
 pub async fn envelopes_are_read_in_order_until_acknowledged<P: ServerPlace>(place: P) {
     let store = open(&place).await;
     register_with_contact(&store, 1, &[1]).await;
@@ -65,7 +65,7 @@ pub async fn envelopes_are_read_in_order_until_acknowledged<P: ServerPlace>(plac
     assert!(mailbox(&store, 1, 2).await.is_empty());
 }
 
-/// Retries, while it is stored, after it was acknowledged, after a crash, and at once.
+/// [BOX-10]: retries, while it is stored, after it was acknowledged, after a crash, and at once.
 pub async fn an_envelope_is_stored_once_however_often_it_is_sent<P: ServerPlace>(place: P) {
     let store = open(&place).await;
     register_with_contact(&store, 1, &[1, 2]).await;
@@ -101,7 +101,7 @@ pub async fn an_envelope_is_stored_once_however_often_it_is_sent<P: ServerPlace>
     assert_eq!(mailbox(&*store, 1, 1).await.len(), 2);
 }
 
-/// One device that is unknown, or one mailbox that is full, and nothing is stored anywhere.
+/// [BOX-9]: one device that is unknown, or one mailbox that is full, and nothing is stored anywhere.
 pub async fn a_sending_is_stored_for_all_devices_or_for_none<P: ServerPlace>(place: P) {
     let store = open_with(&place, limits()).await;
     register_with_contact(&store, 1, &[1, 2]).await;

@@ -9,7 +9,7 @@ use super::world::{
 use crate::embedded::ServerLimits;
 use crate::server::{AppendRefusal, DeliveryIdStore, ExpiredCount, MailboxStore, Position};
 
-/// Full by count and full by bytes; both refuse, and nothing that is held goes.
+/// [BOX-12], [BOX-72]: full by count and full by bytes; both refuse, and nothing that is held goes.
 pub async fn a_full_mailbox_refuses_and_keeps_what_it_holds<P: ServerPlace>(place: P) {
     let store = open_with(&place, limits()).await;
     register_with_contact(&store, 1, &[1, 2]).await;
@@ -49,7 +49,7 @@ pub async fn a_full_mailbox_refuses_and_keeps_what_it_holds<P: ServerPlace>(plac
         .unwrap();
 }
 
-/// Who may use which part of a mailbox.
+/// [BOX-13], [BOX-72]: who may use which part of a mailbox.
 pub async fn strangers_share_little_and_own_devices_have_a_reserve<P: ServerPlace>(place: P) {
     let store = open_with(&place, limits()).await;
     register_with_contact(&store, 1, &[1]).await;
@@ -77,7 +77,7 @@ pub async fn strangers_share_little_and_own_devices_have_a_reserve<P: ServerPlac
     assert_eq!(fill(public_id(1), 1).await, full);
 }
 
-/// One contact cannot use what is for the others, by count or by bytes.
+/// [BOX-70], [BOX-71]: one contact cannot use what is for the others, by count or by bytes.
 pub async fn each_delivery_id_has_a_share_of_its_own<P: ServerPlace>(place: P) {
     let limits = ServerLimits {
         mailbox_contact_envelopes_max: 4,
@@ -136,7 +136,7 @@ pub async fn each_delivery_id_has_a_share_of_its_own<P: ServerPlace>(place: P) {
     assert_eq!(send(&store, strangers).await, full);
 }
 
-/// The newest are remembered, the oldest forgotten.
+/// [BOX-11]: the newest are remembered, the oldest forgotten.
 pub async fn remembered_envelopes_are_bounded<P: ServerPlace>(place: P) {
     let store = open_with(&place, limits()).await;
     register_with_contact(&store, 1, &[1]).await;
@@ -154,7 +154,7 @@ pub async fn remembered_envelopes_are_bounded<P: ServerPlace>(place: P) {
     }
 }
 
-/// Retention.
+/// [BOX-22], [BOX-40]: retention.
 pub async fn what_is_too_old_is_deleted_and_counted<P: ServerPlace>(place: P) {
     let store = open_with(&place, limits()).await;
     register_with_contact(&store, 1, &[1, 2]).await;
@@ -215,7 +215,7 @@ pub async fn what_is_too_old_is_deleted_and_counted<P: ServerPlace>(place: P) {
     assert_eq!(rows_of(&store, 1).await.get("envelopes"), Some(&3));
 }
 
-/// The daily run forgets what an earlier one has seen.
+/// [BOX-11]: the daily run forgets what an earlier one has seen.
 pub async fn remembered_envelopes_are_forgotten_after_a_day<P: ServerPlace>(place: P) {
     let store = open_with(&place, limits()).await;
     register_with_contact(&store, 1, &[1]).await;

@@ -93,6 +93,7 @@ pub(super) fn has_room(
 mod tests {
     use super::*;
 
+    /// [BOX-70], [BOX-72].
     #[test]
     fn one_contact_cannot_fill_a_mailbox_and_the_reserve_stays() {
         let limits = ServerLimits::default();

@@ -334,6 +334,7 @@ fn table_records_come_back_until_somebody_keeps_them() {
     assert!(left.count() <= 3, "{names:?}");
 }
 
+/// [BOX-77].
 #[test]
 fn damage_before_the_end_is_reported_and_the_rest_is_read() {
     for closed in [false, true] {
