@@ -284,6 +284,7 @@ mod tests {
         AddressPrefix::of(text.parse().unwrap())
     }
 
+    /// [TRN-25].
     #[test]
     fn a_whole_period_may_be_used_at_once_and_then_refills() {
         let mut admission = admission();
@@ -305,6 +306,7 @@ mod tests {
             .unwrap_err();
     }
 
+    /// [TRN-24].
     #[test]
     fn one_prefix_is_one_caller_and_actions_are_apart() {
         let mut admission = admission();
@@ -335,6 +337,7 @@ mod tests {
             .unwrap();
     }
 
+    /// [TRN-24].
     #[test]
     fn a_delivery_id_and_its_account_have_limits_of_their_own() {
         let mut admission = admission();
@@ -377,6 +380,7 @@ mod tests {
             .unwrap_err();
     }
 
+    /// [TRN-24].
     #[test]
     fn a_new_hash_key_forgets_addresses_and_nothing_else() {
         let mut admission = admission();

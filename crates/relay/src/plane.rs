@@ -100,6 +100,7 @@ mod tests {
         }
     }
 
+    /// [TRN-15].
     #[test]
     fn a_connection_is_never_on_both_planes() {
         let wrong = Err(Refusal::new(ErrorCode::WrongPlane));

@@ -141,6 +141,7 @@ impl ServerKey {
 mod tests {
     use super::*;
 
+    /// [TRN-65].
     #[test]
     fn a_key_is_made_once_and_stays() {
         let folder = tempfile::tempdir().unwrap();

@@ -219,6 +219,7 @@ mod tests {
         }
     }
 
+    /// [TRN-7].
     #[test]
     fn a_length_over_the_limit_is_refused_before_anything_is_allocated() {
         let mut decoder = FrameDecoder::default();

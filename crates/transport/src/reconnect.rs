@@ -105,6 +105,7 @@ mod tests {
 
     use super::*;
 
+    /// [TRN-21].
     #[test]
     fn the_ceiling_doubles_up_to_its_limit() {
         let mut backoff = Backoff::new();
@@ -135,6 +136,7 @@ mod tests {
     }
 
     proptest! {
+        /// [TRN-21].
         #[test]
         fn delays_stay_within_their_bounds(
             now_ms in 0_u64..1 << 50, draws in prop::collection::vec(any::<u64>(), 1..40),
@@ -148,6 +150,7 @@ mod tests {
             }
         }
 
+        /// [TRN-21].
         #[test]
         fn what_the_server_asks_for_is_kept(
             random: u64, wanted_ms: u32, failures in 0_u32..50,

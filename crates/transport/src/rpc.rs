@@ -112,6 +112,7 @@ mod tests {
         }
     }
 
+    /// [TRN-11].
     #[test]
     fn the_highest_common_version_is_taken() {
         assert_eq!(negotiate(speaks(1, 3), speaks(2, 5)), Ok(3));
@@ -119,12 +120,14 @@ mod tests {
         assert_eq!(negotiate(speaks(1, 1), speaks(1, 1)), Ok(1));
     }
 
+    /// [TRN-11].
     #[test]
     fn the_older_side_has_to_be_upgraded() {
         assert_eq!(negotiate(speaks(1, 1), speaks(2, 3)), Err(Upgrade::Client));
         assert_eq!(negotiate(speaks(2, 3), speaks(1, 1)), Err(Upgrade::Server));
     }
 
+    /// [TRN-10].
     #[test]
     fn an_impossible_range_is_refused() {
         for (min, max) in [(0, 0), (0, 1), (2, 1)] {

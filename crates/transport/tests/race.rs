@@ -133,6 +133,7 @@ impl World {
     }
 }
 
+/// [TRN-52].
 #[tokio::test(start_paused = true)]
 async fn quic_alone_where_it_gets_through() {
     let world = world();
@@ -141,6 +142,7 @@ async fn quic_alone_where_it_gets_through() {
     assert_eq!((quic, tcp), (Some(0), None));
 }
 
+/// [TRN-52], [TRN-53].
 #[tokio::test(start_paused = true)]
 async fn tcp_joins_after_the_head_start_and_is_remembered_for_this_network_and_server() {
     let world = world();
@@ -171,6 +173,7 @@ async fn tcp_joins_after_the_head_start_and_is_remembered_for_this_network_and_s
     }
 }
 
+/// [TRN-52].
 #[tokio::test(start_paused = true)]
 async fn a_slow_leader_can_still_win() {
     let world = world();
@@ -183,6 +186,7 @@ async fn a_slow_leader_can_still_win() {
     assert_eq!(world.dial().await.1, Some(0));
 }
 
+/// [TRN-52], [TRN-53].
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_fails_is_not_waited_for_and_tcp_gives_way_to_quic() {
     let world = world();

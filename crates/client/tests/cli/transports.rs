@@ -27,7 +27,7 @@ fn until_over(person: &Person, transport: &str) {
     panic!("not over {transport}: {}", status(person));
 }
 
-/// A session moves from QUIC to TCP and back while somebody follows: everything arrives, in order
+/// [TRN-41]: a session moves from QUIC to TCP and back while somebody follows: everything arrives, in order
 /// and once.
 #[test]
 fn a_session_moves_from_quic_to_tcp_and_back_with_nothing_lost_or_doubled() {
@@ -69,6 +69,7 @@ fn a_session_moves_from_quic_to_tcp_and_back_with_nothing_lost_or_doubled() {
     assert_eq!(bob.history("alice"), sent);
 }
 
+/// [TRN-41].
 #[test]
 fn a_transport_can_be_chosen() {
     let server = Server::start();

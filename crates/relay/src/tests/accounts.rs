@@ -25,6 +25,7 @@ fn register(person: &Person, token: &[u8]) -> Call {
     })
 }
 
+/// [TRN-20].
 #[tokio::test(start_paused = true)]
 async fn registration_needs_a_good_invite() {
     let world = World::new(Settings::default(), ServerLimits::default()).await;
@@ -115,6 +116,7 @@ async fn registration_refuses_what_is_taken_or_forged() {
     );
 }
 
+/// [TRN-14].
 #[tokio::test(start_paused = true)]
 async fn a_device_authenticates_for_its_own_connection_only() {
     let world = World::open().await;
@@ -375,6 +377,7 @@ async fn delivery_ids_come_and_go() {
         .unwrap();
 }
 
+/// [TRN-19], [TRN-25].
 #[tokio::test(start_paused = true)]
 async fn names_are_resolved_at_a_bounded_rate() {
     let world = World::open().await;

@@ -34,6 +34,7 @@ fn account_calls() -> Vec<Call> {
     ]
 }
 
+/// [TRN-15].
 #[tokio::test(start_paused = true)]
 async fn an_authenticated_connection_names_nobody_else() {
     let world = World::open().await;
@@ -86,6 +87,7 @@ async fn calls_that_may_come_early_change_nothing() {
     assert!(stored() != before);
 }
 
+/// [TRN-16].
 #[tokio::test(start_paused = true)]
 async fn an_unauthenticated_connection_manages_no_account() {
     let world = World::open().await;
@@ -100,6 +102,7 @@ async fn an_unauthenticated_connection_manages_no_account() {
     }
 }
 
+/// [TRN-15].
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_named_somebody_never_authenticates() {
     let world = World::open().await;

@@ -198,7 +198,7 @@ pub async fn a_position_is_never_shown_before_the_ones_below_it<P: ServerPlace>(
     assert_eq!(reader.await.unwrap(), Position(u64::from(WRITERS * EACH)));
 }
 
-/// Concurrent sendings and acknowledgements, then the store is lost.
+/// [TRN-18]: concurrent sendings and acknowledgements, then the store is lost.
 pub async fn what_was_answered_survives_a_crash<P: ServerPlace>(place: P) {
     let mut store = open(&place).await;
     register_with_contact(&store, 1, &[1, 2]).await;

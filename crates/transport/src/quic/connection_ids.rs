@@ -69,6 +69,7 @@ impl ConnectionIdGenerator for ShardedConnectionIds {
 mod tests {
     use super::*;
 
+    /// [TRN-65].
     #[test]
     fn the_owner_reads_the_shard_and_others_see_noise() {
         let key = |byte| hmac::Key::new(hmac::HMAC_SHA256, &[byte; 32]);

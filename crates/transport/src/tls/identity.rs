@@ -113,7 +113,7 @@ mod tests {
         );
     }
 
-    /// RFC 8032, section 7.1, test 1: the public key of a known private key.
+    /// [TRN-3]: RFC 8032, section 7.1, test 1: the public key of a known private key.
     #[test]
     fn the_pin_is_the_hash_of_the_subject_public_key_info() {
         let hex = |text: &str| waxwing_proto::AccountKey::from_hex(text).unwrap();

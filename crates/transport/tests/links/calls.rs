@@ -10,6 +10,7 @@ use waxwing_transport::{CallError, Connection, StreamError, Upgrade, serve_hello
 
 use crate::kinds::{Kind, never_answered, put, status};
 
+/// [TRN-10].
 pub(crate) async fn a_call_is_answered<K: Kind>(kind: K) {
     let connection = kind.connect().await;
     assert_eq!(connection.protocol(), 1);
@@ -23,6 +24,7 @@ pub(crate) async fn a_call_is_answered<K: Kind>(kind: K) {
     ));
 }
 
+/// [TRN-11].
 pub(crate) async fn the_older_side_must_upgrade<K: Kind>(kind: K) {
     let newer = Greeting {
         protocol_min: 2,
@@ -42,6 +44,7 @@ pub(crate) async fn the_older_side_must_upgrade<K: Kind>(kind: K) {
     }
 }
 
+/// [TRN-7].
 pub(crate) async fn an_oversized_frame_is_refused_by_its_length_alone<K: Kind>(kind: K) {
     let (ours, theirs) = kind.links().await;
     let (mut send, _recv) = ours.open().await.unwrap();
@@ -58,6 +61,7 @@ pub(crate) async fn an_oversized_frame_is_refused_by_its_length_alone<K: Kind>(k
     assert!(matches!(send.stopped().await, StreamError::Stopped(_)));
 }
 
+/// [TRN-19].
 pub(crate) async fn a_refusal_carries_its_code_and_the_time_of_a_retry<K: Kind>(kind: K) {
     let request = v1::Request {
         deadline_ms: 0,
@@ -147,6 +151,7 @@ pub(crate) async fn calls_beyond_the_streams_wait<K: Kind>(kind: K) {
     }
 }
 
+/// [TRN-12].
 pub(crate) async fn deliveries_and_acknowledgements_flow_both_ways<K: Kind>(kind: K) {
     const COUNT: u64 = 400;
     let (ours, theirs) = kind.links().await;

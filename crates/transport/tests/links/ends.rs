@@ -20,6 +20,7 @@ pub(crate) async fn both_ends_export_the_same_secret_and_other_links_another<K: 
     assert_ne!(other.exporter(b"EXPORTER-waxwing", b"context"), Ok(secret));
 }
 
+/// [TRN-3].
 pub(crate) async fn another_key_is_refused_and_the_second_pin_counts<K: Kind>(kind: K) {
     let (own, other) = (kind.address().key_pins[0], kind.other_pin());
     let refused = dial_with(&kind, vec![other]).await.err();
@@ -29,6 +30,7 @@ pub(crate) async fn another_key_is_refused_and_the_second_pin_counts<K: Kind>(ki
     assert_eq!(dial_with(&kind, vec![other, own]).await.err(), None);
 }
 
+/// [TRN-12].
 pub(crate) async fn a_client_cannot_open_more_streams_than_allowed<K: Kind>(kind: K) {
     let (ours, theirs) = kind.links().await;
     let mut held = Vec::new();

@@ -118,6 +118,7 @@ pub(crate) async fn sendings_share_one_stream_and_each_has_its_outcome<K: Kind>(
     serving.await.unwrap();
 }
 
+/// [TRN-18].
 pub(crate) async fn a_sending_stream_that_ends_is_followed_by_another<K: Kind>(kind: K) {
     let (ours, theirs) = kind.links().await;
     let clock = kind.clock();

@@ -7,6 +7,7 @@ use waxwing_transport::framing::encode_frame;
 use super::foreign::{foreign_client, hybrid};
 use super::*;
 
+/// [TRN-9].
 #[tokio::test]
 async fn whatever_a_client_sends_is_answered() {
     let listener = listener();

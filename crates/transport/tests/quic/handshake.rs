@@ -85,6 +85,7 @@ async fn a_classical_server_cannot_be_connected_to() {
     assert_eq!(refused.unwrap_err(), LinkError::Handshake);
 }
 
+/// [TRN-3].
 #[tokio::test]
 async fn whoever_shows_the_pinned_key_must_hold_it() {
     let refused = dial_foreign_server(hybrid(), &identity(1), &identity(2)).await;

@@ -16,7 +16,7 @@ async fn more_connections_than_allowed_are_refused() {
     assert_eq!(refused.unwrap_err(), LinkError::Refused);
 }
 
-/// The server keeps its reset key, so that a client learns of a restart with its next packet.
+/// [TRN-65]: the server keeps its reset key, so that a client learns of a restart with its next packet.
 #[test]
 fn a_restarted_server_resets_the_connections_that_it_forgot() {
     let runtime = || {

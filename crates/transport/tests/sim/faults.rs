@@ -60,6 +60,7 @@ async fn a_restarted_server_resets_the_links_that_it_forgot() {
     assert!(again.accept().await.is_some());
 }
 
+/// [TRN-18].
 #[tokio::test(start_paused = true)]
 async fn a_killed_link_ends_the_call_and_a_close_carries_its_hint() {
     let world = world(14, NetworkSettings::default());

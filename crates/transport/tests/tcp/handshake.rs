@@ -8,7 +8,7 @@ use waxwing_transport::tcp::ALPN;
 use super::foreign::{Foreign, classical, hybrid};
 use super::*;
 
-/// TRN-40: the key exchange and the protocol name decide, and no ticket is given.
+/// [TRN-40], [TRN-47]: the key exchange and the protocol name decide, and no ticket is given.
 #[tokio::test]
 async fn a_classical_client_cannot_connect_and_nobody_gets_a_ticket() {
     let listener = listener();
@@ -93,7 +93,7 @@ async fn nobody_at_the_port_is_a_refusal() {
     assert_eq!(refused.unwrap_err(), LinkError::Refused);
 }
 
-/// The process ends without a word: the client learns it from the operating system.
+/// [TRN-48]: the process ends without a word: the client learns it from the operating system.
 #[test]
 fn the_end_of_a_killed_server_is_a_reset() {
     let runtime = || {

@@ -44,17 +44,20 @@ async fn is_expelled(bytes: Vec<u8>) {
     assert_eq!(listener.held_bytes(), 0);
 }
 
+/// [TRN-48], [TRN-49].
 #[tokio::test]
 async fn what_is_no_frame_ends_the_connection() {
     is_expelled(vec![0xff; 100]).await;
 }
 
+/// [TRN-44], [TRN-49].
 #[tokio::test]
 async fn a_window_that_is_exceeded_ends_the_connection() {
     let chunk = stream_frame(0, &[0; 60_000], false);
     is_expelled(chunk.repeat(3)).await;
 }
 
+/// [TRN-43], [TRN-49].
 #[tokio::test]
 async fn a_stream_too_many_ends_the_connection() {
     let streams = 0..=limits::STREAMS_PER_CONNECTION_MAX;

@@ -46,6 +46,7 @@ const fn bytes(stream: u32, bytes: &[u8], ends: bool) -> Frame<'_> {
     }
 }
 
+/// [TRN-43], [TRN-44], [TRN-45], [TRN-46], [TRN-49].
 #[test]
 fn violations_end_the_connection_and_the_peer_is_told() {
     let big = vec![0; 60_000];
@@ -102,6 +103,7 @@ fn violations_end_the_connection_and_the_peer_is_told() {
     }
 }
 
+/// [TRN-43].
 #[test]
 fn more_streams_than_allowed_are_a_violation() {
     let mut mux = server();
@@ -112,7 +114,7 @@ fn more_streams_than_allowed_are_a_violation() {
     assert_eq!(heard(&mut mux, &one_more).0, Some(CloseReason::Fault));
 }
 
-/// A client that opens streams and gives them up at once makes the server hold nothing, however
+/// [TRN-46]: a client that opens streams and gives them up at once makes the server hold nothing, however
 /// many there are, although nobody accepts them.
 #[test]
 fn streams_that_are_given_up_at_once_leave_nothing() {
