@@ -245,6 +245,7 @@ mod tests {
         }
     }
 
+    /// [ENV-4], [ENV-60], [ENV-61].
     #[test]
     fn unknown_items_are_stepped_over_and_bad_ones_refused() {
         let good = [
