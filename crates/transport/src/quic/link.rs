@@ -133,11 +133,12 @@ impl QuicLink {
 
     /// What the server says on a stream of which this side has said all.
     pub(super) fn receiving(&self, stream: quinn::RecvStream) -> RecvStream {
-        RecvStream::new(Box::new(QuicRecv {
+        RecvStream::new(QuicRecv {
             stream,
             pieces: Vec::new(),
+            is_large: false,
             handle: Arc::clone(&self.handle),
-        }))
+        })
     }
 
     fn streams(
@@ -148,7 +149,7 @@ impl QuicLink {
             stream: send,
             handle: Arc::clone(&self.handle),
         };
-        (SendStream::new(Box::new(send)), self.receiving(recv))
+        (SendStream::new(send), self.receiving(recv))
     }
 
     fn over(&self, error: &ConnectionError) -> LinkError {
@@ -337,14 +338,54 @@ impl SendHalf for QuicSend {
     }
 }
 
-/// Pieces that are taken from quinn at a time: each is what one packet brought.
+/// Pieces that are taken from quinn at a time, each what one packet brought: as many as most calls
+/// have, and then as many as large ones need.
+const PIECES: usize = 3;
 const PIECES_MAX: usize = 16;
 
 struct QuicRecv {
     stream: quinn::RecvStream,
     /// What was taken from quinn and not read yet, in reverse order: at most [`PIECES_MAX`] pieces.
     pieces: Vec<Bytes>,
+    /// Whether the last time brought [`PIECES`] or more.
+    is_large: bool,
     handle: Arc<Handle>,
+}
+
+impl QuicRecv {
+    /// Takes up to `N` pieces from quinn, and gives the first. The others are kept.
+    fn poll_pieces<const N: usize>(
+        &mut self,
+        context: &mut Context<'_>,
+        size_max: usize,
+    ) -> Poll<Result<Option<Bytes>, StreamError>> {
+        let mut pieces = [const { Bytes::new() }; N];
+        let read = pin!(self.stream.read_chunks(&mut pieces)).poll(context);
+        read.map(|read| match read {
+            Ok(None) => Ok(None),
+            Ok(Some(count)) => {
+                self.is_large = count >= PIECES;
+                let taken = pieces.iter_mut().take(count).skip(1).rev();
+                self.pieces.extend(taken.map(core::mem::take));
+                let mut first = pieces.first_mut().map(core::mem::take).unwrap_or_default();
+                if first.len() > size_max {
+                    self.pieces.push(first.split_off(size_max));
+                }
+                Ok(Some(first))
+            }
+            Err(ReadError::Reset(code)) => {
+                Err(StreamError::Reset(StreamCode::from_wire(narrow(code))))
+            }
+            Err(ReadError::ConnectionLost(error)) => {
+                Err(StreamError::Closed(self.handle.reason(&error)))
+            }
+            Err(
+                ReadError::ClosedStream
+                | ReadError::IllegalOrderedRead
+                | ReadError::ZeroRttRejected,
+            ) => Err(StreamError::Finished),
+        })
+    }
 }
 
 impl RecvHalf for QuicRecv {
@@ -359,31 +400,11 @@ impl RecvHalf for QuicRecv {
             }
             return Poll::Ready(Ok(Some(piece)));
         }
-        let mut pieces = [const { Bytes::new() }; PIECES_MAX];
-        let read = pin!(self.stream.read_chunks(&mut pieces)).poll(context);
-        read.map(|read| match read {
-            Ok(None) => Ok(None),
-            Ok(Some(count)) => {
-                let taken = pieces.iter_mut().take(count).skip(1).rev();
-                self.pieces.extend(taken.map(core::mem::take));
-                let [first, ..] = &mut pieces;
-                if first.len() > size_max {
-                    self.pieces.push(first.split_off(size_max));
-                }
-                Ok(Some(core::mem::take(first)))
-            }
-            Err(ReadError::Reset(code)) => {
-                Err(StreamError::Reset(StreamCode::from_wire(narrow(code))))
-            }
-            Err(ReadError::ConnectionLost(error)) => {
-                Err(StreamError::Closed(self.handle.reason(&error)))
-            }
-            Err(
-                ReadError::ClosedStream
-                | ReadError::IllegalOrderedRead
-                | ReadError::ZeroRttRejected,
-            ) => Err(StreamError::Finished),
-        })
+        if self.is_large {
+            self.poll_pieces::<PIECES_MAX>(context, size_max)
+        } else {
+            self.poll_pieces::<PIECES>(context, size_max)
+        }
     }
 
     fn stop(&mut self, code: StreamCode) {

@@ -48,62 +48,51 @@ impl PendingCall {
     /// # Errors
     /// [`CallError::Protocol`], [`CallError::Timeout`], [`CallError::LinkLost`],
     /// [`CallError::Refused`]; nothing is left to do for the caller.
-    pub async fn read(self) -> Result<IncomingCall, CallError> {
-        let Self {
-            send,
-            mut recv,
-            clock,
-            large_requests,
-        } = self;
+    pub fn read(mut self) -> impl Future<Output = Result<IncomingCall, CallError>> + Send {
         let time_ms = u64::from(limits::DEADLINE_MS_DEFAULT);
-        let read = within(
-            &*clock,
-            time_ms,
-            Self::read_request(&mut recv, &large_requests),
-        );
-        let outcome = read.await.unwrap_or(Err(CallError::Timeout));
-        let is_early = recv.is_early();
-        let code = match outcome {
-            // TRN-84.
-            Ok(v1::Request {
-                call: Some(ref request),
-                ..
-            }) if is_early && !request.may_come_early() => v1::ErrorCode::TooEarly,
-            Ok(v1::Request {
-                call: Some(request),
-                deadline_ms,
-            }) => {
-                let deadline_ms = bounded_deadline_ms(deadline_ms);
-                let now_ms = clock.monotonic_ms();
-                return Ok(IncomingCall {
-                    request,
-                    deadline_ms,
-                    deadline_at_ms: now_ms.saturating_add(u64::from(deadline_ms)),
-                    responder: Responder { send, recv },
-                    clock,
-                });
+        // Nothing is moved out of `self` before the end: it would have room in the future twice, and
+        // there is one for each call under way.
+        async move {
+            let reading = Self::read_request(&mut self.recv, &self.large_requests);
+            let outcome = within(&*self.clock, time_ms, reading).await;
+            let outcome = outcome.unwrap_or(Err(CallError::Timeout));
+            match readable(outcome, self.recv.is_early()) {
+                Ok((request, deadline_ms)) => Ok(self.into_call(request, deadline_ms)),
+                Err((error, Some(code))) => {
+                    // It is seldom needed, and needs room.
+                    Box::pin(self.refuse(error, code)).await;
+                    Err(error)
+                }
+                Err((error, None)) => Err(error),
             }
-            Ok(v1::Request { call: None, .. }) => v1::ErrorCode::UnknownCall,
-            Err(CallError::Timeout) => v1::ErrorCode::DeadlineExceeded,
-            Err(CallError::Protocol(StreamError::FrameTooLarge { .. })) => v1::ErrorCode::TooLarge,
-            Err(CallError::Protocol(_)) => v1::ErrorCode::Malformed,
-            Err(error) => return Err(error),
-        };
-        let error = match outcome {
-            Err(error) => error,
-            Ok(ref request) if request.call.is_some() => CallError::Refused {
-                code,
-                retry_after_ms: None,
-            },
-            Ok(_) => CallError::Protocol(StreamError::Malformed),
-        };
-        if matches!(error, CallError::Timeout) {
-            recv.stop(StreamCode::DeadlineExceeded);
         }
+    }
+
+    fn into_call(self, request: v1::request::Call, deadline_ms: u32) -> IncomingCall {
+        let deadline_ms = bounded_deadline_ms(deadline_ms);
+        let now_ms = self.clock.monotonic_ms();
+        IncomingCall {
+            request,
+            deadline_ms,
+            deadline_at_ms: now_ms.saturating_add(u64::from(deadline_ms)),
+            responder: Responder {
+                send: self.send,
+                recv: self.recv,
+            },
+            clock: self.clock,
+        }
+    }
+
+    /// Answers a request that cannot be carried out.
+    async fn refuse(mut self, error: CallError, code: v1::ErrorCode) {
+        if matches!(error, CallError::Timeout) {
+            self.recv.stop(StreamCode::DeadlineExceeded);
+        }
+        let (send, recv) = (self.send, self.recv);
         let answer = Responder { send, recv }.refuse(code, None);
         // A client that does not read its answer either is not waited for.
-        let _ = within(&*clock, time_ms, answer).await;
-        Err(error)
+        let time_ms = u64::from(limits::DEADLINE_MS_DEFAULT);
+        let _ = within(&*self.clock, time_ms, answer).await;
     }
 
     /// Large requests are read a few at a time, so that a client cannot make the server hold one
@@ -125,6 +114,43 @@ impl PendingCall {
             .await?
             .ok_or(CallError::Protocol(StreamError::Truncated))
     }
+}
+
+/// What was read, as a call and its deadline, or what is wrong with it and what the client is told.
+type Readable = Result<(v1::request::Call, u32), (CallError, Option<v1::ErrorCode>)>;
+
+fn readable(outcome: Result<v1::Request, CallError>, is_early: bool) -> Readable {
+    let (error, code) = match outcome {
+        Ok(v1::Request {
+            call: Some(request),
+            deadline_ms,
+        }) => {
+            // TRN-84.
+            if !is_early || request.may_come_early() {
+                return Ok((request, deadline_ms));
+            }
+            let code = v1::ErrorCode::TooEarly;
+            let retry_after_ms = None;
+            let error = CallError::Refused {
+                code,
+                retry_after_ms,
+            };
+            (error, code)
+        }
+        Ok(v1::Request { call: None, .. }) => (
+            CallError::Protocol(StreamError::Malformed),
+            v1::ErrorCode::UnknownCall,
+        ),
+        Err(error) => match error {
+            CallError::Timeout => (error, v1::ErrorCode::DeadlineExceeded),
+            CallError::Protocol(StreamError::FrameTooLarge { .. }) => {
+                (error, v1::ErrorCode::TooLarge)
+            }
+            CallError::Protocol(_) => (error, v1::ErrorCode::Malformed),
+            _ => return Err((error, None)),
+        },
+    };
+    Err((error, Some(code)))
 }
 
 impl core::fmt::Debug for PendingCall {
@@ -154,37 +180,39 @@ impl IncomingCall {
     ///
     /// # Errors
     /// [`StreamError`] when the answer did not reach the link.
-    pub async fn answer_with<F>(
+    pub fn answer_with<H, F>(
         self,
-        handler: impl FnOnce(v1::request::Call) -> F,
-    ) -> Result<(), StreamError>
+        handler: H,
+    ) -> impl Future<Output = Result<(), StreamError>> + Send
     where
-        F: Future<Output = Result<v1::response::Result, v1::Error>>,
+        H: FnOnce(v1::request::Call) -> F + Send,
+        F: Future<Output = Result<v1::response::Result, v1::Error>> + Send,
     {
-        let Self {
-            request,
-            responder,
-            clock,
-            deadline_at_ms,
-            ..
-        } = self;
-        let left_ms = deadline_at_ms.saturating_sub(clock.monotonic_ms());
-        let mut cancelled = None;
-        let mut handling = core::pin::pin!(handler(request));
-        let either = core::future::poll_fn(|context| {
-            if let Poll::Ready(result) = handling.as_mut().poll(context) {
-                return Poll::Ready(Ok(result));
-            }
-            let cancelled = cancelled.get_or_insert_with(|| responder.cancelled());
-            cancelled.as_mut().poll(context).map(Err)
-        });
-        let result = match within(&*clock, left_ms, either).await {
-            Some(Ok(Ok(result))) => result,
-            Some(Ok(Err(error))) => v1::response::Result::Error(error),
-            Some(Err(error)) => return Err(error),
-            None => refusal(v1::ErrorCode::DeadlineExceeded, None),
-        };
-        responder.answer(result).await
+        let left_ms = self
+            .deadline_at_ms
+            .saturating_sub(self.clock.monotonic_ms());
+        async move {
+            let either = {
+                let mut cancelled = None;
+                let responder = &self.responder;
+                let mut handling = core::pin::pin!(handler(self.request));
+                let either = core::future::poll_fn(|context| {
+                    if let Poll::Ready(result) = handling.as_mut().poll(context) {
+                        return Poll::Ready(Ok(result));
+                    }
+                    let cancelled = cancelled.get_or_insert_with(|| responder.cancelled());
+                    cancelled.as_mut().poll(context).map(Err)
+                });
+                within(&*self.clock, left_ms, either).await
+            };
+            let result = match either {
+                Some(Ok(Ok(result))) => result,
+                Some(Ok(Err(error))) => v1::response::Result::Error(error),
+                Some(Err(error)) => return Err(error),
+                None => refusal(v1::ErrorCode::DeadlineExceeded, None),
+            };
+            self.responder.answer(result).await
+        }
     }
 
     /// Answers a `subscribe` request, and goes on with frames both ways.
@@ -254,7 +282,21 @@ impl Responder {
     /// # Errors
     /// [`StreamError::Stopped`] when the client has cancelled, [`StreamError::Closed`],
     /// [`StreamError::MessageTooLarge`].
-    pub async fn answer(mut self, result: v1::response::Result) -> Result<(), StreamError> {
+    pub fn answer(
+        mut self,
+        result: v1::response::Result,
+    ) -> impl Future<Output = Result<(), StreamError>> + Send {
+        let queued = self.queue(result);
+        async move {
+            if queued != Err(StreamError::Finished) {
+                self.send.finish().await?;
+            }
+            queued
+        }
+    }
+
+    /// Queues the answer. With [`StreamError::MessageTooLarge`] an error was queued in its place.
+    fn queue(&mut self, result: v1::response::Result) -> Result<(), StreamError> {
         let response = v1::Response {
             result: Some(result),
         };
@@ -268,7 +310,6 @@ impl Responder {
         if self.send.queued_bytes() > limits::CONTROL_FRAME_SIZE_MAX {
             self.send.set_priority(super::PRIORITY_BULK);
         }
-        self.send.finish().await?;
         queued
     }
 
@@ -276,12 +317,12 @@ impl Responder {
     ///
     /// # Errors
     /// As [`Responder::answer`].
-    pub async fn refuse(
+    pub fn refuse(
         self,
         code: v1::ErrorCode,
         retry_after_ms: Option<u32>,
-    ) -> Result<(), StreamError> {
-        self.answer(refusal(code, retry_after_ms)).await
+    ) -> impl Future<Output = Result<(), StreamError>> + Send {
+        self.answer(refusal(code, retry_after_ms))
     }
 
     /// Completes when the client has cancelled the call or the link is over. The error says which.

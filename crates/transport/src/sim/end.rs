@@ -51,10 +51,7 @@ impl SimLink {
             place: place(),
             alarm: Alarm::default(),
         };
-        (
-            SendStream::new(Box::new(SimSend(place()))),
-            RecvStream::new(Box::new(recv)),
-        )
+        (SendStream::new(SimSend(place())), RecvStream::new(recv))
     }
 }
 

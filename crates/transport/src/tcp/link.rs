@@ -76,8 +76,8 @@ impl TcpLink {
             key,
         };
         (
-            SendStream::new(Box::new(TcpSend(place()))),
-            RecvStream::new(Box::new(TcpRecv(place()))),
+            SendStream::new(TcpSend(place())),
+            RecvStream::new(TcpRecv(place())),
         )
     }
 }
