@@ -111,6 +111,13 @@ mod tests {
             assert!(keys.open(b"s", b"k", &damaged).is_err());
             assert!(keys.open(b"s", b"k", &one[..at]).is_err());
         }
+        let mut newer = one.clone();
+        newer[0] = 2;
+        assert_eq!(
+            keys.open(b"s", b"k", &newer).err(),
+            Some(CryptoError::UnsupportedFormat(2)),
+            "not damage"
+        );
     }
 
     #[test]

@@ -13,14 +13,16 @@ const CHUNK: usize = 4096;
 /// One search at a time: its buffer holds what it reads, until that is masked.
 static SEARCH: Mutex<()> = Mutex::new(());
 
-/// How often the first half of what is masked lies in memory.
+/// How often a half of what is masked lies in memory: the one that is there more often. What is given
+/// back to the allocator loses its beginning to it, and its end to nobody.
 pub(crate) fn found(masked: &[u8]) -> usize {
     found_each(&[masked])[0]
 }
 
 /// As [`found`], for several at once. The buffer is masked as it is read, and passed over itself.
 pub(crate) fn found_each(masked: &[&[u8]]) -> Vec<usize> {
-    let needles: Vec<&[u8]> = masked.iter().map(|one| &one[..one.len() / 2]).collect();
+    let halves = masked.iter().map(|one| one.split_at(one.len() / 2));
+    let needles: Vec<&[u8]> = halves.flat_map(|(first, last)| [first, last]).collect();
     let longest = needles.iter().map(|needle| needle.len()).max().unwrap_or(0);
     // Which of them begin with each byte.
     let mut by_first: Vec<Vec<usize>> = vec![Vec::new(); 256];
@@ -69,5 +71,6 @@ pub(crate) fn found_each(masked: &[&[u8]]) -> Vec<usize> {
         }
     }
     buffer.fill(0);
-    counts
+    let halves = counts.chunks(2).map(|halves| halves.iter().copied().max());
+    halves.map(Option::unwrap_or_default).collect()
 }
