@@ -2,7 +2,8 @@
 //! A device is read out at some moment, with everything that it stores, and everything that is sent to
 //! it afterwards is recorded. What opens with both is exactly what the specification says: chains that
 //! the peer began against a key of before. One answer to a step of afterwards, and nothing opens any
-//! more, in new sessions neither.
+//! more, in new sessions neither. Who sends with what was read out is believed until the peer has opened
+//! a step that the device made afterwards, and opens a session until the peer has opened the next.
 
 use std::collections::BTreeMap;
 
@@ -133,5 +134,95 @@ fn a_device_that_was_read_out_heals_as_it_is_said() {
     assert!(
         opened > 50 && closed > 50,
         "{opened} opened, {closed} did not"
+    );
+}
+
+/// The session that a device would send in, and the first step that it makes there from now on.
+fn next_own_step(device: &Party) -> Option<(SessionId, u32)> {
+    let session = device.active(None)?;
+    let newest = device.steps.get(&session).copied()?;
+    let heard = device.heard.get(&session).copied().unwrap_or_default();
+    // Where the newest step is its own, the peer's comes between.
+    Some((session, newest + 1 + u32::from(heard != newest)))
+}
+
+/// What a copy tries at the peer, at each moment, with everything that it could open since.
+#[derive(Debug, Default)]
+struct Tries {
+    /// Contents that were believed before the copy was shut out, and those that were refused.
+    believed: usize,
+    refused: usize,
+    /// The same of sessions.
+    opened: usize,
+    shut_out: usize,
+}
+
+impl Tries {
+    /// The peer as it is now is asked, and stays as it is.
+    fn ask(&mut self, walk: &Walk, copy: &Party, (session, next): (SessionId, u32)) {
+        let peer = &walk.parties[1];
+        let heard = peer.heard.get(&session).copied().unwrap_or_default();
+        let believes = |envelope: &[u8]| peer.clone().receive(&walk.keys[1], envelope).is_ok();
+
+        let mut sender = copy.clone();
+        if sender.active(None) == Some(session) && peer.keeps(session) {
+            let envelope = sender.send(None);
+            let (_, step) = sender.sent_at.unwrap();
+            let is_believed = believes(&envelope);
+            // An older chain's lost numbers can be used up as long as their keys are kept.
+            if heard >= next && step >= next {
+                assert!(!is_believed, "step {step} after {heard} of the device");
+                self.refused += 1;
+            }
+            self.believed += usize::from(is_believed);
+        }
+        let mut opener = copy.clone();
+        if opener.active(None) == Some(session) {
+            let envelope = opener.open(&walk.keys[0], &walk.keys[1], Prekeys::Live, None);
+            let is_opened = believes(&envelope);
+            if heard >= next + 2 {
+                assert!(!is_opened, "a session after step {heard} of the device");
+                self.shut_out += 1;
+            }
+            self.opened += usize::from(is_opened);
+        }
+    }
+}
+
+#[test]
+fn who_sends_with_what_was_read_out_is_shut_out_as_it_is_said() {
+    let mut tries = Tries::default();
+    for seed in 100..160 {
+        let mut walk = Walk::new(seed);
+        walk.some(10 + usize::try_from(seed % 20).unwrap());
+        let mut copy = walk.parties[0].clone();
+        let Some(next) = next_own_step(&copy) else {
+            continue;
+        };
+        // Its randomness is not the device's.
+        copy.contents_sent = 200;
+        copy.handshakes_made = 200;
+        for _ in 0..45 {
+            if walk.below(3) == 0 {
+                let envelope = walk.send(1);
+                let _ = copy.receive(&walk.keys[0], &envelope);
+            } else if walk.below(3) == 0 {
+                walk.send(0);
+            } else {
+                let side = walk.below(2);
+                walk.arrive(side);
+            }
+            tries.ask(&walk, &copy, next);
+        }
+    }
+    let Tries {
+        believed,
+        refused,
+        opened,
+        shut_out,
+    } = tries;
+    assert!(
+        believed.min(refused).min(opened).min(shut_out) > 50,
+        "{tries:?}"
     );
 }
