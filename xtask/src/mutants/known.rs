@@ -59,7 +59,7 @@ pub(super) fn source_hash(package: &str) -> Result<String> {
     files.sort_unstable();
     let mut hash = crc32fast::Hasher::new();
     for file in files {
-        if file == "tests.rs" || file.starts_with("tests/") || file.ends_with("/tests.rs") {
+        if is_of_tests(file) {
             continue;
         }
         let text = fs::read_to_string(source.join(file))?;
@@ -67,6 +67,14 @@ pub(super) fn source_hash(package: &str) -> Result<String> {
         hash.update(without_tests(&text).as_bytes());
     }
     Ok(format!("{:08x}", hash.finalize()))
+}
+
+/// Whether a file, named from the crate's `src`, is of tests alone.
+fn is_of_tests(file: &str) -> bool {
+    file == "tests.rs"
+        || file.starts_with("tests/")
+        || file.ends_with("/tests.rs")
+        || file.ends_with("_tests.rs")
 }
 
 /// A file up to its tests, which stand at its end.
@@ -128,5 +136,9 @@ mod tests {
         let with = format!("{code}\n#[cfg(test)]\nmod tests {{\n}}\n");
         assert_eq!(without_tests(&with), code);
         assert_eq!(without_tests(code), code);
+        for file in ["tests.rs", "tests/a.rs", "a/tests.rs", "a/b_tests.rs"] {
+            assert!(is_of_tests(file), "{file}");
+        }
+        assert!(!is_of_tests("a/contests.rs") && !is_of_tests("a.rs"));
     }
 }

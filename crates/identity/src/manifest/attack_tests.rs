@@ -50,6 +50,7 @@ fn a_thief_who_evicts_the_others_is_told_apart() {
     );
 }
 
+/// [IDN-26]
 #[test]
 fn the_account_key_voids_what_a_thief_did() {
     let account = account();
@@ -94,6 +95,7 @@ fn the_account_key_voids_what_a_thief_did() {
     );
 }
 
+/// [IDN-26]
 #[test]
 fn an_override_wins_also_over_higher_numbers() {
     let account = account();

@@ -32,6 +32,7 @@ fn unproved(
     forge(&body, author)
 }
 
+/// [IDN-60]
 #[test]
 fn devices_sign_a_bounded_number_of_versions_after_one_of_the_account_key() {
     let account = account();
@@ -55,6 +56,7 @@ fn devices_sign_a_bounded_number_of_versions_after_one_of_the_account_key() {
     assert!(ManifestDraft::after(&by_account, phone.signatory()).is_ok());
 }
 
+/// [IDN-60]
 #[test]
 fn the_highest_numbers_are_for_the_account_key() {
     let account = account();
