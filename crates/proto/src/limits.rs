@@ -87,7 +87,7 @@ pub const REMEMBERED_ENVELOPE_IDS_MAX: usize = 8192;
 
 /// A control frame, in bytes, checked before it is read into memory.
 pub const CONTROL_FRAME_SIZE_MAX: usize = 64 * 1024;
-/// A frame that carries envelopes or prekeys, in bytes, checked before it is read into memory.
+/// A request, an answer or a delivery, in bytes, checked before it is read into memory.
 pub const FRAME_SIZE_MAX: usize = 1024 * 1024;
 /// The longest deadline of a call, in milliseconds.
 pub const DEADLINE_MS_MAX: u32 = 60_000;
