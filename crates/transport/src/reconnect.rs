@@ -26,12 +26,23 @@ impl Backoff {
         }
     }
 
-    /// An attempt failed, or a link was lost, at `now_ms`. `random` is 64 fresh random bits.
+    /// A link was lost, or an attempt failed at once, at `now_ms`. `random` is 64 fresh random bits.
     /// `retry_after_ms` is what the server said, if it said anything: it replaces the drawn delay,
     /// and the next one may come up to half as much again later.
     ///
     /// Gives the time of the next attempt, in the clock of `now_ms`.
     pub fn failed(&mut self, now_ms: u64, random: u64, retry_after_ms: Option<u32>) -> u64 {
+        self.failed_after((now_ms, 0), random, retry_after_ms)
+    }
+
+    /// As [`Backoff::failed`], of an attempt that took `spent_ms`, which shortens the longest delay: who
+    /// waits for it would otherwise be away for the time of the attempt besides.
+    pub fn failed_after(
+        &mut self,
+        (now_ms, spent_ms): (u64, u64),
+        random: u64,
+        retry_after_ms: Option<u32>,
+    ) -> u64 {
         // TRN-21.
         let delay_ms = match retry_after_ms {
             Some(wanted_ms) => {
@@ -39,7 +50,11 @@ impl Backoff {
                 let spread_ms = wanted_ms.checked_div(2).unwrap_or(0);
                 wanted_ms.saturating_add(below(random, spread_ms))
             }
-            None => below(random, self.ceiling_ms()),
+            None => {
+                let left_ms = u64::from(limits::RECONNECT_DELAY_MS_MAX).saturating_sub(spent_ms);
+                let left_ms = left_ms.max(u64::from(limits::RECONNECT_DELAY_MS_MIN));
+                below(random, self.ceiling_ms().min(left_ms))
+            }
         };
         self.failures = self.failures.saturating_add(1);
         self.not_before_ms = now_ms.saturating_add(delay_ms);

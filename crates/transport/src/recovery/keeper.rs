@@ -268,7 +268,7 @@ impl<D: Dialer + ?Sized> Keeper<D> {
             self.go(gone.connection.link().elsewhere());
         }
         let random = self.random();
-        self.pace.failed(now_ms, random, error.retry_after_ms());
+        self.pace.lost(now_ms, random, error.retry_after_ms());
         if error.retry_after_ms().is_some() {
             // The server does not want to be called now, by an attempt under way neither.
             self.attempts.give_up();

@@ -66,11 +66,23 @@ impl Pace {
         self.due_ms = u64::MAX;
     }
 
-    /// An attempt failed, or the connection was lost. `random` is 64 fresh random bits,
-    /// `retry_after_ms` what the server said, if it said anything.
+    /// An attempt failed. `random` is 64 fresh random bits, `retry_after_ms` what the server said, if it
+    /// said anything.
     pub fn failed(&mut self, now_ms: u64, random: u64, retry_after_ms: Option<u32>) {
+        let spent_ms = self
+            .attempt_ms
+            .map_or(0, |at_ms| now_ms.saturating_sub(at_ms));
+        self.put_off((now_ms, spent_ms), random, retry_after_ms);
+    }
+
+    /// The connection was lost; otherwise as [`Pace::failed`].
+    pub fn lost(&mut self, now_ms: u64, random: u64, retry_after_ms: Option<u32>) {
+        self.put_off((now_ms, 0), random, retry_after_ms);
+    }
+
+    fn put_off(&mut self, times_ms: (u64, u64), random: u64, retry_after_ms: Option<u32>) {
         // TRN-63.
-        self.due_ms = self.backoff.failed(now_ms, random, retry_after_ms);
+        self.due_ms = self.backoff.failed_after(times_ms, random, retry_after_ms);
         if retry_after_ms.is_some() {
             self.asked_ms = self.due_ms;
         }
@@ -142,6 +154,31 @@ mod tests {
         pace.network_changed(2000);
         assert_eq!(pace.due_ms(2000), 21_000);
         assert_eq!(pace.due_ms(21_500), 21_000);
+    }
+
+    /// TRN-21: a client that nobody tells is back half a minute after the network.
+    #[test]
+    fn an_attempt_begins_half_a_minute_after_the_last_one_began_at_the_latest() {
+        let mut pace = Pace::new();
+        let mut now_ms = 0;
+        for _ in 0..50 {
+            let began_ms = now_ms;
+            pace.began(began_ms);
+            // Nothing was heard until the attempt was given up.
+            now_ms += u64::from(limits::CONNECT_TIMEOUT_MS);
+            let worst = (0..40_000).step_by(7).max_by_key(|random| {
+                let mut pace = pace;
+                pace.failed(now_ms, *random, None);
+                pace.due_ms(now_ms)
+            });
+            pace.failed(now_ms, worst.unwrap(), None);
+            let pause_ms = pace.due_ms(now_ms) - began_ms;
+            assert!(pause_ms <= 30_000, "{pause_ms}");
+            now_ms = pace.due_ms(now_ms);
+        }
+        // A connection that is lost spent nothing: those that it had together do not return together.
+        pace.lost(now_ms + 1_000_000, 29_000, None);
+        assert_eq!(pace.due_ms(now_ms + 1_000_000), now_ms + 1_029_000);
     }
 
     #[test]
