@@ -135,14 +135,21 @@ fn quic_seeds(arguments: &Arguments) -> ExitCode {
     let (figures, messages, seconds) = totals.into_inner().unwrap_or_else(PoisonError::into_inner);
     for (name, spread) in figures.rows() {
         let (count, median_ms, worst_ms) = spread.summary();
-        println!("{name}: {count} times, median {median_ms} ms, worst {worst_ms} ms");
+        let later = spread.later();
+        println!(
+            "{name}: {count} times, median {median_ms} ms, worst {worst_ms} ms, {later} later than without loss"
+        );
+    }
+    let broken = figures.judge();
+    for one in &broken {
+        println!("  {one}");
     }
     let failed = failed.into_inner();
     println!(
         "{} seeds, {seconds} virtual seconds, {messages} messages, {failed} seeds failed",
         arguments.count
     );
-    if failed == 0 {
+    if failed == 0 && broken.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

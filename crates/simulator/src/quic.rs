@@ -7,9 +7,11 @@
 //! is judged. Times and sizes follow from the seed; the bytes do not, as the keys come from the
 //! operating system.
 
+mod bounds;
 mod course;
 mod figures;
 mod ledger;
 
+pub use bounds::Event;
 pub use course::{Run, run};
 pub use figures::{Figures, Spread};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! One seed: faults, one after the other, and a message after each.
 
+mod faults;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,23 +16,20 @@ use waxwing_transport::sim::{PacketEvent, PacketNetwork, PacketSettings, SimCloc
 use waxwing_transport::tls::{MemoryTickets, Tickets};
 use waxwing_transport::{Clock, Connection, Keeper, Kept, Plane, Signals};
 
+use self::faults::Fault;
 use super::figures::Figures;
 use super::ledger::{Ledger, message};
 use crate::dice::Dice;
 
-/// Timers count whole milliseconds: a step that waits for one, such as pacing, is late by a part of one,
-/// and there are up to five steps in three round trips.
-const RESOLUTION_MS: u64 = 5;
 const PORT: u16 = 4433;
 const SERVER: &str = "relay";
 const CLIENT: &str = "alice";
+/// Messages have less than so many bytes: up to three packets.
+const SIZE_MAX: u64 = 4_000;
+/// So many fit into one packet.
+const SMALL_SIZE_MAX: u64 = 1_000;
 /// Faults in one run.
 const FAULTS: usize = 6;
-/// The longest outage.
-const OUTAGE_MS_MAX: u64 = 600_000;
-
-/// What a message may be late by after an outage, besides three round trips.
-const OUTAGE_LATE_MS: u64 = 2_000;
 
 /// What came out of a seed.
 #[derive(Debug)]
@@ -83,16 +82,6 @@ struct Course {
     calls: Vec<u32>,
     figures: Figures,
     failures: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Fault {
-    Outage,
-    NatPort,
-    NatAddress,
-    Move,
-    Crash,
-    Nothing,
 }
 
 impl Course {
@@ -184,16 +173,10 @@ impl Course {
         self.send().await;
         for _ in 0..FAULTS {
             self.clock.sleep(self.dice.between(1, 40_000)).await;
-            let fault = match self.dice.below(6) {
-                0 | 1 => Fault::Outage,
-                2 => Fault::NatPort,
-                3 => Fault::NatAddress,
-                4 => Fault::Move,
-                _ => Fault::Crash,
-            };
+            let fault = Fault::drawn(&mut self.dice);
             self.suffer(fault).await?;
             // What follows meets a connection that works, or none.
-            self.suffer(Fault::Nothing).await?;
+            self.send().await;
         }
         self.judge();
         self.keeping.shutdown().await;
@@ -209,95 +192,17 @@ impl Course {
         })
     }
 
-    async fn suffer(&mut self, fault: Fault) -> anyhow::Result<()> {
-        let is_lossy = self.path.loss_per_mille > 0;
-        if self.is_traced {
-            print_line(&format!("{} ms: {fault:?}", self.network.now_ms()));
-        }
-        match fault {
-            Fault::Outage => {
-                // As many short ones as long ones.
-                let magnitude = u32::try_from(self.dice.below(10))?;
-                let least_ms = 1_000_u64.saturating_mul(2_u64.saturating_pow(magnitude));
-                let outage_ms = self.dice.between(least_ms, least_ms.saturating_mul(2));
-                let outage_ms = outage_ms.min(OUTAGE_MS_MAX);
-                self.network.partition_both(CLIENT, SERVER);
-                let healed_ms = self.clock.monotonic_ms().saturating_add(outage_ms);
-                let (network, clock) = (self.network.clone(), Arc::clone(&self.clock));
-                tokio::spawn(async move {
-                    clock.sleep_until(healed_ms).await;
-                    network.heal_all();
-                });
-                let late_ms = self.send().await.saturating_sub(healed_ms);
-                let spread = if is_lossy {
-                    &mut self.figures.after_outage_lossy
-                } else {
-                    self.bound("outage", late_ms, OUTAGE_LATE_MS);
-                    &mut self.figures.after_outage
-                };
-                spread.add(late_ms);
-            }
-            Fault::NatPort => {
-                self.network.rebind_nat_port(CLIENT);
-                self.send().await;
-            }
-            Fault::NatAddress => {
-                self.network.rebind_nat_address(CLIENT);
-                self.send().await;
-            }
-            Fault::Move => {
-                self.network.move_host(CLIENT);
-                let moved_ms = self.clock.monotonic_ms();
-                self.signals.network_changed();
-                let late_ms = self.send().await.saturating_sub(moved_ms);
-                let spread = if is_lossy {
-                    &mut self.figures.after_move_lossy
-                } else {
-                    self.bound("move", late_ms, 0);
-                    &mut self.figures.after_move
-                };
-                spread.add(late_ms);
-            }
-            Fault::Crash => {
-                self.network.crash(SERVER);
-                self.server.shutdown().await;
-                let down_ms = self.dice.between(100, 20_000);
-                let begun_ms = self.clock.monotonic_ms().saturating_add(down_ms);
-                self.clock.sleep(down_ms).await;
-                self.start_server()?;
-                let late_ms = self.send().await.saturating_sub(begun_ms);
-                let spread = if is_lossy {
-                    &mut self.figures.after_restart_lossy
-                } else {
-                    &mut self.figures.after_restart
-                };
-                spread.add(late_ms);
-            }
-            Fault::Nothing => {
-                self.send().await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Notes a message that came later than `allowed_ms` and three round trips.
-    fn bound(&mut self, what: &str, late_ms: u64, allowed_ms: u64) {
-        let one_way_ms = self.path.delay_ms.saturating_add(self.path.jitter_ms);
-        let bound_ms = allowed_ms
-            .saturating_add(one_way_ms.saturating_mul(6))
-            .saturating_add(RESOLUTION_MS);
-        if late_ms > bound_ms {
-            let text = format!("{late_ms} ms after the {what}, of {bound_ms} ms allowed");
-            self.failures.push(text);
-        }
+    /// Sends the next message, and says that it waits. Gives when it was answered.
+    async fn send(&mut self) -> u64 {
+        let _waiting = self.signals.wait();
+        self.send_untold(SIZE_MAX).await
     }
 
     /// Sends the next message, on whatever connection there is, until it is answered. Gives when.
-    async fn send(&mut self) -> u64 {
+    async fn send_untold(&mut self, size_max: u64) -> u64 {
         let number = self.next;
         self.next = self.next.saturating_add(1);
-        let size = usize::try_from(self.dice.between(10, 4_000)).unwrap_or(10);
-        let _waiting = self.signals.wait();
+        let size = usize::try_from(self.dice.between(10, size_max)).unwrap_or(10);
         self.calls.push(0);
         loop {
             let current = self.connection.borrow_and_update().clone();
