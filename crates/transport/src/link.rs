@@ -321,6 +321,12 @@ pub trait Dialer: Send + Sync + 'static {
         drop(first);
         Box::pin(async move { Ok((self.dial(server, plane).await?, None)) })
     }
+
+    /// The transport for which a connection over another one is to be given up when an attempt finds
+    /// it; `None` where there is no choice.
+    fn preferred(&self) -> Option<Transport> {
+        None
+    }
 }
 
 impl Dialer for Box<dyn Dialer> {
@@ -339,6 +345,10 @@ impl Dialer for Box<dyn Dialer> {
         first: Bytes,
     ) -> BoxFuture<'a, Result<Dialled, LinkError>> {
         self.as_ref().dial_early(server, plane, first)
+    }
+
+    fn preferred(&self) -> Option<Transport> {
+        self.as_ref().preferred()
     }
 }
 

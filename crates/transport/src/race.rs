@@ -225,6 +225,10 @@ impl Dialer for RaceDialer {
     ) -> BoxFuture<'a, Result<Dialled, LinkError>> {
         Box::pin(self.race(server, plane, first))
     }
+
+    fn preferred(&self) -> Option<Transport> {
+        Some(Transport::Quic)
+    }
 }
 
 impl fmt::Debug for RaceDialer {

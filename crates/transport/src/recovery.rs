@@ -19,6 +19,7 @@ mod attempts;
 mod keeper;
 mod pace;
 mod probing;
+mod renewal;
 mod signals;
 mod silence;
 

@@ -8,7 +8,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use waxwing_proto::ServerAddress;
 
 use crate::error::CallError;
-use crate::link::{Dialer, Plane};
+use crate::link::{Dialer, Plane, Transport};
 use crate::rpc::{Connection, FirstCall};
 use crate::seams::Clock;
 
@@ -52,6 +52,11 @@ impl<D: Dialer + ?Sized> Attempts<D> {
     /// Where attempts go from now on.
     pub(super) fn set_server(&mut self, server: ServerAddress) {
         self.server = server;
+    }
+
+    /// See [`Dialer::preferred`].
+    pub(super) fn preferred(&self) -> Option<Transport> {
+        self.dialer.preferred()
     }
 
     /// Starts one more. Gives whether the oldest had to make room, which is its failure.

@@ -7,6 +7,7 @@ use waxwing_proto::ServerAddress;
 
 use super::attempts::Attempts;
 use super::pace::Pace;
+use super::renewal::Renewal;
 use super::signals::{Signals, Watch};
 use super::silence::Silence;
 use crate::close::{CloseCode, CloseReason};
@@ -27,7 +28,8 @@ const AWAY_FAILURES_MAX: u32 = 2;
 /// What happened to the connection.
 #[derive(Debug)]
 pub enum Kept {
-    /// It is up. An earlier one that was up until now has been closed: the new one answered first.
+    /// It is up. An earlier one that was up until now has been closed: the new one answered first, or is over
+    /// the transport that is preferred.
     Up(Connection),
     /// It was lost, or an attempt failed; the next follows by itself.
     Down(CallError),
@@ -49,6 +51,8 @@ pub struct Keeper<D: ?Sized> {
     spare: Option<Connection>,
     /// Until when it may.
     answers_until_ms: u64,
+    renewal: Renewal,
+    is_waiting: bool,
 }
 
 /// The connection that is up.
@@ -106,6 +110,8 @@ impl<D: Dialer + ?Sized> Keeper<D> {
             current: None,
             spare: None,
             answers_until_ms: 0,
+            renewal: Renewal::none(),
+            is_waiting: false,
         }
     }
 
@@ -128,6 +134,9 @@ impl<D: Dialer + ?Sized> Keeper<D> {
             }
             if let Some(kept) = self.settle_spare(now_ms) {
                 return kept;
+            }
+            if let Some(connection) = self.renewed(now_ms) {
+                return Kept::Up(connection);
             }
             match self.turn(self.due_ms(now_ms)).await {
                 Turn::Signal | Turn::Due => {}
@@ -154,6 +163,7 @@ impl<D: Dialer + ?Sized> Keeper<D> {
     fn take_signals(&mut self, now_ms: u64) {
         let known = self.signals.take();
         let is_waiting = known.waiting > 0;
+        self.is_waiting = is_waiting;
         self.pace.set_waiting(now_ms, is_waiting);
         if let Some(silence) = self.current.as_mut().and_then(|it| it.silence.as_mut()) {
             silence.set_waiting(now_ms, is_waiting);
@@ -170,6 +180,7 @@ impl<D: Dialer + ?Sized> Keeper<D> {
         // They go out from the old network.
         self.attempts.give_up();
         self.spare = None;
+        self.renewal.give_up(now_ms);
         if let Some(current) = &mut self.current {
             current.is_heard(now_ms);
             let round_trip_ms = current.round_trip_ms();
@@ -204,9 +215,19 @@ impl<D: Dialer + ?Sized> Keeper<D> {
             return self.attempts.start();
         };
         let round_trip_ms = current.round_trip_ms();
-        if current.is_heard(now_ms) && !self.attempts.is_empty() {
+        let is_heard = current.is_heard(now_ms);
+        if is_heard && !self.renewal.is_under_way() && !self.attempts.is_empty() {
             // It lives: the race is over.
             self.attempts.give_up();
+        }
+        // TRN-90, TRN-63.
+        if self.renewal.due_ms().max(self.pace.asked_ms()) <= now_ms {
+            if is_heard && self.attempts.is_empty() && self.spare.is_none() {
+                self.renewal.began();
+                self.attempts.start();
+            } else {
+                self.renewal.put_off(now_ms);
+            }
         }
         let is_due = |silence: &Silence| silence.due_ms(is_eager, round_trip_ms) <= now_ms;
         if !current.silence.as_ref().is_some_and(is_due) {
@@ -236,6 +257,10 @@ impl<D: Dialer + ?Sized> Keeper<D> {
         };
         let due_ms = match &self.spare {
             Some(_) => due_ms.min(self.answers_until_ms),
+            None => due_ms,
+        };
+        let due_ms = match &self.current {
+            Some(_) => due_ms.min(self.renewal.due_ms().max(self.pace.asked_ms())),
             None => due_ms,
         };
         // Something that is due was just done; the bound makes a mistake here cost little.
@@ -291,9 +316,12 @@ impl<D: Dialer + ?Sized> Keeper<D> {
     fn taken(&mut self, connection: Connection) -> Option<Connection> {
         let now_ms = self.clock.monotonic_ms();
         self.attempts.give_up();
+        self.renewal.ended(now_ms);
         if let Some(current) = &mut self.current {
             if current.is_heard(now_ms) {
-                connection.link().close(CloseCode::Done);
+                if let Some(other) = self.renewal.keep(connection) {
+                    other.link().close(CloseCode::Done);
+                }
                 return None;
             }
             // TRN-60. A resumed one is up after one round trip, when the older one can have answered too:
@@ -306,9 +334,10 @@ impl<D: Dialer + ?Sized> Keeper<D> {
         Some(self.use_from_now(connection))
     }
 
-    fn has_open_spare(&self) -> bool {
+    fn has_open_spare(&mut self) -> bool {
         let spare = self.spare.as_ref();
-        spare.is_some_and(|spare| spare.link().close_reason().is_none())
+        let is_open = spare.is_some_and(|spare| spare.link().close_reason().is_none());
+        is_open || self.renewal.has_better()
     }
 
     /// Uses the spare connection where the older one did not answer in time, and gives what changed.
@@ -339,6 +368,19 @@ impl<D: Dialer + ?Sized> Keeper<D> {
         }
     }
 
+    /// Gives the connection over the preferred transport when its moment has come.
+    fn renewed(&mut self, now_ms: u64) -> Option<Connection> {
+        if !self.renewal.has_better() {
+            return None;
+        }
+        let is_heard = self.current.as_mut().is_some_and(|it| it.is_heard(now_ms));
+        if self.is_waiting && is_heard {
+            return None;
+        }
+        let better = self.renewal.take()?;
+        Some(self.use_from_now(better))
+    }
+
     fn use_from_now(&mut self, connection: Connection) -> Connection {
         if let Some(older) = self.current.take() {
             older.connection.link().close(CloseCode::Done);
@@ -346,6 +388,7 @@ impl<D: Dialer + ?Sized> Keeper<D> {
         let now_ms = self.clock.monotonic_ms();
         self.away = self.away.map(|_| 0);
         let link = connection.link();
+        self.renewal = Renewal::of(now_ms, link.transport(), self.attempts.preferred());
         self.current = Some(Current {
             closed: link.closed(),
             begun_ms: now_ms,
@@ -362,6 +405,7 @@ impl<D: Dialer + ?Sized> Keeper<D> {
         let now_ms = self.clock.monotonic_ms();
         let random = self.random();
         self.pace.failed(now_ms, random, error.retry_after_ms());
+        self.renewal.ended(now_ms);
         self.away = self.away.map(|failures| failures.saturating_add(1));
         if self.away >= Some(AWAY_FAILURES_MAX) {
             self.go(None);

@@ -93,6 +93,12 @@ impl Pace {
         self.backoff.succeeded();
     }
 
+    /// Before this the server does not want to be called.
+    #[must_use]
+    pub const fn asked_ms(&self) -> u64 {
+        self.asked_ms
+    }
+
     /// When the next attempt is due. `u64::MAX` while one is under way and nothing waits.
     #[must_use]
     pub fn due_ms(&self, now_ms: u64) -> u64 {

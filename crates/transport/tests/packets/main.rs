@@ -9,6 +9,7 @@
     reason = "a test that fails panics"
 )]
 
+mod both;
 mod constant;
 mod early;
 mod floods;
