@@ -15,6 +15,7 @@ mod backups;
 mod client;
 mod commands;
 mod disclosing;
+mod elsewhere;
 mod invites;
 mod lifecycle;
 mod mistakes;
