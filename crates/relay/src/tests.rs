@@ -2,6 +2,7 @@
 //! Tests of the relay as a whole, over the memory store and simulated links.
 
 mod accounts;
+mod deadlines;
 mod delivery;
 mod drain;
 mod hostile;

@@ -12,7 +12,7 @@ use waxwing_proto::v1::response::Result as Answer;
 use waxwing_proto::v1::{self, ErrorCode, delivery::Event};
 use waxwing_proto::{KeyPin, ServerAddress};
 use waxwing_storage::StoreError;
-use waxwing_storage::embedded::memory::{Immediate, MemoryDisk, MemoryKeyValue};
+use waxwing_storage::embedded::memory::{Immediate, MemoryDisk, MemoryKeyValue, SyncLatency};
 use waxwing_storage::embedded::{EmbeddedStore, ServerLimits, ServerOptions};
 use waxwing_transport::rpc::Connection;
 use waxwing_transport::sim::{NetworkSettings, SimClock, SimEntropy, SimNetwork};
@@ -36,6 +36,7 @@ pub(super) struct World {
     server: ServerAddress,
     limits: ServerLimits,
     settings: Settings,
+    syncs: Arc<dyn SyncLatency>,
 }
 
 impl World {
@@ -48,10 +49,20 @@ impl World {
     }
 
     pub(super) async fn new(settings: Settings, limits: ServerLimits) -> Self {
+        Self::on(Arc::new(Immediate), settings, limits).await
+    }
+
+    /// A relay whose disk takes the time that it is told.
+    pub(super) async fn on(
+        syncs: Arc<dyn SyncLatency>,
+        settings: Settings,
+        limits: ServerLimits,
+    ) -> Self {
         let network = SimNetwork::new(1, NetworkSettings::default());
         let clock = SimClock::new(WALL_START_MS);
         let disk = MemoryDisk::new();
-        let (relay, serving) = start(&network, &disk, &clock, settings.clone(), limits).await;
+        let opened = (disk.open(Arc::clone(&syncs)).unwrap(), limits);
+        let (relay, serving) = start(&network, opened, &clock, settings.clone()).await;
         let server = SimNetwork::server_address("server", 1, vec![KeyPin([1; 32])]).unwrap();
         Self {
             network,
@@ -62,6 +73,7 @@ impl World {
             server,
             limits,
             settings,
+            syncs,
         }
     }
 
@@ -72,14 +84,9 @@ impl World {
         let _ = (&mut self.serving).await;
         self.disk.crash(0);
         let settings = self.settings.clone();
-        let started = start(
-            &self.network,
-            &self.disk,
-            &self.clock,
-            settings,
-            self.limits,
-        )
-        .await;
+        let opened = self.disk.open(Arc::clone(&self.syncs)).unwrap();
+        let opened = (opened, self.limits);
+        let started = start(&self.network, opened, &self.clock, settings).await;
         (self.relay, self.serving) = started;
     }
 
@@ -115,18 +122,15 @@ impl World {
 
 async fn start(
     network: &SimNetwork,
-    disk: &MemoryDisk,
+    (rows, limits): (MemoryKeyValue, ServerLimits),
     clock: &SimClock,
     settings: Settings,
-    limits: ServerLimits,
 ) -> (Relay<TestStore>, JoinHandle<Result<(), StoreError>>) {
     let options = ServerOptions {
         limits,
         new_name_key: [3; 32],
     };
-    let store = EmbeddedStore::open(disk.open(Arc::new(Immediate)).unwrap(), options)
-        .await
-        .unwrap();
+    let store = EmbeddedStore::open(rows, options).await.unwrap();
     let seams = Seams {
         clock: Arc::new(clock.clone()),
         entropy: Arc::new(SimEntropy::new(1, "server")),
