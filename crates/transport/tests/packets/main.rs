@@ -14,6 +14,7 @@ mod constant;
 mod early;
 mod floods;
 mod hostile;
+mod idle;
 mod interop;
 mod recovery;
 

@@ -274,26 +274,6 @@ async fn a_single_call_gets_through_after_an_outage() {
     assert!(late_ms <= bound_ms, "{late_ms}");
 }
 
-/// A server never sends to a client that is idle and does not ask for it.
-#[tokio::test(start_paused = true)]
-async fn the_server_never_pings() {
-    let world = world(25, STEADY);
-    let settings = DialerSettings {
-        keep_alive_ms: None,
-        ..DialerSettings::default()
-    };
-    let dialer = world.network.dialer("bob", settings);
-    let (ours, theirs) = tokio::join!(
-        dialer.dial(&world.address, Plane::Anonymous),
-        world.listener.accept()
-    );
-    let (_ours, _theirs) = (ours.unwrap(), theirs.unwrap());
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    let events = world.record();
-    tokio::time::sleep(Duration::from_secs(45)).await;
-    assert_eq!(events.lock().unwrap().len(), 0);
-}
-
 /// Times, sizes and counts follow from the seed, although the keys do not.
 #[test]
 fn the_same_seed_gives_the_same_packets() {
