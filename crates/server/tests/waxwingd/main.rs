@@ -17,6 +17,7 @@ mod commands;
 mod disclosing;
 mod elsewhere;
 mod invites;
+mod ipv6;
 mod lifecycle;
 mod mistakes;
 mod panics;

@@ -195,6 +195,22 @@ mod tests {
         ));
     }
 
+    /// TRN-24, TRN-67: what one customer of a provider has is one prefix, however many addresses that is.
+    #[test]
+    fn ipv6_addresses_are_counted_by_56_bits() {
+        let of = |text: &str| AddressPrefix::of(text.parse().unwrap());
+        let admission = admission(2, 10);
+        let _places = ["2001:db8:1:100::1", "2001:db8:1:1ff:ffff::1"].map(|address| {
+            let verdict = admission.decide(of(address), true);
+            assert!(matches!(verdict, Verdict::Accept(..)), "{address}");
+            verdict
+        });
+        let full = admission.decide(of("2001:db8:1:17f::2"), true);
+        assert!(matches!(full, Verdict::Refuse));
+        let next = admission.decide(of("2001:db8:1:200::1"), true);
+        assert!(matches!(next, Verdict::Accept(..)));
+    }
+
     #[test]
     fn under_load_everybody_shows_the_address() {
         let admission = admission(10, 1);

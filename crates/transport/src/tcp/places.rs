@@ -137,6 +137,17 @@ mod tests {
         assert_eq!(places.count(), 0);
     }
 
+    /// TRN-24, TRN-67.
+    #[test]
+    fn ipv6_addresses_are_counted_by_56_bits() {
+        let of = |text: &str| AddressPrefix::of(text.parse().unwrap());
+        let places = Arc::new(Places::new(10, 2));
+        let _held = ["2001:db8:1:100::1", "2001:db8:1:1ff:ffff::1"]
+            .map(|address| places.enter(of(address)).unwrap().connected());
+        assert!(places.enter(of("2001:db8:1:17f::2")).is_none());
+        assert!(places.enter(of("2001:db8:1:200::1")).is_some());
+    }
+
     #[test]
     fn all_networks_share_the_places_of_the_listener() {
         let places = Arc::new(Places::new(2, 3));

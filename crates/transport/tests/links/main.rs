@@ -16,6 +16,7 @@
 
 mod calls;
 mod ends;
+mod ipv6;
 mod kinds;
 mod opening;
 mod planes;
