@@ -3,7 +3,7 @@
 //! lost and nothing doubled. The other transport is a simulated one, which is up where packets are not.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use waxwing_transport::race::{Network, REMEMBERED_MS, RaceDialer};
 use waxwing_transport::sim::{NetworkSettings, SimNetwork};
@@ -14,6 +14,7 @@ use super::*;
 const ROUND_TRIP_MS: u64 = 80;
 /// Between two messages.
 const PAUSE_MS: u64 = 700;
+const HOUR_MS: u32 = 3_600_000;
 
 /// How often each message came.
 type Ledger = Arc<Mutex<BTreeMap<u32, u32>>>;
@@ -29,6 +30,8 @@ struct Both {
     ups: Arc<Mutex<Vec<(Transport, u64)>>>,
     downs: Arc<AtomicU32>,
     ledger: Ledger,
+    /// Whether the server sends newcomers over QUIC away for an hour.
+    is_full: Arc<AtomicBool>,
     /// How often each message was tried.
     calls: Vec<u32>,
 }
@@ -41,8 +44,9 @@ impl Both {
         let ledger = Ledger::default();
         let over_quic = listen(&packets, ListenerSettings::default());
         let over_frames = Arc::new(frames.listen("relay", PORT, identity().key_pin()));
-        account(over_quic, &clock, &ledger);
-        account(over_frames, &clock, &ledger);
+        let is_full: Arc<AtomicBool> = Arc::default();
+        account(over_quic, &clock, &ledger, &is_full);
+        account(over_frames, &clock, &ledger, &Arc::default());
         let other: Box<dyn Dialer> = Box::new(frames.dialer("alice"));
         let dialer: Box<dyn Dialer> = if is_choosing {
             Box::new(RaceDialer::new(
@@ -93,6 +97,7 @@ impl Both {
             ups,
             downs,
             ledger,
+            is_full,
             calls: Vec::new(),
         }
     }
@@ -159,10 +164,20 @@ impl Both {
 }
 
 /// Serves `put_rendezvous` on every connection, and counts what comes.
-fn account<L: Listener>(listener: Arc<L>, clock: &Arc<dyn Clock>, ledger: &Ledger) {
+fn account<L: Listener>(
+    listener: Arc<L>,
+    clock: &Arc<dyn Clock>,
+    ledger: &Ledger,
+    is_full: &Arc<AtomicBool>,
+) {
     let (clock, ledger) = (Arc::clone(clock), Arc::clone(ledger));
+    let is_full = Arc::clone(is_full);
     tokio::spawn(async move {
         while let Some(link) = listener.accept().await {
+            if is_full.load(Ordering::Relaxed) {
+                link.close_with_retry(CloseCode::Overloaded, HOUR_MS);
+                continue;
+            }
             let (clock, ledger) = (Arc::clone(&clock), Arc::clone(&ledger));
             tokio::spawn(async move {
                 let Ok(connection) = serve_hello(link, clock).await else {
@@ -297,6 +312,30 @@ async fn the_better_connection_takes_over_when_the_other_ends() {
     let (_, took_ms) = both.send().await;
     assert!(took_ms <= ROUND_TRIP_MS, "{took_ms}");
     assert_eq!(both.downs.load(Ordering::Relaxed), 0);
+    assert_eq!(both.carriers(), [Transport::Simulated, Transport::Quic]);
+    assert_eq!(both.judge(), 0);
+}
+
+/// TRN-63: a server that does not want to be called over QUIC for an hour is not, and keeps its client.
+#[tokio::test(start_paused = true)]
+async fn the_way_back_heeds_the_time_that_the_server_names() {
+    let mut both = Both::new(43, path(0), true);
+    both.mute();
+    both.send().await;
+    both.packets.heal_all();
+    both.is_full.store(true, Ordering::Relaxed);
+    both.send_for(REMEMBERED_MS + 10_000).await;
+    let events = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&events);
+    both.packets.set_tap(Arc::new(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    }));
+    both.is_full.store(false, Ordering::Relaxed);
+    let (calls, _) = both.send_for(u64::from(HOUR_MS) - 60_000).await;
+    assert_eq!((calls, events.load(Ordering::Relaxed)), (1, 0));
+    assert_eq!(both.carriers(), [Transport::Simulated]);
+    // After that and half as much it is looked for again.
+    both.send_for(u64::from(HOUR_MS / 2) + 120_000).await;
     assert_eq!(both.carriers(), [Transport::Simulated, Transport::Quic]);
     assert_eq!(both.judge(), 0);
 }
