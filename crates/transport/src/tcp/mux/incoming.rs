@@ -3,6 +3,7 @@
 
 use waxwing_proto::limits;
 
+use super::sending::add_credit;
 use super::table::Stream;
 use super::{Fault, Mux, OVERLOADED_RETRY_MS, Side};
 use crate::close::{CloseCode, CloseReason, StreamCode};
@@ -47,9 +48,7 @@ impl Mux {
                 Ok(())
             }
             Frame::ConnectionCredit { bytes } => {
-                // TRN-45.
-                let sum = self.send_credit.checked_add(bytes);
-                self.send_credit = sum.ok_or(Fault::Violation)?;
+                self.send_credit = add_credit(self.send_credit, self.queued, bytes)?;
                 self.streams.wake_writers();
                 Ok(())
             }

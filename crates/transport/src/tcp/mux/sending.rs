@@ -48,6 +48,16 @@ pub(super) fn room(out: &[u8]) -> Option<usize> {
     (room >= 256).then_some(room)
 }
 
+/// The credit with `more` added to it. What was taken to be sent and waits counts in the sum: its credit
+/// comes back when it is not sent.
+pub(super) fn add_credit(credit: u32, queued: usize, more: u32) -> Result<u32, Fault> {
+    // TRN-45.
+    let queued = u32::try_from(queued).map_err(|_| Fault::Violation)?;
+    let credit = credit.checked_add(more).ok_or(Fault::Violation)?;
+    credit.checked_add(queued).ok_or(Fault::Violation)?;
+    Ok(credit)
+}
+
 impl Sending {
     pub(super) const fn new(credit: u32) -> Self {
         Self {
@@ -77,7 +87,7 @@ impl Sending {
 
     /// The peer takes so many bytes more.
     pub(super) fn grant(&mut self, bytes: u32) -> Result<(), Fault> {
-        self.credit = self.credit.checked_add(bytes).ok_or(Fault::Violation)?;
+        self.credit = add_credit(self.credit, self.queued, bytes)?;
         self.wake_writer();
         Ok(())
     }

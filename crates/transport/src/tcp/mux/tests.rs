@@ -103,6 +103,45 @@ fn violations_end_the_connection_and_the_peer_is_told() {
     }
 }
 
+/// TRN-45: what was taken to be sent and has not gone out still counts, as it may never go.
+#[test]
+fn credit_that_waits_counts_in_the_sum() {
+    for (frame, is_of_stream) in [
+        (
+            Frame::ConnectionCredit {
+                bytes: u32::MAX - 2 * 1024 * 1024,
+            },
+            false,
+        ),
+        (
+            Frame::StreamCredit {
+                stream: 0,
+                bytes: u32::MAX - 1024 * 1024,
+            },
+            true,
+        ),
+    ] {
+        let mut mux = server();
+        assert_eq!(heard(&mut mux, &[bytes(0, b"a", false)]).0, None);
+        let key = mux.accept().unwrap().unwrap();
+        let mut piece = Bytes::from(vec![0; 10_000]);
+        assert!(mux.poll_write(key, &context(), &mut piece).is_ready());
+        // As much as can be counted.
+        mux.receive(&written(&[frame]));
+        assert_eq!(mux.close_reason(), None);
+        let one_more = if is_of_stream {
+            Frame::StreamCredit {
+                stream: 0,
+                bytes: 1,
+            }
+        } else {
+            Frame::ConnectionCredit { bytes: 1 }
+        };
+        mux.receive(&written(&[one_more]));
+        assert_eq!(mux.close_reason(), Some(CloseReason::Fault), "{frame:?}");
+    }
+}
+
 /// [TRN-43].
 #[test]
 fn more_streams_than_allowed_are_a_violation() {
