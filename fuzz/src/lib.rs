@@ -15,6 +15,7 @@
 mod corpus;
 mod datagrams;
 mod identity;
+mod mux;
 mod rows;
 mod schedule;
 mod sessions;
@@ -111,6 +112,12 @@ pub const TARGETS: &[Target] = &[
         about: "rows of sessions, skipped keys and prekey secrets, damaged",
         seeds: &["ratchet/"],
         run: rows::ratchet,
+    },
+    Target {
+        name: "tcp_frames",
+        about: "frames of the multiplexer over TCP, at either end",
+        seeds: &[],
+        run: mux::end,
     },
     Target {
         name: "two_devices",

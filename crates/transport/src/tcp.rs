@@ -10,6 +10,8 @@
 
 #[doc(hidden)]
 pub mod bare;
+#[doc(hidden)]
+pub mod bare_mux;
 mod budget;
 mod dialer;
 mod driver;

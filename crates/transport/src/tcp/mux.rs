@@ -6,6 +6,7 @@
 //! this side hold is bounded: bytes by the credit that it was given, frames to be sent by the
 //! streams that are open, as they are flags of a stream and not a queue.
 
+mod counts;
 mod incoming;
 mod outgoing;
 mod receiving;
@@ -25,6 +26,7 @@ use super::frame::Decoder;
 use crate::close::{CloseCode, CloseReason, StreamCode};
 use crate::elsewhere::Elsewhere;
 use crate::error::StreamError;
+pub use counts::Counts;
 use receiving::{Ended, Receiving};
 use sending::{Phase, Sending};
 use table::{Stream, Table};

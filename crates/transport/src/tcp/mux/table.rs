@@ -93,6 +93,12 @@ impl Table {
         self.streams.iter().map(|stream| stream.key).collect()
     }
 
+    /// How many streams there are, and how many bytes they hold that came.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let held = self.streams.iter().map(|stream| stream.recv.held());
+        (self.streams.len(), held.sum())
+    }
+
     /// The oldest stream that was not handed out yet.
     pub(super) fn first_waiting(&mut self) -> Option<&mut Stream> {
         let found = self
