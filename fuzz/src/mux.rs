@@ -15,8 +15,9 @@ use rules::{Rules, STREAMS_MAX};
 
 /// Steps of one input.
 const STEPS_MAX: usize = 400;
-/// What a listener holds that has little room, in bytes.
+/// What a listener holds that has little room, and has to send, in bytes.
 const SCARCE: usize = 20_000;
+const SCARCE_TO_SEND: usize = 50_000;
 static FILLER: [u8; 65_535] = [0xa5; 65_535];
 
 /// The first byte: bit 0 for the client's end, bit 1 for little room. Then steps of a kind, a stream
@@ -91,17 +92,23 @@ struct End {
     rules: Rules,
     is_server: bool,
     held_max: usize,
+    queued_max: usize,
     keys: Vec<u32>,
 }
 
 impl End {
     fn new(is_server: bool, is_scarce: bool) -> Self {
-        let held_max = if is_scarce { SCARCE } else { usize::MAX };
+        let (held_max, queued_max) = if is_scarce {
+            (SCARCE, SCARCE_TO_SEND)
+        } else {
+            (usize::MAX, usize::MAX)
+        };
         Self {
-            mux: BareMux::new(is_server, held_max),
+            mux: BareMux::new(is_server, held_max, queued_max),
             rules: Rules::new(is_server),
             is_server,
             held_max,
+            queued_max,
             keys: Vec::new(),
         }
     }
@@ -175,9 +182,16 @@ impl End {
         assert!(counts.held <= held_max, "{counts:?}");
         assert!(wide(counts.held) <= self.rules.window(), "{counts:?}");
         assert_eq!(counts.held, counts.held_by_all);
+        let to_send = counts.queued.saturating_add(counts.composed);
         assert!(counts.queued <= limits::TCP_SEND_QUEUE_SIZE_MAX);
-        assert!(counts.in_hand <= STREAMS_MAX && counts.open <= STREAMS_MAX);
-        assert!(counts.known <= 2 * STREAMS_MAX, "{counts:?}");
+        assert!(counts.queued_by_all <= self.queued_max, "{counts:?}");
+        let spared = limits::TCP_QUEUED_BYTES_SPARED;
+        assert!(to_send <= spared.saturating_add(counts.queued_by_all));
+        assert!(to_send > spared || counts.queued_by_all == 0, "{counts:?}");
+        assert!(counts.open <= STREAMS_MAX, "{counts:?}");
+        // A client's user keeps what it has opened as long as it likes.
+        assert!(!self.is_server || counts.in_hand <= STREAMS_MAX);
+        assert!(counts.known <= counts.open.saturating_add(counts.in_hand));
         if self.mux.close_reason().is_some() {
             return;
         }
@@ -207,7 +221,7 @@ impl End {
         let counts = self.mux.counts();
         assert_eq!((counts.held, counts.queued, counts.in_hand), (0, 0, 0));
         assert!(!self.send(), "there is always something to say");
-        assert_eq!(self.mux.end(), 0);
+        assert_eq!(self.mux.end(), (0, 0));
     }
 }
 

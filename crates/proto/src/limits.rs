@@ -147,6 +147,12 @@ pub const QUIC_WINDOWS_MAX: u64 = 1_792 * 1024 * 1024;
 pub const TCP_HELD_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Bytes that one connection over TCP may hold however much the others do.
 pub const TCP_HELD_BYTES_SPARED: usize = 4 * 1024;
+/// Bytes that all connections over TCP of one server have to send and nobody takes.
+pub const TCP_QUEUED_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Bytes that one connection over TCP may have to send however much the others do.
+pub const TCP_QUEUED_BYTES_SPARED: usize = 16 * 1024;
+/// Bytes that all connections over TCP can make one server hold: unread and to be sent, with what each is spared.
+pub const TCP_BYTES_MAX: usize = 576 * 1024 * 1024;
 /// How long a connection over TCP that has ended waits for the peer to see it, in milliseconds.
 pub const TCP_LINGER_MS: u32 = 1_000;
 /// Networks and servers for which a client remembers that TCP was faster.

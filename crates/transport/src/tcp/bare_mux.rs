@@ -22,15 +22,15 @@ pub struct BareMux {
 
 impl BareMux {
     /// The server's end, or the client's, of the only connection of a listener that holds so many
-    /// bytes.
+    /// bytes, and has so many to send.
     #[must_use]
-    pub fn new(is_server: bool, held_max: usize) -> Self {
+    pub fn new(is_server: bool, held_max: usize, queued_max: usize) -> Self {
         let side = if is_server {
             Side::Server
         } else {
             Side::Client
         };
-        let budget = Arc::new(Budget::new(held_max));
+        let budget = Arc::new(Budget::new(held_max, queued_max));
         Self {
             mux: Mux::new(side, Arc::clone(&budget)),
             budget,
@@ -120,9 +120,9 @@ impl BareMux {
 
     /// Ends without a word; gives what the listener counts for it afterwards.
     #[must_use]
-    pub fn end(self) -> usize {
+    pub fn end(self) -> (usize, usize) {
         drop(self.mux);
-        self.budget.held()
+        (self.budget.held(), self.budget.queued())
     }
 }
 

@@ -74,7 +74,7 @@ impl TcpDialer {
             provider: Arc::new(provider()),
             sessions: SessionCache::default(),
             // A client has few connections, each bounded by itself.
-            budget: Arc::new(Budget::new(usize::MAX)),
+            budget: Arc::new(Budget::new(usize::MAX, usize::MAX)),
             entropy,
             account_tag,
         }

@@ -38,6 +38,9 @@ pub struct TcpListenerSettings {
     /// Bytes that all connections together may hold unread. When they hold more, one that goes
     /// on sending is closed, unless it holds at most [`limits::TCP_HELD_BYTES_SPARED`].
     pub held_bytes_max: usize,
+    /// Bytes that all connections together may have to send that their peers do not take, beyond
+    /// [`limits::TCP_QUEUED_BYTES_SPARED`] of each. Whoever has more to send waits.
+    pub queued_bytes_max: usize,
 }
 
 impl Default for TcpListenerSettings {
@@ -47,6 +50,7 @@ impl Default for TcpListenerSettings {
             connections_per_prefix_max: limits::CONNECTIONS_PER_PREFIX_MAX,
             handshake_timeout_ms: limits::CONNECT_TIMEOUT_MS,
             held_bytes_max: limits::TCP_HELD_BYTES_MAX,
+            queued_bytes_max: limits::TCP_QUEUED_BYTES_MAX,
         }
     }
 }
@@ -88,7 +92,10 @@ impl TcpListener {
         let common = Arc::new(Common {
             config,
             settings,
-            budget: Arc::new(Budget::new(settings.held_bytes_max)),
+            budget: Arc::new(Budget::new(
+                settings.held_bytes_max,
+                settings.queued_bytes_max,
+            )),
             places: Arc::new(Places::new(
                 settings.connections_max,
                 settings.connections_per_prefix_max,
@@ -117,6 +124,12 @@ impl TcpListener {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.common.budget.held()
+    }
+
+    /// The bytes to be sent that count for all connections together, at the moment.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.common.budget.queued()
     }
 }
 

@@ -10,6 +10,7 @@ mod counts;
 mod incoming;
 mod outgoing;
 mod receiving;
+mod room;
 mod sending;
 mod table;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use crate::elsewhere::Elsewhere;
 use crate::error::StreamError;
 pub use counts::Counts;
 use receiving::{Ended, Receiving};
+use room::Room;
 use sending::{Phase, Sending};
 use table::{Stream, Table};
 
@@ -92,7 +94,7 @@ pub(super) struct Mux {
     /// What may still be taken from the layer above to be sent.
     send_credit: u32,
     /// Bytes that were taken and wait to be sent.
-    queued: usize,
+    room: Room,
     /// What the peer may still send.
     receive_credit: u32,
     /// What was read and is to be granted anew.
@@ -123,7 +125,7 @@ impl Mux {
             open: 0,
             in_hand: 0,
             send_credit: side.peer().windows().1,
-            queued: 0,
+            room: Room::default(),
             receive_credit: side.windows().1,
             returnable: 0,
             held: 0,
@@ -215,16 +217,17 @@ impl Mux {
         if let Some(reason) = self.closed {
             return Poll::Ready(Err(StreamError::Closed(reason)));
         }
-        let room = limits::TCP_SEND_QUEUE_SIZE_MAX.saturating_sub(self.queued);
-        let room = room.min(usize::try_from(self.send_credit).unwrap_or(usize::MAX));
+        let credit = usize::try_from(self.send_credit).unwrap_or(usize::MAX);
         let Some(entry) = self.streams.by_key(key) else {
             return Poll::Ready(Err(StreamError::Finished));
         };
+        let wanted = entry.send.takes(bytes).min(credit);
+        let room = self.room.find(wanted, &self.budget);
         let Poll::Ready(taken) = entry.send.poll_take(context, bytes, room) else {
             return Poll::Pending;
         };
         Poll::Ready(taken.map(|taken| {
-            self.queued = self.queued.saturating_add(taken);
+            self.room.take(taken, &self.budget);
             let taken = u32::try_from(taken).unwrap_or(u32::MAX);
             self.send_credit = self.send_credit.saturating_sub(taken);
             self.wake_driver();
@@ -374,7 +377,7 @@ impl Mux {
         }
         self.closed = Some(reason);
         self.closing = tell;
-        self.queued = 0;
+        self.room.clear(&self.budget);
         // What nobody was given yet, nobody will read.
         let unread = self.streams.end_all();
         self.discard(unread);
@@ -395,7 +398,7 @@ impl Mux {
     /// Bytes that were taken from the layer above and will not be sent: their credit is free.
     fn unsend(&mut self, unsent: usize) {
         if unsent > 0 {
-            self.queued = self.queued.saturating_sub(unsent);
+            self.room.give(unsent, &self.budget);
             let unsent = u32::try_from(unsent).unwrap_or(u32::MAX);
             self.send_credit = self.send_credit.saturating_add(unsent);
             self.streams.wake_writers();
@@ -444,6 +447,7 @@ impl Mux {
 impl Drop for Mux {
     fn drop(&mut self) {
         self.budget.give(self.held);
+        self.room.clear(&self.budget);
     }
 }
 

@@ -160,6 +160,18 @@ async fn stalled_handshakes_cost_others_nothing_and_end() {
     }
 }
 
+/// A message that is so large.
+fn answer(size: usize) -> v1::Request {
+    let put = v1::PutRendezvousRequest {
+        value: vec![0; size].into(),
+        ..v1::PutRendezvousRequest::default()
+    };
+    v1::Request {
+        deadline_ms: 0,
+        call: Some(v1::request::Call::PutRendezvous(put)),
+    }
+}
+
 /// A client that never reads makes the server keep no more than the queue, and its own requests
 /// wait; when the server closes, the link is over although the client still does not read.
 #[tokio::test]
@@ -174,13 +186,7 @@ async fn a_client_that_does_not_read_is_held_within_bounds() {
     let link = listener.accept().await.unwrap();
     let _client = client.await.unwrap();
     let (mut send, _recv) = link.accept().await.unwrap();
-    let large = v1::Request {
-        deadline_ms: 0,
-        call: Some(v1::request::Call::PutRendezvous(v1::PutRendezvousRequest {
-            value: vec![0; 1_000_000].into(),
-            ..v1::PutRendezvousRequest::default()
-        })),
-    };
+    let large = answer(1_000_000);
     let flood = async {
         for _ in 0..50 {
             send.send(&large, limits::FRAME_SIZE_MAX).await.unwrap();
@@ -191,6 +197,60 @@ async fn a_client_that_does_not_read_is_held_within_bounds() {
     link.close(CloseCode::Overloaded);
     drop((send, _recv));
     listener.drain().await;
+}
+
+/// Many that do not read, and grant all the credit that there can be: what the server keeps for all of
+/// them is bounded, others are served meanwhile, and nothing is left when they are gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_clients_that_do_not_read_are_held_within_a_bound_together() {
+    const CLIENTS: usize = 12;
+    let queued_bytes_max = 3 * limits::TCP_SEND_QUEUE_SIZE_MAX;
+    let listener = listen(TcpListenerSettings {
+        queued_bytes_max,
+        ..TcpListenerSettings::default()
+    });
+    let to = listener.local_address().unwrap();
+    let hostile = tokio::task::spawn_blocking(move || {
+        let connect = |_| {
+            let mut client = Foreign::connect(hybrid(), ALPN, to).unwrap();
+            client.send(&stream_frame(0, b"a", false)).unwrap();
+            client.send(&code_frame(4, 0, 0x7f00_0000)).unwrap();
+            client.send(&[5, 0x7f, 0, 0, 0]).unwrap();
+            client
+        };
+        (0..CLIENTS).map(connect).collect::<Vec<_>>()
+    });
+    for _ in 0..CLIENTS {
+        let link = listener.accept().await.unwrap();
+        tokio::spawn(async move {
+            let (mut send, _recv) = link.accept().await.unwrap();
+            let large = answer(1_000_000);
+            // Until the connection ends, as the client takes no more than the kernel does for it.
+            while send.send(&large, limits::FRAME_SIZE_MAX).await.is_ok() {}
+        });
+    }
+    let hostile = hostile.await.unwrap();
+    let (ours, theirs) = links(&listener).await;
+    tokio::spawn(serve(theirs));
+    let honest = Connection::establish(ours, clock()).await.unwrap();
+    let filled = async {
+        while listener.queued_bytes() + 16 * 1024 < queued_bytes_max {
+            assert!(listener.queued_bytes() <= queued_bytes_max);
+            assert!(honest.call(status(), 0).await.is_ok());
+        }
+    };
+    // Far more than it takes: if nothing is counted, this is how it shows.
+    tokio::time::timeout(Duration::from_secs(100), filled)
+        .await
+        .expect("all that there is to count is used up");
+    for _ in 0..100 {
+        assert!(listener.queued_bytes() <= queued_bytes_max);
+        assert!(honest.call(status(), 0).await.is_ok());
+    }
+    drop(hostile);
+    while listener.queued_bytes() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// What stands before the end of a handshake is no connection: it can be cut at every byte.

@@ -20,6 +20,10 @@ pub struct Counts {
     pub kept: usize,
     /// Bytes that were taken and wait to be sent.
     pub queued: usize,
+    /// What of them was composed last, and may not have gone out.
+    pub composed: usize,
+    /// What all connections of the listener count of both.
+    pub queued_by_all: usize,
     /// What the peer may still send.
     pub receive_credit: u32,
     /// What was read and is to be granted anew.
@@ -39,7 +43,9 @@ impl Mux {
             held: self.held,
             held_by_all: self.budget.held(),
             kept,
-            queued: self.queued,
+            queued: self.room.queued(),
+            composed: self.room.composed(),
+            queued_by_all: self.budget.queued(),
             receive_credit: self.receive_credit,
             returnable: self.returnable,
             send_credit: self.send_credit,

@@ -48,7 +48,7 @@ impl Mux {
                 Ok(())
             }
             Frame::ConnectionCredit { bytes } => {
-                self.send_credit = add_credit(self.send_credit, self.queued, bytes)?;
+                self.send_credit = add_credit(self.send_credit, self.room.queued(), bytes)?;
                 self.streams.wake_writers();
                 Ok(())
             }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What is to be sent: first what is said about the connection, then about streams, then their bytes.
 
-use waxwing_proto::limits;
-
 use super::{Mux, Side, sending};
 use crate::close::CloseCode;
 use crate::tcp::frame::Frame;
@@ -11,6 +9,7 @@ impl Mux {
     /// Appends what is to be sent, as far as it fits [`PLAINTEXT_SIZE_MAX`]; nothing when there is
     /// nothing. `out` is empty.
     pub(in crate::tcp) fn compose(&mut self, out: &mut Vec<u8>) {
+        self.room.begin();
         if let Some((code, retry_after_ms)) = self.closing.take() {
             if self.side == Side::Server && !self.elsewhere.is_empty() {
                 let bytes = &self.elsewhere;
@@ -45,6 +44,9 @@ impl Mux {
             }
         }
         self.compose_streams(out);
+        if self.room.end(&self.budget) {
+            self.streams.wake_writers();
+        }
     }
 
     fn compose_control(&mut self, key: u32, out: &mut Vec<u8>) {
@@ -60,7 +62,6 @@ impl Mux {
     }
 
     fn compose_streams(&mut self, out: &mut Vec<u8>) {
-        let was_full = self.queued >= limits::TCP_SEND_QUEUE_SIZE_MAX;
         while let Some(room) = sending::room(out) {
             let Some(entry) = self.streams.next_to_send() else {
                 break;
@@ -82,11 +83,8 @@ impl Mux {
             self.turn = self.turn.wrapping_add(1);
             let sent = entry.send.put_bytes(wire, self.turn, room, out);
             let key = entry.key;
-            self.queued = self.queued.saturating_sub(sent);
+            self.room.send(sent);
             self.settle(key);
-        }
-        if was_full && self.queued < limits::TCP_SEND_QUEUE_SIZE_MAX {
-            self.streams.wake_writers();
         }
     }
 }

@@ -92,6 +92,15 @@ impl Sending {
         Ok(())
     }
 
+    /// How many of `bytes` would be taken if there were room.
+    pub(super) fn takes(&self, bytes: &Bytes) -> usize {
+        if self.stopped.is_some() || self.phase != Phase::Open {
+            return 0;
+        }
+        let credit = usize::try_from(self.credit).unwrap_or(usize::MAX);
+        credit.min(bytes.len())
+    }
+
     /// Takes from the front of `bytes` at most `room`; gives how many.
     pub(super) fn poll_take(
         &mut self,

@@ -44,8 +44,8 @@ impl Stream {
     }
 }
 
-/// Streams in the order of their names. At most 64 are open and 64 in hand at a time, so that a
-/// search costs little.
+/// Streams in the order of their names. At most 64 are open and, on a server, 64 in hand at a time, so
+/// that a search costs little. A client's user has in hand what it keeps of what it has opened.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     #[allow(

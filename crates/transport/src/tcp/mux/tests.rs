@@ -11,7 +11,7 @@ use super::*;
 use crate::tcp::frame::Frame;
 
 fn budget(held_max: usize) -> Arc<Budget> {
-    Arc::new(Budget::new(held_max))
+    Arc::new(Budget::new(held_max, usize::MAX))
 }
 
 fn server() -> Mux {
@@ -349,7 +349,7 @@ fn perform(ends: &mut [End; 2], act: &Act) {
                 let mut piece = Bytes::from(piece.collect::<Vec<u8>>());
                 let _ = end.mux.poll_write(key, &context(), &mut piece);
                 end.streams.get_mut(&key).unwrap().0 += usize::from(size) - piece.len();
-                assert!(end.mux.queued <= limits::TCP_SEND_QUEUE_SIZE_MAX);
+                assert!(end.mux.room.queued() <= limits::TCP_SEND_QUEUE_SIZE_MAX);
             }
         }
         Act::Read { by, stream, size } => {
@@ -435,7 +435,7 @@ proptest! {
         }
         for end in &mut ends {
             prop_assert_eq!((end.mux.open, end.mux.in_hand), (0, 0));
-            prop_assert_eq!((end.mux.held, end.mux.queued), (0, 0));
+            prop_assert_eq!((end.mux.held, end.mux.room.queued()), (0, 0));
             prop_assert!(end.mux.streams.keys().is_empty());
             let window = end.mux.side.windows().1;
             prop_assert_eq!(end.mux.receive_credit + end.mux.returnable, window);
