@@ -27,6 +27,12 @@ pub enum KeyExchange {
 }
 
 impl KeyExchange {
+    /// The key exchange that a TLS library names so; `None` for one that no link may have.
+    #[cfg(feature = "tcp")]
+    pub(crate) fn of(group: rustls::NamedGroup) -> Option<Self> {
+        (group == rustls::NamedGroup::X25519MLKEM768).then_some(Self::X25519MlKem768)
+    }
+
     /// The name in the IANA registry of TLS supported groups, or `simulated`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -51,6 +51,14 @@ mod tests {
     fn the_hybrid_group_stands_alone() {
         let groups: Vec<NamedGroup> = provider().kx_groups.iter().map(|it| it.name()).collect();
         assert_eq!(groups, [NamedGroup::X25519MLKEM768]);
+        #[cfg(feature = "tcp")]
+        for (group, is_known) in [
+            (NamedGroup::X25519MLKEM768, true),
+            (NamedGroup::X25519, false),
+            (NamedGroup::secp256r1MLKEM768, false),
+        ] {
+            assert_eq!(crate::link::KeyExchange::of(group).is_some(), is_known);
+        }
         assert_eq!(
             key_exchanges(),
             [crate::link::KeyExchange::X25519MlKem768.as_str()]

@@ -198,7 +198,8 @@ impl LinkBackend for QuicLink {
         Transport::Quic
     }
 
-    /// T3: both sides offer nothing else, see `tls::provider`.
+    /// T3: both sides offer nothing else, see `tls::provider`, and whoever does is refused: quinn tells
+    /// nobody what was agreed on.
     fn negotiated_group(&self) -> KeyExchange {
         KeyExchange::X25519MlKem768
     }

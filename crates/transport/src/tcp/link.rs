@@ -37,11 +37,15 @@ pub(super) struct Parts {
 /// Makes the link and starts its task.
 ///
 /// # Errors
-/// [`LinkError::Handshake`] when another application protocol was agreed on.
+/// [`LinkError::Handshake`] when another application protocol or another key exchange was agreed on.
 pub(super) fn link(parts: Parts) -> Result<Link, LinkError> {
     if parts.tls.alpn_protocol() != Some(ALPN) {
         return Err(LinkError::Handshake);
     }
+    // TRN-2. T3: both sides offer nothing else, see `tls::provider`; here it is read once more.
+    let group = parts.tls.negotiated_key_exchange_group();
+    let group = group.and_then(|group| KeyExchange::of(group.name()));
+    let group = group.ok_or(LinkError::Handshake)?;
     let mux = Mux::new(parts.side, parts.budget);
     let shared = Arc::new(Shared::new(mux, parts.tls, parts.remote));
     let driver = Driver::new(
@@ -51,7 +55,8 @@ pub(super) fn link(parts: Parts) -> Result<Link, LinkError> {
         parts.place,
     );
     tokio::spawn(driver);
-    Ok(Link::new(Arc::new(TcpLink(Arc::new(Handle(shared))))))
+    let handle = Arc::new(Handle(shared));
+    Ok(Link::new(Arc::new(TcpLink { handle, group })))
 }
 
 /// Closes the connection when the last handle and the last stream are gone.
@@ -63,16 +68,19 @@ impl Drop for Handle {
     }
 }
 
-struct TcpLink(Arc<Handle>);
+struct TcpLink {
+    handle: Arc<Handle>,
+    group: KeyExchange,
+}
 
 impl TcpLink {
     fn shared(&self) -> &Arc<Shared> {
-        &self.0.0
+        &self.handle.0
     }
 
     fn streams(&self, key: u32) -> (SendStream, RecvStream) {
         let place = || Half {
-            handle: Arc::clone(&self.0),
+            handle: Arc::clone(&self.handle),
             key,
         };
         (
@@ -115,9 +123,8 @@ impl LinkBackend for TcpLink {
         Transport::Tcp
     }
 
-    /// T3: both sides offer nothing else, see `tls::provider`.
     fn negotiated_group(&self) -> KeyExchange {
-        KeyExchange::X25519MlKem768
+        self.group
     }
 
     fn close(&self, code: CloseCode, retry_after_ms: Option<u32>) {

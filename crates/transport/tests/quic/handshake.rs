@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::server::AlwaysResolvesServerRawPublicKeys;
 use rustls::sign::CertifiedKey;
 
-use super::foreign::{classical, foreign_client, hybrid};
+use super::foreign::{classical, either, foreign_client, hybrid};
 use super::*;
 
 #[tokio::test]
@@ -35,6 +35,8 @@ async fn a_classical_client_cannot_connect() {
     // The same client with the hybrid group gets through, so that nothing else is what stops it.
     assert!(foreign_client(hybrid(), ALPN, to).await.is_ok());
     assert!(foreign_client(classical(), ALPN, to).await.is_err());
+    // One that would take either is asked for ours.
+    assert!(foreign_client(either(), ALPN, to).await.is_ok());
     assert!(foreign_client(hybrid(), b"h3", to).await.is_err());
 }
 

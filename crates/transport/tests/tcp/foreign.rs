@@ -18,6 +18,17 @@ pub(super) fn classical() -> Arc<CryptoProvider> {
     })
 }
 
+/// Both, and what is sent first is classical.
+pub(super) fn either() -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider {
+        kx_groups: vec![
+            aws_lc_rs::kx_group::X25519,
+            aws_lc_rs::kx_group::X25519MLKEM768,
+        ],
+        ..aws_lc_rs::default_provider()
+    })
+}
+
 pub(super) fn hybrid() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768],
@@ -117,6 +128,10 @@ impl Foreign {
         let mut bytes = vec![0; size];
         self.0.read_exact(&mut bytes).unwrap();
         bytes
+    }
+
+    pub(super) fn group(&self) -> rustls::NamedGroup {
+        self.0.conn.negotiated_key_exchange_group().unwrap().name()
     }
 
     pub(super) fn tickets(&self) -> u32 {

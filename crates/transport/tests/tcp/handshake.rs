@@ -3,9 +3,15 @@
 
 use std::time::Duration;
 
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::server::AlwaysResolvesServerRawPublicKeys;
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, ServerConnection};
+use waxwing_transport::KeyExchange;
 use waxwing_transport::tcp::ALPN;
 
-use super::foreign::{Foreign, classical, hybrid};
+use super::foreign::{Foreign, classical, either, hybrid};
 use super::*;
 
 /// [TRN-40], [TRN-47]: the key exchange and the protocol name decide, and no ticket is given.
@@ -26,6 +32,59 @@ async fn a_classical_client_cannot_connect_and_nobody_gets_a_ticket() {
     let link = listener.accept().await.unwrap();
     attempts.await.unwrap();
     drop(link);
+}
+
+/// A client that prefers another group is asked for ours, or gets nothing: what the link says is what
+/// the client has agreed on.
+#[tokio::test]
+async fn a_client_that_offers_more_agrees_on_the_hybrid_group() {
+    let listener = listener();
+    let to = listener.local_address().unwrap();
+    let client = tokio::task::spawn_blocking(move || Foreign::connect(either(), ALPN, to));
+    let client = client.await.unwrap().unwrap();
+    let link = listener.accept().await.unwrap();
+    let agreed = client.group();
+    assert_eq!(agreed, rustls::NamedGroup::X25519MLKEM768);
+    assert_eq!(link.negotiated_group(), KeyExchange::X25519MlKem768);
+}
+
+/// Dials a server that is not this crate, which shows our key.
+async fn dial_foreign_server(provider: Arc<CryptoProvider>) -> Result<Link, LinkError> {
+    let key = PrivatePkcs8KeyDer::from(identity(1).to_pkcs8().to_vec());
+    let key = provider.key_provider.load_private_key(key.into()).unwrap();
+    let spki = CertificateDer::from(key.public_key().unwrap().to_vec());
+    let key = Arc::new(CertifiedKey::new(vec![spki], key));
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(key)));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    let server = std::net::TcpListener::bind(loopback(0)).unwrap();
+    let port = server.local_addr().unwrap().port();
+    let serving = tokio::task::spawn_blocking(move || {
+        let (mut stream, _) = server.accept().unwrap();
+        let mut tls = ServerConnection::new(Arc::new(config)).unwrap();
+        // Until the handshake has ended or the client has.
+        while tls.is_handshaking() && tls.complete_io(&mut stream).is_ok() {}
+    });
+    let address = ServerAddress {
+        host: "127.0.0.1".parse().unwrap(),
+        port,
+        key_pins: vec![identity(1).key_pin()],
+    };
+    let outcome = dialer(None).dial(&address, Plane::Account).await;
+    serving.await.unwrap();
+    outcome
+}
+
+#[tokio::test]
+async fn a_classical_server_cannot_be_connected_to() {
+    // With the hybrid group the same server is reached, so that nothing else is what stops it.
+    let link = dial_foreign_server(hybrid()).await.unwrap();
+    assert_eq!(link.negotiated_group(), KeyExchange::X25519MlKem768);
+    let refused = dial_foreign_server(classical()).await;
+    assert_eq!(refused.unwrap_err(), LinkError::Handshake);
 }
 
 /// TRN-6.
