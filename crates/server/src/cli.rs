@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Init(PlaceArgs),
     #[command(about = help::INVITE, subcommand, arg_required_else_help = true)]
     Invite(InviteCommand),
+    #[command(about = help::KEY, after_help = help::KEY_EXAMPLES, subcommand, arg_required_else_help = true)]
+    Key(KeyCommand),
     #[command(about = help::DISCLOSE, after_help = help::DISCLOSE_EXAMPLES)]
     Disclose(DiscloseArgs),
     #[command(about = help::DOCTOR)]
@@ -125,6 +127,14 @@ pub(crate) enum InviteCommand {
         #[arg(value_name = "ID", help = help::INVITE_ID)]
         id: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    #[command(about = help::KEY_PREPARE)]
+    Prepare,
+    #[command(about = help::KEY_SWITCH)]
+    Switch,
 }
 
 #[derive(Debug, Args)]

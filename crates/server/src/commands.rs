@@ -5,6 +5,7 @@ mod backup;
 mod disclose;
 mod doctor;
 mod invite;
+mod key;
 mod print;
 mod serve;
 mod verify;
@@ -50,6 +51,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Serve(args) => serve::serve(&scene, &args),
         Command::Init(place) => serve::init(&scene, &place),
         Command::Invite(command) => invite::run(&scene, command),
+        Command::Key(command) => key::run(&scene, &command),
         Command::Disclose(args) => disclose::run(&scene, args),
         Command::Doctor => doctor::run(&scene),
         Command::Verify => verify::run(&scene),

@@ -27,6 +27,7 @@ pub(crate) type ServerStore = EmbeddedStore<LoggedKeyValue>;
 
 const CONFIG_FILE: &str = "waxwingd.toml";
 const KEY_FILE: &str = "server.key";
+const NEXT_KEY_FILE: &str = "next.key";
 const LOCK_FILE: &str = "lock";
 const SOCKET_FILE: &str = "admin.sock";
 const STORE_FOLDER: &str = "store";
@@ -52,6 +53,16 @@ impl Folder {
 
     pub(crate) fn key_path(&self) -> PathBuf {
         self.path.join(KEY_FILE)
+    }
+
+    /// The key that is to follow, where one is prepared.
+    pub(crate) fn next_key_path(&self) -> PathBuf {
+        self.path.join(NEXT_KEY_FILE)
+    }
+
+    /// The server's key, and what is known of the one that is to follow.
+    pub(crate) fn server_key(&self) -> Result<ServerKey, Failure> {
+        ServerKey::load(&self.key_path())?.followed_by(&self.next_key_path())
     }
 
     pub(crate) fn socket_path(&self) -> PathBuf {
@@ -107,7 +118,14 @@ impl Folder {
         for entry in entries {
             let name = entry.map_err(|error| self.failed(&error))?.file_name();
             let name = name.to_string_lossy();
-            let ours = [CONFIG_FILE, KEY_FILE, LOCK_FILE, SOCKET_FILE, STORE_FOLDER];
+            let ours = [
+                CONFIG_FILE,
+                KEY_FILE,
+                NEXT_KEY_FILE,
+                LOCK_FILE,
+                SOCKET_FILE,
+                STORE_FOLDER,
+            ];
             if !ours
                 .iter()
                 .any(|own| name.strip_suffix(".new").unwrap_or(&name) == *own)
@@ -136,7 +154,8 @@ impl Folder {
 
     /// Checks that nobody else can read folder and key.
     pub(crate) fn check_private(&self) -> Result<(), Failure> {
-        for path in [self.path.clone(), self.key_path()] {
+        let next = Some(self.next_key_path()).filter(|path| path.exists());
+        for path in [self.path.clone(), self.key_path()].into_iter().chain(next) {
             match platform::exposure(&path) {
                 Ok(None) => {}
                 Ok(Some(exposure)) => return Err(text::folder_exposed(&path, exposure)),

@@ -21,7 +21,6 @@ use crate::disclosure::Disclosure;
 use crate::failure::Failure;
 use crate::folder::{Folder, ServerStore};
 use crate::invite::{self, Lifetime};
-use crate::server_key::ServerKey;
 use crate::text;
 
 /// An operator at a store.
@@ -40,7 +39,7 @@ impl Operator {
         folder: &Folder,
         configuration: &Configuration,
     ) -> Result<Self, Failure> {
-        let key = ServerKey::load(&folder.key_path())?;
+        let key = folder.server_key()?;
         let server = key.address(configuration)?;
         let transports = configuration.transport_names();
         Ok(Self {

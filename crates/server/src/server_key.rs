@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use waxwing_proto::ServerAddress;
+use waxwing_proto::{KeyPin, ServerAddress};
 use waxwing_transport::Entropy as _;
 use waxwing_transport::platform::SystemEntropy;
 use waxwing_transport::quic::{ListenerSettings, QuicListener, ServerIdentity, StableKeys};
@@ -22,6 +22,8 @@ use crate::{platform, text};
 /// The server's key pair.
 pub(crate) struct ServerKey {
     identity: ServerIdentity,
+    /// The pin of the key that is to follow. Links carry it beside the present one.
+    next: Option<KeyPin>,
 }
 
 impl ServerKey {
@@ -46,7 +48,25 @@ impl ServerKey {
         };
         let identity = ServerIdentity::from_pkcs8(&bytes)
             .map_err(|error| text::key_unreadable(path, &error.to_string()))?;
-        Ok(Self { identity })
+        Ok(Self {
+            identity,
+            next: None,
+        })
+    }
+
+    /// The same key, where the one in `path` is to follow; as it is where there is no such file.
+    pub(crate) fn followed_by(self, path: &Path) -> Result<Self, Failure> {
+        let next = match path.try_exists() {
+            Ok(false) => None,
+            _ => Some(Self::load(path)?.identity.key_pin()),
+        };
+        Ok(Self { next, ..self })
+    }
+
+    /// What clients will know the server by, in hexadecimal digits.
+    pub(crate) fn next_pin_hex(&self) -> Option<String> {
+        let pin = self.next?;
+        Some(data_encoding::HEXLOWER.encode(&pin.0))
     }
 
     /// What clients know the server by, in hexadecimal digits.
@@ -59,7 +79,10 @@ impl ServerKey {
         Ok(ServerAddress {
             host: configuration.public_host()?,
             port: configuration.public_port(),
-            key_pins: vec![self.identity.key_pin()],
+            // The present one is preferred.
+            key_pins: core::iter::once(self.identity.key_pin())
+                .chain(self.next)
+                .collect(),
         })
     }
 

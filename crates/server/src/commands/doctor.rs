@@ -11,7 +11,6 @@ use super::Scene;
 use crate::admin::{self, Order, Reply};
 use crate::config::{Configuration, Offer};
 use crate::failure::{Exit, Failure};
-use crate::server_key::ServerKey;
 use crate::text::{self, answers, doctor as words};
 use crate::{logging, platform};
 
@@ -115,7 +114,10 @@ async fn examine(scene: &Scene) -> Vec<Check> {
     ));
     checks.push(Check::new(
         "server key",
-        ServerKey::load(&folder.key_path()).map(|key| key.pin_hex()),
+        folder.server_key().map(|key| match key.next_pin_hex() {
+            None => key.pin_hex(),
+            Some(next) => format!("{}; prepared: {next}", key.pin_hex()),
+        }),
     ));
     checks.push(disk(scene));
     checks.extend(set_aside(scene));

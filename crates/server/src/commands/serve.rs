@@ -45,7 +45,7 @@ pub(super) fn init(scene: &Scene, place: &PlaceArgs) -> Result<(), Failure> {
         return Err(text::already_initialised(folder.path()));
     }
     let configuration = folder.initialise(place)?;
-    let key = ServerKey::load(&folder.key_path())?;
+    let key = folder.server_key()?;
     let server = key.address(&configuration)?;
     let facts = answers::ServerFacts {
         folder: folder.path().display().to_string(),
@@ -117,7 +117,7 @@ async fn serve_until_signal(
     let folder = &scene.folder;
     // Installed first: a signal that comes while the store opens ends the server in order.
     let mut signals = ShutdownSignals::install().map_err(|error| text::runtime_failed(&error))?;
-    let key = ServerKey::load(&folder.key_path())?;
+    let key = folder.server_key()?;
     let tickets = tickets::open(&folder.tickets_path());
     let listener = key.listen(configuration, tickets.as_ref())?;
     let store = Arc::new(folder.open_store(configuration).await?);

@@ -297,6 +297,22 @@ pub(crate) fn imported(counts: &Exported, data_option: &str) -> String {
     )
 }
 
+pub(crate) fn key_prepared(link: &str, data_option: &str) -> String {
+    format!(
+        "The next key is made. Links carry both keys from now on: {link}\n\
+         Who has an older link knows the old key only.\n\
+         next: back up `server.key` and `next.key`, then waxwingd{data_option} serve\n"
+    )
+}
+
+pub(crate) fn key_switched(link: &str, data_option: &str) -> String {
+    format!(
+        "The next key is the server's key, and the old one is deleted. Links: {link}\n\
+         Who has a link of before the preparation is locked out and needs this one.\n\
+         next: back up `server.key`, then waxwingd{data_option} serve\n"
+    )
+}
+
 pub(crate) fn rebuilt(aside: &[String], data_option: &str) -> String {
     format!(
         "The tables were made anew. The ones before: {}, in `store`; delete them when all is well.\n\

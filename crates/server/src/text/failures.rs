@@ -260,6 +260,32 @@ pub(crate) fn key_unreadable(path: &Path, detail: &str) -> Failure {
         .next("see it", format!("ls -l {}", quoted(path)))
 }
 
+pub(crate) fn key_prepared(path: &Path) -> Failure {
+    Failure::new(
+        "key_prepared",
+        Exit::User,
+        format!("{} has a prepared key already", path.display()),
+    )
+    .why("Links carry it: another one would lock out those who count on it. Nothing was changed.")
+    .next(
+        "switch to it",
+        format!("waxwingd key switch --data {}", quoted(path)),
+    )
+}
+
+pub(crate) fn no_next_key(path: &Path) -> Failure {
+    Failure::new(
+        "no_next_key",
+        Exit::User,
+        format!("{} has no prepared key", path.display()),
+    )
+    .why("A key that no link carries would lock out everybody. Nothing was changed.")
+    .next(
+        "prepare one",
+        format!("waxwingd key prepare --data {}", quoted(path)),
+    )
+}
+
 pub(crate) fn unknown_account(account: &str) -> Failure {
     Failure::new(
         "account_unknown",

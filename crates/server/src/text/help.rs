@@ -28,6 +28,17 @@ pub(crate) const INVITE: &str = "Make, list and revoke invites, also while the s
 pub(crate) const INVITE_NEW: &str = "Make an invite";
 pub(crate) const INVITE_LIST: &str = "List the invites";
 pub(crate) const INVITE_REVOKE: &str = "Make an invite invalid";
+pub(crate) const KEY: &str =
+    "Prepare another key for the server and switch to it, while no server runs";
+pub(crate) const KEY_EXAMPLES: &str = "\
+Examples:
+  waxwingd key prepare   from now on links carry both keys
+  waxwingd key switch    when all who are to stay have such a link
+
+Whoever has a link of before the preparation knows the old key only, and is locked out by the switch.";
+pub(crate) const KEY_PREPARE: &str = "Make the key that is to follow; links carry it from now on";
+pub(crate) const KEY_SWITCH: &str =
+    "Put the prepared key in the place of the old one, which is deleted";
 pub(crate) const DISCLOSE: &str =
     "Print everything that this server stores about an account, also while it runs";
 pub(crate) const DISCLOSE_EXAMPLES: &str = "\

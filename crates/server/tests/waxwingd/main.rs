@@ -18,6 +18,7 @@ mod disclosing;
 mod elsewhere;
 mod invites;
 mod ipv6;
+mod keys;
 mod lifecycle;
 mod mistakes;
 mod panics;
