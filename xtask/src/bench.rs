@@ -8,6 +8,11 @@ use clap::Args;
 
 use crate::workspace;
 
+/// What `--only` calls the recovery of connections, which is no ratio and takes virtual time.
+const RECOVERY: &str = "recovery";
+/// How many courses of faults it is measured over.
+const RECOVERY_SEEDS: u64 = 1_000;
+
 /// Measure one part against a peer or a raw limit in the same run.
 ///
 /// Prints a table; each figure is the median of five alternating pairs, and a bar is a ratio. An
@@ -16,8 +21,9 @@ use crate::workspace;
 #[command(after_help = "\
 Examples:
   cargo xtask bench ratchet                       the pairwise protocol against vodozemac
-  cargo xtask bench transport                     the transport over QUIC against plain quinn
+  cargo xtask bench transport                     the transport against plain quinn and plain TLS
   cargo xtask bench transport --only upload       a part of it
+  cargo xtask bench transport --only recovery     how late messages are after faults, in virtual time
   cargo xtask bench tcp --heavy                   over TCP, with up to 10000 idle connections
   cargo xtask bench store                         the server's store against a bare log
   cargo xtask bench store --live 1000000 --seconds 180   with a million messages stored
@@ -50,7 +56,13 @@ impl Bench {
         if self.name == "relay" && !build_server()? {
             return Ok(false);
         }
-        let mut held = self.measure(None)?;
+        let recovers = |only: &str| self.name == "transport" && RECOVERY.contains(only);
+        let recovers_only = self.only.as_deref().is_some_and(recovers);
+        let mut held = recovers_only || self.measure(None)?;
+        if recovers_only || (self.name == "transport" && self.only.is_none()) {
+            println!("{RECOVERY}, in virtual time:");
+            held &= crate::sim::Sim::quic(RECOVERY_SEEDS).summarise()?;
+        }
         if self.name == "ratchet" {
             // The same again with the other backend, which is chosen when the program is built.
             held &= self.measure(Some("fast"))?;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! `cargo xtask sim`: seeds of the deterministic simulator.
 
-use anyhow::Result;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::workspace;
@@ -45,6 +47,22 @@ impl Sim {
     }
 
     pub(crate) fn run(&self) -> Result<bool> {
+        workspace::succeeds(&mut self.command())
+    }
+
+    /// Runs the seeds and prints what they have in common, without a line for each; and whatever is
+    /// wrong in one.
+    pub(crate) fn summarise(&self) -> Result<bool> {
+        let output = self.command().output().context("cannot start cargo")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        for line in text.lines().filter(|line| !is_in_order(line)) {
+            println!("{line}");
+        }
+        print!("{}", String::from_utf8_lossy(&output.stderr));
+        Ok(output.status.success())
+    }
+
+    fn command(&self) -> Command {
         let first = self.seed.unwrap_or(1);
         let count = self
             .seeds
@@ -58,6 +76,11 @@ impl Sim {
         if self.quic {
             command.arg("--quic");
         }
-        workspace::succeeds(&mut command)
+        command
     }
+}
+
+/// Whether a line says of one seed how it went, and nothing else.
+fn is_in_order(line: &str) -> bool {
+    line.starts_with("seed ") && line.contains(": packets ")
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-//! `bench transport`: the RPC layer over QUIC against plain quinn, in the same run.
+//! `bench transport`: the RPC layer over QUIC against plain quinn, and over QUIC and TCP against plain TLS
+//! over TCP, in the same run.
 //!
 //! Both have the same provider, key exchange, raw key, transport settings and sockets: the bare
 //! programs take them from the transport crate. Each server is a process of its own with one
@@ -9,6 +10,7 @@
 mod bare;
 mod child;
 mod drops;
+mod login;
 mod ours;
 pub(crate) mod tcp;
 
@@ -26,6 +28,14 @@ use crate::report::Figure;
 pub(crate) const SERVER: &str = "transport-server";
 
 const AGAINST: &str = "plain quinn, same provider, settings, sockets and pattern";
+/// Our links over QUIC beside plain TLS over TCP: the window, and the names.
+const AGAINST_TLS: [(usize, [&str; 2]); 2] = [
+    (1, ["transport.tls_w1_server_cpu", "transport.tls_w1_time"]),
+    (
+        16,
+        ["transport.tls_w16_server_cpu", "transport.tls_w16_time"],
+    ),
+];
 const CONNECTIONS: usize = 100;
 const MESSAGE_SIZE: usize = 1024;
 /// Messages of one sample, over all connections.
@@ -124,6 +134,16 @@ pub(crate) fn run(plan: &Plan) -> Result<Vec<Figure>> {
         ];
         figures.extend(stream(16, names)?);
     }
+    for (window, names) in AGAINST_TLS {
+        if names.iter().any(|name| plan.has(name)) {
+            figures.extend(tcp::quic_against_tls(window, names)?);
+        }
+    }
+    for (window, names) in tcp::STREAMS {
+        if names.iter().any(|name| plan.has(name)) {
+            figures.extend(tcp::streams(window, names)?);
+        }
+    }
     if plan.has("unary") {
         let samples = pairs(|kind| {
             measure(kind, 1, |kind, port| match kind {
@@ -155,7 +175,12 @@ pub(crate) fn run(plan: &Plan) -> Result<Vec<Figure>> {
             1e6 / full.value
         );
         let full = full.with_bar(1.5).with_goal(HANDSHAKE_GOAL_US);
-        figures.push(full.with_note(rate));
+        let parts =
+            "a full handshake with the server's signature, the ticket and the greeting; no login";
+        figures.push(full.with_note(rate).with_note(parts.to_owned()));
+    }
+    if plan.has("login") {
+        figures.push(login()?);
     }
     if plan.has("resumed") {
         figures.push(resumed()?);
@@ -189,6 +214,22 @@ fn stream(
         time(time_name, &samples, MESSAGES).with_bar(1.0 / 0.85),
         dropped(drop_name, &drops, window == 16),
     ])
+}
+
+/// The server's CPU for a connect that says who it is: what the handshake figure has, and a login, which
+/// is one Ed25519 signature that the server checks. Neither server looks anything up.
+fn login() -> Result<Figure> {
+    let samples = pairs(|kind| {
+        measure(kind, 1, |kind, port| {
+            bare::logins(port, HANDSHAKES, kind == Kind::Ours)
+        })
+    })?;
+    let figure = cpu("transport.login_server_cpu", &samples, HANDSHAKES).with_bar(1.5);
+    let parts = format!(
+        "of one connect: key exchange, server's signature, ticket, greeting, and one Ed25519 signature \
+         of the device checked; {HANDSHAKES} connects a sample"
+    );
+    Ok(figure.with_note(parts))
 }
 
 /// Our connections that a ticket resumes, against our full ones: handshake, greeting and one call.

@@ -6,13 +6,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
+use prost::Message as _;
 use quinn::{Connection, Endpoint, RecvStream, SendStream};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use waxwing_proto::v1;
-use waxwing_transport::framing::encode_frame;
+use waxwing_transport::framing::{FRAME_HEADER_SIZE, encode_frame};
 use waxwing_transport::quic::{SERVER_NAME, bare};
 
+use super::login;
 use super::ours::{announce, any_port, identity, keys};
 use super::{CALLS_AT_A_TIME, MESSAGE_SIZE, UPLOAD_SIZE, UPLOADS_AT_A_TIME, Work, runtime, share};
 
@@ -24,6 +26,7 @@ const ACKNOWLEDGEMENT_SIZE: usize = 8;
 /// The first byte of a stream says what it is.
 const SUBSCRIBE: u8 = 1;
 const CALL: u8 = 2;
+const LOGIN: u8 = 3;
 
 pub(super) async fn serve(window: usize) -> Result<()> {
     let endpoint = bare::server(any_port(), &identity()?, &keys())?;
@@ -35,9 +38,10 @@ pub(super) async fn serve(window: usize) -> Result<()> {
                     return;
                 };
                 while let Ok((send, recv)) = connection.accept_bi().await {
+                    let connection = connection.clone();
                     tokio::spawn(async move {
                         // A client that goes away is no failure.
-                        let _ = serve_stream(send, recv, window).await;
+                        let _ = serve_stream(&connection, (send, recv), window).await;
                     });
                 }
             });
@@ -46,9 +50,20 @@ pub(super) async fn serve(window: usize) -> Result<()> {
     announce(port).await
 }
 
-async fn serve_stream(mut send: SendStream, mut recv: RecvStream, window: usize) -> Result<()> {
+async fn serve_stream(
+    connection: &Connection,
+    (mut send, mut recv): (SendStream, RecvStream),
+    window: usize,
+) -> Result<()> {
     let mut kind = [0];
     recv.read_exact(&mut kind).await?;
+    if kind == [LOGIN] {
+        let signature = recv.read_to_end(login::LOGIN_SIZE).await?;
+        login::verify(&exporter(connection)?, &signature)?;
+        send.write_all(&[0; ACKNOWLEDGEMENT_SIZE]).await?;
+        send.finish()?;
+        return Ok(());
+    }
     if kind == [CALL] {
         while recv.read_chunk(64 * 1024, true).await?.is_some() {}
         send.write_all(&[0; ACKNOWLEDGEMENT_SIZE]).await?;
@@ -186,6 +201,62 @@ async fn greet(connection: &Connection, is_ours: bool) -> Result<()> {
     let answer = recv.read_to_end(100).await?;
     ensure!(!answer.is_empty(), "no answer");
     Ok(())
+}
+
+/// What both ends of this connection know and nobody else.
+fn exporter(connection: &Connection) -> Result<[u8; 32]> {
+    let mut value = [0; 32];
+    let exported = connection.export_keying_material(&mut value, login::EXPORTER_LABEL, &[]);
+    exported.map_err(|_| anyhow::anyhow!("no exporter"))?;
+    Ok(value)
+}
+
+/// Says who it is, as the first call after the handshake.
+async fn log_in(connection: &Connection, is_ours: bool) -> Result<()> {
+    let (mut send, mut recv) = connection.open_bi().await?;
+    let exporter = exporter(connection)?;
+    if is_ours {
+        let request = login::request(&exporter);
+        send.write_chunk(encode_frame(&request, 200)?).await?;
+    } else {
+        let signature = login::sign(&exporter);
+        send.write_all(&[&[LOGIN], signature.as_slice()].concat())
+            .await?;
+    }
+    send.finish()?;
+    let answer = recv.read_to_end(100).await?;
+    let is_refused = is_ours && is_refusal(&answer)?;
+    ensure!(!answer.is_empty() && !is_refused, "the login was refused");
+    Ok(())
+}
+
+fn is_refusal(frame: &[u8]) -> Result<bool> {
+    let (_, response) = frame
+        .split_at_checked(FRAME_HEADER_SIZE)
+        .context("no frame")?;
+    let response = v1::Response::decode(response)?;
+    Ok(!matches!(
+        response.result,
+        Some(v1::response::Result::Authenticate(_))
+    ))
+}
+
+/// Connects, greets and logs in, one after the other.
+pub(super) fn logins(port: u16, count: u32, is_ours: bool) -> Result<Work> {
+    let runtime = runtime()?;
+    let endpoint = runtime.block_on(async { bare::client(any_port()) })?;
+    Ok(Box::new(move || {
+        runtime.block_on(async {
+            for _ in 0..count {
+                let connection = dial(&endpoint, port).await?;
+                greet(&connection, is_ours).await?;
+                log_in(&connection, is_ours).await?;
+                connection.close(0_u32.into(), b"");
+            }
+            anyhow::Ok(())
+        })?;
+        Ok(Box::new((runtime, endpoint)))
+    }))
 }
 
 /// Connects and greets one after the other.

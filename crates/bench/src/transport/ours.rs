@@ -20,6 +20,7 @@ use waxwing_transport::{
     Link, Listener, Plane, serve_hello,
 };
 
+use super::login;
 use super::{CALLS_AT_A_TIME, MESSAGE_SIZE, UPLOAD_SIZE, UPLOADS_AT_A_TIME, Work, runtime, share};
 
 pub(crate) fn identity() -> Result<ServerIdentity> {
@@ -93,11 +94,24 @@ async fn serve_link(link: Link, window: usize) {
         return;
     };
     while let Ok(pending) = connection.accept().await {
+        let link = connection.link().clone();
         tokio::spawn(async move {
             let Ok(call) = pending.read().await else {
                 return;
             };
-            if matches!(call.request, v1::request::Call::Subscribe(_)) {
+            if let v1::request::Call::Authenticate(login) = &call.request {
+                let exporter = link.exporter(login::EXPORTER_LABEL, &[]);
+                let is_device =
+                    exporter.is_ok_and(|it| login::verify(&it, &login.signature).is_ok());
+                let known = v1::AuthenticateResponse::default();
+                let _ = if is_device {
+                    let answer = v1::response::Result::Authenticate(known);
+                    call.answer_with(|_| async { Ok(answer) }).await
+                } else {
+                    let code = v1::ErrorCode::Unauthenticated;
+                    call.responder.refuse(code, None).await
+                };
+            } else if matches!(call.request, v1::request::Call::Subscribe(_)) {
                 if let Ok((sink, source)) = call.into_stream().await {
                     // What only waits holds no room for what other calls need.
                     tokio::spawn(deliver(sink, source, window));

@@ -188,16 +188,8 @@ async fn read_answers(
 /// One of the programs failed.
 pub(crate) fn run(is_heavy: bool) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    for (window, cpu_name, time_name) in [
-        (1, "tcp.stream_w1_server_cpu", "tcp.stream_w1_time"),
-        (16, "tcp.stream_w16_server_cpu", "tcp.stream_w16_time"),
-    ] {
-        let samples = pairs(window, |kind, port| match kind {
-            Kind::OursTcp => ours::stream_of(ours::connect_tcp(port, CONNECTIONS)?, MESSAGES),
-            _ => stream(connect(port, CONNECTIONS)?, MESSAGES),
-        })?;
-        figures.push(named(cpu(cpu_name, &samples, MESSAGES)).with_bar(1.15));
-        figures.push(named(time(time_name, &samples, MESSAGES)).with_bar(1.0 / 0.85));
+    for (window, names) in STREAMS {
+        figures.extend(streams(window, names)?);
     }
     let samples = pairs(1, |kind, port| match kind {
         Kind::OursTcp => ours::upload_of(ours::connect_tcp(port, 1)?, UPLOADS),
@@ -212,6 +204,47 @@ pub(crate) fn run(is_heavy: bool) -> Result<Vec<Figure>> {
         }
     }
     Ok(figures)
+}
+
+/// The figures of long-lived streams: the window of each, and their names.
+pub(super) const STREAMS: [(usize, [&str; 2]); 2] = [
+    (1, ["tcp.stream_w1_server_cpu", "tcp.stream_w1_time"]),
+    (16, ["tcp.stream_w16_server_cpu", "tcp.stream_w16_time"]),
+];
+
+/// Our links over TCP against plain TLS.
+pub(super) fn streams(
+    window: usize,
+    [cpu_name, time_name]: [&'static str; 2],
+) -> Result<[Figure; 2]> {
+    let samples = pairs(window, |kind, port| match kind {
+        Kind::OursTcp => ours::stream_of(ours::connect_tcp(port, CONNECTIONS)?, MESSAGES),
+        _ => stream(connect(port, CONNECTIONS)?, MESSAGES),
+    })?;
+    Ok([
+        named(cpu(cpu_name, &samples, MESSAGES)).with_bar(1.15),
+        named(time(time_name, &samples, MESSAGES)).with_bar(1.0 / 0.85),
+    ])
+}
+
+/// Our links over QUIC against plain TLS over TCP: another transport, so there is no bar.
+pub(super) fn quic_against_tls(
+    window: usize,
+    [cpu_name, time_name]: [&'static str; 2],
+) -> Result<[Figure; 2]> {
+    let sample = |kind| {
+        measure(kind, window, |kind, port| match kind {
+            Kind::Ours => ours::stream(port, CONNECTIONS, MESSAGES),
+            _ => stream(connect(port, CONNECTIONS)?, MESSAGES),
+        })
+    };
+    let samples = (0..PAIRS)
+        .map(|_| Ok((sample(Kind::Ours)?, sample(Kind::BareTcp)?)))
+        .collect::<Result<Vec<_>>>()?;
+    Ok([
+        named(cpu(cpu_name, &samples, MESSAGES)),
+        named(time(time_name, &samples, MESSAGES)),
+    ])
 }
 
 /// The same figure, against the program of this file.
