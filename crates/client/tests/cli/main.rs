@@ -19,6 +19,7 @@ mod crashes;
 mod devices;
 mod folders;
 mod hosting;
+mod keys;
 mod messages;
 mod operator;
 mod output;
