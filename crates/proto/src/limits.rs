@@ -89,6 +89,8 @@ pub const REMEMBERED_ENVELOPE_IDS_MAX: usize = 8192;
 pub const CONTROL_FRAME_SIZE_MAX: usize = 64 * 1024;
 /// A request, an answer or a delivery, in bytes, checked before it is read into memory.
 pub const FRAME_SIZE_MAX: usize = 1024 * 1024;
+/// How often a client that is in use shows itself on an idle connection of the account plane, in milliseconds.
+pub const KEEP_ALIVE_MS: u32 = 25_000;
 /// The longest deadline of a call, in milliseconds.
 pub const DEADLINE_MS_MAX: u32 = 60_000;
 /// The deadline of a call that names none, in milliseconds.

@@ -44,7 +44,7 @@ pub struct DialerSettings {
 impl Default for DialerSettings {
     fn default() -> Self {
         Self {
-            keep_alive_ms: Some(25_000),
+            keep_alive_ms: Some(limits::KEEP_ALIVE_MS),
             connect_timeout_ms: limits::CONNECT_TIMEOUT_MS,
             constant_packets: false,
         }

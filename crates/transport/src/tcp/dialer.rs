@@ -44,7 +44,7 @@ pub struct TcpDialerSettings {
 impl Default for TcpDialerSettings {
     fn default() -> Self {
         Self {
-            keep_alive_ms: Some(25_000),
+            keep_alive_ms: Some(limits::KEEP_ALIVE_MS),
             connect_timeout_ms: limits::CONNECT_TIMEOUT_MS,
             proxy: None,
         }
