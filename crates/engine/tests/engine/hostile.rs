@@ -459,8 +459,17 @@ fn a_stranger_without_a_content_leaves_nothing() {
         }
     }
     world.crash("mallory");
+    let pairs = |world: &mut World| -> Vec<waxwing_engine::RowKey> {
+        let rows = world.client("alice").rows.keys();
+        rows.filter(|key| key.table == Table::Prekeys)
+            .cloned()
+            .collect()
+    };
+    let before = pairs(&mut world);
     world.go_online("mallory");
     assert!(world.client("mallory").sent_to.len() == 1);
+    let after = pairs(&mut world);
+    assert!(before.iter().all(|key| after.contains(key)));
     let left = |world: &mut World| {
         let rows = world.client("alice").rows.keys();
         rows.filter(|key| {

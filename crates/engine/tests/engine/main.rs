@@ -11,6 +11,7 @@
 )]
 
 mod alarms;
+mod calls;
 mod compat;
 mod conversation;
 mod crashes;
@@ -23,6 +24,7 @@ mod horizon;
 mod hostile;
 mod interruptions;
 mod names;
+mod prekeys;
 mod receipts;
 mod storm;
 mod trials;

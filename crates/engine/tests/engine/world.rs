@@ -4,6 +4,7 @@
 pub(crate) mod client;
 pub(crate) mod mailboxes;
 pub(crate) mod relay;
+pub(crate) mod witness;
 
 use std::collections::BTreeMap;
 

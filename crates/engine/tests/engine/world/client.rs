@@ -47,6 +47,8 @@ pub(crate) struct Client {
     /// The process dies right before the commit after this many more.
     pub(crate) dies_before_commit: Option<u64>,
     pub(crate) commits: u64,
+    /// What each batch wrote (`true`) or deleted, where somebody wants to know.
+    pub(crate) batches: Option<Vec<BTreeMap<RowKey, bool>>>,
     pub(crate) crashes: u64,
     /// Calls that take effect but whose answers are lost.
     pub(crate) lose_answers: u32,
@@ -75,6 +77,7 @@ impl Client {
             dies_after_commits: None,
             dies_before_commit: None,
             commits: 0,
+            batches: None,
             crashes: 0,
             lose_answers: 0,
         }
@@ -149,6 +152,14 @@ impl Client {
                     .map(|write| write.value.as_ref().map_or(0, |value| value.len()))
                     .sum();
                 assert!(size <= 256 * 1024, "a batch of {size} bytes");
+                if let Some(batches) = &mut self.batches {
+                    let writes = batch.writes.iter();
+                    batches.push(
+                        writes
+                            .map(|write| (write.key.clone(), write.value.is_some()))
+                            .collect(),
+                    );
+                }
                 for write in batch.writes {
                     match write.value {
                         Some(value) => {

@@ -14,6 +14,7 @@ use waxwing_proto::v1::{self, ErrorCode};
 use waxwing_proto::{AccountKey, DeliveryId, DeviceId, InviteToken};
 
 use super::mailboxes::{Mailbox, Prekeys};
+use super::witness::Witness;
 
 /// A connection of the account plane.
 pub(crate) struct Caller {
@@ -75,6 +76,8 @@ pub(crate) struct Relay {
     pub(crate) accepted: u32,
     /// Bytes of the newest of them.
     pub(crate) newest_size: usize,
+    /// What no client may do, and what they all said.
+    pub(crate) witness: Witness,
 }
 
 pub(crate) type Outcome = Result<Reply, RequestFailure>;
@@ -117,6 +120,7 @@ fn signature(bytes: &Bytes) -> Signature {
 impl Relay {
     pub(crate) fn call(&mut self, _now: Now, caller: Option<&mut Caller>, call: Call) -> Outcome {
         *self.calls.entry(kind(&call)).or_default() += 1;
+        self.witness.hear(&call);
         match call {
             Call::ResolveName(request) => self.resolve(&request),
             Call::FetchManifests(request) => self.fetch_manifests(&request),
