@@ -13,6 +13,7 @@
 mod alarms;
 mod calls;
 mod compat;
+mod contents;
 mod conversation;
 mod crashes;
 mod devices;
