@@ -9,6 +9,8 @@
 
 pub(crate) mod first_device;
 pub(crate) mod new_device;
+#[cfg(test)]
+mod tests;
 
 use waxwing_crypto::RendezvousKey;
 use waxwing_identity::{DeviceKeys, Digest, RendezvousSecret};

@@ -24,6 +24,7 @@ mod golden;
 mod horizon;
 mod hostile;
 mod interruptions;
+mod linking;
 mod names;
 mod prekeys;
 mod receipts;
