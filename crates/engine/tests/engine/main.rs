@@ -31,4 +31,5 @@ mod receipts;
 mod storm;
 mod trials;
 mod trust;
+mod words;
 mod world;
