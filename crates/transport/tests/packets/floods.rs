@@ -18,16 +18,24 @@ struct Reading {
 
 /// Serves every connection; counts the requests that are being read.
 fn serve_and_watch(world: &World) -> Arc<Reading> {
+    serve_sharing(world, limits::LARGE_REQUESTS_MAX)
+}
+
+/// As [`serve_and_watch`], where all connections together may have so many large requests read.
+fn serve_sharing(world: &World, large_requests: usize) -> Arc<Reading> {
+    let large_requests = Arc::new(tokio::sync::Semaphore::new(large_requests));
     let reading = Arc::new(Reading::default());
     let (listener, clock) = (Arc::clone(&world.listener), Arc::clone(&world.clock));
     let watch = Arc::clone(&reading);
     tokio::spawn(async move {
         while let Some(link) = listener.accept().await {
             let (clock, watch) = (Arc::clone(&clock), Arc::clone(&watch));
+            let large_requests = Arc::clone(&large_requests);
             tokio::spawn(async move {
                 let Ok(connection) = serve_hello(link, clock).await else {
                     return;
                 };
+                let connection = connection.sharing(large_requests);
                 while let Ok(pending) = connection.accept().await {
                     let watch = Arc::clone(&watch);
                     tokio::spawn(async move {
@@ -180,4 +188,121 @@ async fn connections_that_never_greet_end_soon() {
         ));
     }
     is_refused(&honest).await;
+}
+
+/// A request of `size` bytes, as a frame.
+fn large_request(size: usize) -> bytes::Bytes {
+    encode_frame(&bring(size, 0), limits::FRAME_SIZE_MAX).unwrap()
+}
+
+/// Opens a stream and sends the beginning of a frame on it.
+async fn begin(
+    connection: &quinn::Connection,
+    frame: &[u8],
+) -> (quinn::SendStream, quinn::RecvStream) {
+    let (mut send, recv) = connection.open_bi().await.unwrap();
+    send.write_all(frame).await.unwrap();
+    (send, recv)
+}
+
+/// [TRN-78]: of large requests four are read at a time; the others wait until one of these has ended, and small
+/// ones go past them.
+#[tokio::test(start_paused = true)]
+async fn large_requests_of_one_connection_are_read_four_at_a_time() {
+    const HALF: usize = 10_000;
+    // Near enough that everything which may be read has been long before the time is up.
+    let near = PacketSettings {
+        delay_ms: 1,
+        jitter_ms: 0,
+        duplicate_per_mille: 0,
+        reorder_per_mille: 0,
+        ..PacketSettings::default()
+    };
+    let world = world(64, near);
+    serve_and_watch(&world);
+    let connection = mallory(&world, 0).await;
+    let _: v1::Hello = say(&connection, hello()).await;
+    // With what is sent of them, all ten fit the window of the connection.
+    let frame = large_request(70_000);
+    let mut half = Vec::new();
+    for _ in 0..4 {
+        half.push(begin(&connection, &frame[..HALF]).await);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let begun_ms = world.now_ms();
+    let mut answered = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let (mut send, mut recv) = begin(&connection, &frame[..HALF]).await;
+        let rest = frame.slice(HALF..);
+        answered.spawn(async move {
+            // The window has room for it, whether it is read or not.
+            send.write_chunk(rest).await.unwrap();
+            send.finish().unwrap();
+            recv.read_to_end(1_000).await.unwrap();
+        });
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    for _ in 0..4 {
+        half.push(begin(&connection, &frame[..HALF]).await);
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(answered.try_join_next().is_none(), "they wait");
+    let _: v1::Response = say(&connection, request()).await;
+    assert!(answered.try_join_next().is_none(), "they still wait");
+    // One of the first four ends, and those that were whole are read one after the other.
+    let (mut send, mut recv) = half.remove(0);
+    send.write_all(&frame[HALF..]).await.unwrap();
+    assert!(!recv.read_to_end(1_000).await.unwrap().is_empty());
+    answered.join_all().await;
+    // Nobody's time had passed.
+    assert!(world.now_ms() - begun_ms < 10_000);
+}
+
+/// [TRN-78]: each has its time from the beginning, also the time for which it waits.
+#[tokio::test(start_paused = true)]
+async fn large_requests_wait_within_their_time() {
+    let world = world(65, PacketSettings::default());
+    serve_and_watch(&world);
+    let connection = mallory(&world, 0).await;
+    let _: v1::Hello = say(&connection, hello()).await;
+    let frame = large_request(70_000);
+    let mut half = Vec::new();
+    for _ in 0..5 {
+        half.push(begin(&connection, &frame[..10_000]).await);
+    }
+    let begun_ms = world.now_ms();
+    for (_, recv) in &mut half {
+        let answer = recv.read_to_end(1_000).await.unwrap();
+        let answer = <v1::Response as prost::Message>::decode(&answer[4..]).unwrap();
+        let Some(v1::response::Result::Error(error)) = answer.result else {
+            panic!("an error");
+        };
+        assert_eq!(error.code(), v1::ErrorCode::DeadlineExceeded);
+    }
+    let took_ms = world.now_ms() - begun_ms;
+    assert!(took_ms < 16_000, "{took_ms}");
+}
+
+/// [TRN-78]: what one connection has read counts for the others, too.
+#[tokio::test(start_paused = true)]
+async fn large_requests_of_all_connections_are_bounded_together() {
+    let world = world(66, PacketSettings::default());
+    serve_sharing(&world, 1);
+    let frame = large_request(70_000);
+    let first = mallory(&world, 0).await;
+    let _: v1::Hello = say(&first, hello()).await;
+    let (mut send, mut recv) = begin(&first, &frame[..10_000]).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let honest = world.connect().await;
+    let waiting = tokio::spawn({
+        let honest = honest.clone();
+        async move { honest.call(bring(70_000, 0), 0).await }
+    });
+    is_refused(&honest).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!waiting.is_finished(), "it waits");
+    send.write_all(&frame[10_000..]).await.unwrap();
+    assert!(!recv.read_to_end(1_000).await.unwrap().is_empty());
+    let outcome = waiting.await.unwrap();
+    assert!(matches!(outcome, Err(CallError::Refused { .. })));
 }

@@ -268,3 +268,25 @@ async fn clients_go_where_a_server_sends_them() {
         }
     }
 }
+
+/// [TRN-65]: in every packet of a handshake a server names itself with 8 bytes.
+#[tokio::test(start_paused = true)]
+async fn a_servers_connection_ids_are_eight_bytes() {
+    let world = world(38, PacketSettings::default());
+    world.serve();
+    let events = world.record();
+    let connection = world.connect().await;
+    exchange(&connection, 1_000, 1).await.unwrap();
+    let events = events.lock().unwrap();
+    let server = events[0].to;
+    let mut seen = 0;
+    for event in events.iter().filter(|event| event.from == server) {
+        // A long header (RFC 9000, section 17.2): the client's id, then the server's.
+        if event.bytes[0] & 0x80 != 0 {
+            let of_client = usize::from(event.bytes[5]);
+            assert_eq!(event.bytes[6 + of_client], 8);
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
+}
