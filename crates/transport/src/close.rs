@@ -159,6 +159,35 @@ impl fmt::Display for CloseReason {
 mod tests {
     use super::*;
 
+    /// [TRN-22].
+    #[test]
+    fn each_code_has_its_number() {
+        let closes = [
+            (0, CloseCode::Done),
+            (1, CloseCode::ProtocolViolation),
+            (2, CloseCode::UpgradeRequired),
+            (3, CloseCode::ShuttingDown),
+            (4, CloseCode::Overloaded),
+            (5, CloseCode::Revoked),
+            (6, CloseCode::Other(6)),
+        ];
+        for (number, code) in closes {
+            assert_eq!(code.to_wire(), number, "{code}");
+            assert_eq!(CloseCode::from_wire(number), code);
+        }
+        let streams = [
+            (0, StreamCode::Cancelled),
+            (1, StreamCode::TooLarge),
+            (2, StreamCode::Malformed),
+            (3, StreamCode::DeadlineExceeded),
+            (4, StreamCode::Other(4)),
+        ];
+        for (number, code) in streams {
+            assert_eq!(code.to_wire(), number, "{code}");
+            assert_eq!(StreamCode::from_wire(number), code);
+        }
+    }
+
     #[test]
     fn codes_round_trip() {
         for code in 0..300 {

@@ -6,7 +6,9 @@ use std::task::Poll;
 
 use waxwing_proto::{limits, v1};
 use waxwing_transport::rpc::{Greeting, ServerConnection};
-use waxwing_transport::{CallError, Connection, StreamError, Upgrade, serve_hello};
+use waxwing_transport::{
+    CallError, CloseCode, CloseReason, Connection, StreamError, Upgrade, serve_hello,
+};
 
 use crate::kinds::{Kind, never_answered, put, status};
 
@@ -36,11 +38,24 @@ pub(crate) async fn the_older_side_must_upgrade<K: Kind>(kind: K) {
         (newer, Greeting::CURRENT, Upgrade::Server),
     ] {
         let (ours, theirs) = kind.links().await;
+        let (our_end, their_end) = (ours.clone(), theirs.clone());
         let serving = tokio::spawn(ServerConnection::greet(theirs, kind.clock(), server));
         let refused = Connection::establish_with(ours, kind.clock(), client).await;
         assert_eq!(refused.unwrap_err(), CallError::UpgradeRequired(expected));
         let served = serving.await.unwrap();
         assert_eq!(served.unwrap_err(), CallError::UpgradeRequired(expected));
+        let code = CloseCode::UpgradeRequired;
+        assert_eq!(our_end.closed().await, CloseReason::Local(code));
+        // Either may say it first.
+        let by_peer = CloseReason::Peer {
+            code,
+            retry_after_ms: None,
+        };
+        let reason = their_end.closed().await;
+        assert!(
+            reason == by_peer || reason == CloseReason::Local(code),
+            "{reason}"
+        );
     }
 }
 

@@ -16,8 +16,10 @@
 
 mod calls;
 mod ends;
+mod frames;
 mod ipv6;
 mod kinds;
+mod names;
 mod opening;
 mod planes;
 mod sendings;
@@ -77,6 +79,14 @@ macro_rules! suites {
                     as halves_that_are_given_up_tell_the_peer,
                 crate::ends::draining_refuses_newcomers_and_waits_for_the_rest
                     as draining_refuses_newcomers_and_waits_for_the_rest,
+                crate::frames::a_request_has_its_bound as a_request_has_its_bound,
+                crate::frames::a_greeting_has_its_bound as a_greeting_has_its_bound,
+                crate::frames::acknowledgements_and_sendings_have_their_bound
+                    as acknowledgements_and_sendings_have_their_bound,
+                crate::frames::answers_and_deliveries_have_their_bound
+                    as answers_and_deliveries_have_their_bound,
+                crate::frames::both_sides_end_the_stream_of_the_greeting
+                    as both_sides_end_the_stream_of_the_greeting,
                 crate::sendings::sendings_share_one_stream_and_each_has_its_outcome
                     as sendings_share_one_stream_and_each_has_its_outcome,
                 crate::sendings::a_sending_stream_that_ends_is_followed_by_another
