@@ -10,6 +10,7 @@
 )]
 
 mod calls;
+mod credentials;
 mod foreign;
 mod handshake;
 mod limits_and_end;

@@ -9,6 +9,7 @@
     reason = "a test that fails panics"
 )]
 
+mod credentials;
 mod foreign;
 mod handshake;
 mod hostile;
