@@ -57,6 +57,85 @@ async fn a_window_that_is_exceeded_ends_the_connection() {
     is_expelled(chunk.repeat(3)).await;
 }
 
+/// [TRN-44]: just as much as it may send, on a stream and on all: the server answers a ping behind it. One byte
+/// more ends the connection.
+#[tokio::test]
+async fn a_client_may_send_so_much_at_the_beginning_and_not_a_byte_more() {
+    const STREAM: usize = 131_072;
+    const PIECE: usize = 32_768;
+    for streams in [1, 2] {
+        let listener = listener();
+        let to = listener.local_address().unwrap();
+        let heard = tokio::task::spawn_blocking(move || {
+            let mut client = Foreign::connect(hybrid(), ALPN, to).unwrap();
+            for stream in 0..streams {
+                let piece = stream_frame(stream, &[0; PIECE], false);
+                client.send(&piece.repeat(STREAM / PIECE)).unwrap();
+            }
+            client.send(&[6]).unwrap();
+            assert_eq!(client.read_exact(1), [7]);
+            // On the stream that is full, or on another when all are.
+            let next = if streams == 1 { 0 } else { streams };
+            let _ = client.send(&stream_frame(next, b"a", false));
+            client.read_to_end()
+        });
+        let link = listener.accept().await.unwrap();
+        assert_eq!(link.closed().await, CloseReason::Fault);
+        assert!(heard.await.unwrap().ends_with(&[8, 0, 0, 0, 1]));
+    }
+}
+
+/// [TRN-44]: a server sends so much to a client that grants nothing, and then answers only its ping.
+#[tokio::test]
+async fn a_server_sends_so_much_at_the_beginning_and_not_a_byte_more() {
+    for (streams, expected) in [(1, 1_048_576), (3, 2_097_152)] {
+        let listener = listener();
+        let to = listener.local_address().unwrap();
+        let client = tokio::task::spawn_blocking(move || {
+            let mut client = Foreign::connect(hybrid(), ALPN, to).unwrap();
+            for stream in 0..streams {
+                client.send(&stream_frame(stream, b"a", false)).unwrap();
+            }
+            let mut bytes = 0;
+            let mut pinged = false;
+            loop {
+                match client.read_exact(1)[0] {
+                    0 => {
+                        let header = client.read_exact(6);
+                        let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+                        client.read_exact(length);
+                        bytes += length;
+                    }
+                    4 => drop(client.read_exact(8)),
+                    5 => drop(client.read_exact(4)),
+                    7 => return bytes,
+                    other => panic!("frame {other}"),
+                }
+                if bytes >= expected && !pinged {
+                    client.send(&[6]).unwrap();
+                    pinged = true;
+                }
+            }
+        });
+        let link = listener.accept().await.unwrap();
+        for _ in 0..streams {
+            let (mut send, recv) = link.accept().await.unwrap();
+            let large = v1::Request {
+                deadline_ms: 0,
+                call: Some(v1::request::Call::PutRendezvous(v1::PutRendezvousRequest {
+                    value: vec![0; 1_500_000].into(),
+                    ..v1::PutRendezvousRequest::default()
+                })),
+            };
+            tokio::spawn(async move {
+                let _ = send.send(&large, 2_000_000).await;
+                drop(recv);
+            });
+        }
+        assert_eq!(client.await.unwrap(), expected);
+    }
+}
+
 /// [TRN-43], [TRN-49].
 #[tokio::test]
 async fn a_stream_too_many_ends_the_connection() {
