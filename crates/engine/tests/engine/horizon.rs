@@ -3,7 +3,7 @@
 //! followed by new ones.
 
 use waxwing_engine::notice::{AlarmKind, MessageState};
-use waxwing_engine::{Answer, Command, Notice, Table};
+use waxwing_engine::{Answer, Command, Notice, RowKey, Table};
 use waxwing_proto::{AccountKey, DeviceId, limits};
 
 use crate::conversation::acquainted;
@@ -292,6 +292,41 @@ fn a_talk_without_room_for_epochs_goes_on_in_a_new_session() {
         assert_eq!(world.texts(name, other).len(), 3 + turns + 240, "{name}");
     }
     assert_no_alarm(&mut world);
+}
+
+/// [SES-100]: a unit of an epoch that is not what the other made fails its check. The epochs of that session end,
+/// which is no alarm, and a new session follows at once.
+#[test]
+fn an_epoch_that_fails_is_followed_by_a_new_session() {
+    let mut world = settled(66);
+    let contacts = [world.account("bob"), world.account("alice")];
+    let mut turn = 0;
+    let mut talk = |world: &mut World| {
+        let from = ["alice", "bob"][turn % 2];
+        world.send(from, contacts[turn % 2], "a word").unwrap();
+        world.sleep(60_000);
+        turn += 1;
+    };
+    // Units that have come lie in rows after the first.
+    let run = loop {
+        let is_run = |key: &&RowKey| key.table == Table::KemRows && key.order > 0;
+        if let Some(run) = world.clients["alice"].rows.keys().find(is_run) {
+            break run.clone();
+        }
+        talk(&mut world);
+    };
+    let questions = world.relay.prekey_questions;
+    let row = world.client("alice").rows.get_mut(&run).unwrap();
+    *row.last_mut().unwrap() ^= 1;
+    world.crash("alice");
+    for _ in 0..40 {
+        talk(&mut world);
+    }
+    assert_eq!(world.relay.prekey_questions, questions + 1);
+    assert_no_alarm(&mut world);
+    let [bob, alice] = contacts;
+    assert_eq!(world.texts("alice", bob).len(), 3 + turn);
+    assert_eq!(world.texts("bob", alice).len(), 3 + turn);
 }
 
 /// [SES-66], [ENV-17]: with receipts off on both sides, what shows nothing is seldom and never answered.

@@ -28,6 +28,7 @@ mod linking;
 mod names;
 mod prekeys;
 mod receipts;
+mod requests;
 mod storm;
 mod trials;
 mod trust;
