@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Delivery: in order, at least once, within a window, on one stream a device.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use waxwing_proto::v1::delivery::Event;
 use waxwing_proto::{limits, v1};
 
 use super::people::Person;
 use super::world::{Client, World};
+
+/// Within this time of the paused clock whatever may be handed over has been.
+const SOON: Duration = Duration::from_secs(5);
 
 async fn send_many(sender: &Client, to: &Person, numbers: core::ops::Range<u64>) {
     for number in numbers {
@@ -131,6 +136,42 @@ async fn one_number_acknowledges_what_came_before_it() {
     assert_eq!(last.envelope().await.position, next(3));
     assert_eq!(last.envelope().await.position, next(4));
     last.drained().await;
+}
+
+/// [BOX-19]: by bytes. One less than the window has, and the next is still handed over; exactly as many, and it
+/// is not. It is the same for what lies there and for what arrives.
+#[tokio::test(start_paused = true)]
+async fn the_window_is_open_up_to_its_last_byte() {
+    for (short_by, handed_over) in [(1, 5), (0, 4)] {
+        for arrives in [false, true] {
+            let world = World::open().await;
+            let alice = Person::new("alice", 10);
+            world.settle(&alice).await;
+            let client = world.connect_as(&alice, 0).await;
+            let mut early = None;
+            if arrives {
+                let mut subscription = client.subscribe().await;
+                subscription.drained().await;
+                early = Some(subscription);
+            }
+            let sender = world.connect("bob").await;
+            for number in 0..6 {
+                let mut request = alice.send_request(alice.own_id, number);
+                let size = 262_144 / 4 - if number == 3 { short_by } else { 0 };
+                request.envelopes[0].envelope = Bytes::from(vec![7; size]);
+                sender.send(request).await.unwrap();
+            }
+            let mut subscription = match early {
+                Some(subscription) => subscription,
+                None => client.subscribe().await,
+            };
+            for _ in 0..handed_over {
+                let envelope = tokio::time::timeout(SOON, subscription.envelope());
+                assert!(envelope.await.is_ok(), "{handed_over} {arrives}");
+            }
+            assert!(subscription.is_silent().await, "{handed_over} {arrives}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -277,7 +318,7 @@ async fn what_several_send_at_once_is_handed_over_once_and_in_order() {
         // Now and then it stands still, with a full window.
         if last % 64 == 0 || last == SENDERS * EACH {
             if last % 3 == 0 {
-                tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+                tokio::time::sleep(Duration::from_secs(2)).await;
             }
             let frame = v1::Acknowledge {
                 positions: Vec::new(),

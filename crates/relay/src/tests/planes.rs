@@ -87,6 +87,39 @@ async fn calls_that_may_come_early_change_nothing() {
     assert!(stored() != before);
 }
 
+/// [TRN-26]: what later versions prove is said by nothing in this one.
+#[tokio::test(start_paused = true)]
+async fn answers_about_others_hold_no_proof() {
+    use v1::fetch_manifests_request::Account;
+    use v1::response::Result as Reply;
+    let world = World::open().await;
+    let alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    let client = world.connect("nobody").await;
+    let calls = [
+        Call::ResolveName(v1::ResolveNameRequest {
+            name: alice.name.to_owned(),
+        }),
+        Call::FetchManifests(v1::FetchManifestsRequest {
+            account: Some(Account::AccountKey(alice.account().to_wire())),
+            ..v1::FetchManifestsRequest::default()
+        }),
+        Call::TakePrekeys(v1::TakePrekeysRequest {
+            delivery_id: alice.public_id.to_wire(),
+            ..v1::TakePrekeysRequest::default()
+        }),
+    ];
+    for call in calls {
+        let proof = match client.call(call).await.unwrap() {
+            Reply::ResolveName(reply) => reply.proof,
+            Reply::FetchManifests(reply) => reply.proof,
+            Reply::TakePrekeys(reply) => reply.proof,
+            other => panic!("{other:?}"),
+        };
+        assert!(proof.is_empty());
+    }
+}
+
 /// [TRN-16].
 #[tokio::test(start_paused = true)]
 async fn an_unauthenticated_connection_manages_no_account() {

@@ -61,6 +61,33 @@ async fn the_owner_is_told_what_expired() {
     );
 }
 
+/// [BOX-40]: counts of many days are told 512 at once, the oldest first, and the others when these are held.
+#[tokio::test(start_paused = true)]
+async fn counts_of_at_most_512_days_are_told_at_once() {
+    const DAYS: u64 = 515;
+    let world = World::open().await;
+    let alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    for number in 0..DAYS {
+        let sender = world.connect("bob").await;
+        let request = alice.send_request(alice.public_id, number);
+        sender.send(request).await.unwrap();
+        tokio::time::sleep(DAY).await;
+    }
+    tokio::time::sleep(DAY * (limits::RETENTION_DAYS + 2)).await;
+    let client = world.connect("alice").await;
+    let told = client.authenticate(&alice, 0).await.unwrap().expired;
+    assert_eq!(told.len(), 512);
+    let first: Vec<u32> = told.iter().map(|expired| expired.day).collect();
+    assert_eq!(first, (20_000..20_512).collect::<Vec<u32>>());
+    let mut request = alice.generation_request(0, 1);
+    request.expired = told;
+    client.call(Call::AdvanceGeneration(request)).await.unwrap();
+    let rest = client.authenticate(&alice, 0).await.unwrap().expired;
+    let rest: Vec<u32> = rest.iter().map(|expired| expired.day).collect();
+    assert_eq!(rest, (20_512..20_515).collect::<Vec<u32>>());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_restored_store_acknowledges_no_counts() {
     let world = World::open().await;

@@ -178,7 +178,8 @@ async fn malformed_sendings_are_refused() {
     }
 }
 
-/// [BOX-12], [BOX-13].
+/// [BOX-12], [BOX-13], [BOX-73]: and says when another try is worth it, on a stream for sendings and to a call of its
+/// own.
 #[tokio::test(start_paused = true)]
 async fn a_full_mailbox_refuses_and_forgets_nothing() {
     let limits = ServerLimits {
@@ -199,11 +200,15 @@ async fn a_full_mailbox_refuses_and_forgets_nothing() {
             .await
             .unwrap();
     }
-    let refused = sender
-        .send(alice.send_request(alice.public_id, 3))
-        .await
-        .unwrap_err();
-    assert_eq!(refused, ErrorCode::MailboxFull);
+    let third = alice.send_request(alice.public_id, 3);
+    let refused = [
+        sender.0.send(third.clone(), 0).await.unwrap_err(),
+        sender.call_within(Call::Send(third), 0).await.unwrap_err(),
+    ];
+    for refused in refused {
+        assert_eq!(refused.code(), "ERROR_CODE_MAILBOX_FULL");
+        assert_eq!(refused.retry_after_ms(), Some(60_000));
+    }
     let client = world.connect_as(&alice, 0).await;
     let mut subscription = client.subscribe().await;
     let (one, two) = (subscription.envelope().await, subscription.envelope().await);
