@@ -7,6 +7,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
+use waxwing_proto::limits;
 
 use crate::error::StreamError;
 
@@ -34,7 +35,9 @@ pub fn encode_frame(message: &impl Message, limit_bytes: usize) -> Result<Bytes,
     Ok(frame.freeze())
 }
 
-/// A frame that is not complete takes at most so many times the memory of its bytes that have come.
+/// A frame that is not complete takes at most so many times the memory of its bytes that have come, and
+/// room for all of them once it has shown that it is large: then it is copied no more. Of such frames few
+/// are read at a time ([`limits::LARGE_REQUESTS_PER_CONNECTION_MAX`]).
 const GROWTH: usize = 4;
 
 /// Takes frames out of a stream of bytes that comes in arbitrary pieces. Never panics, whatever
@@ -75,7 +78,11 @@ impl FrameDecoder {
         let filled = self.body.len().saturating_add(count);
         if filled > self.body.capacity() {
             // Room for what will come in proportion to what has: few copies of a large frame.
-            let room = filled.saturating_mul(GROWTH).min(length);
+            let room = if filled > limits::CONTROL_FRAME_SIZE_MAX {
+                length
+            } else {
+                filled.saturating_mul(GROWTH).min(length)
+            };
             self.body.reserve(room.saturating_sub(self.body.len()));
         }
         self.body
