@@ -74,7 +74,10 @@ pub(super) async fn serve(window: usize) -> Result<()> {
 
 /// The same over TCP.
 pub(super) async fn serve_tcp(window: usize) -> Result<()> {
-    let settings = TcpListenerSettings::default();
+    let settings = TcpListenerSettings {
+        connections_per_prefix_max: limits::CONNECTIONS_MAX,
+        ..TcpListenerSettings::default()
+    };
     let listener = TcpListener::bind(any_port(), &identity()?, None, settings)?;
     serve_over(Arc::new(listener), window).await
 }
