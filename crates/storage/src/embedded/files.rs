@@ -29,6 +29,7 @@ use crate::syncer::{SyncData, Syncer};
 pub use self::engine::EngineKind;
 pub use self::key_value::FileKeyValue;
 pub use self::panics::{EngineUnderWay, engine_under_way};
+pub(in crate::embedded) use self::sled::open_when_unlocked;
 
 /// How files are used.
 #[derive(Clone)]

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use super::files::open_when_unlocked;
 use crate::platform::private_folder;
 
 /// How late the disk may be, in milliseconds: what a killed process loses.
@@ -156,12 +157,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn open(path: &Path) -> sled::Result<sled::Db> {
-    sled::Config::new()
+    let config = sled::Config::new()
         .path(path)
         .cache_capacity(CACHE_BYTES)
         .use_compression(false)
-        .flush_every_ms(Some(FLUSH_MS))
-        .open()
+        .flush_every_ms(Some(FLUSH_MS));
+    open_when_unlocked(&config)
 }
 
 fn name(generation: u64, id: [u8; 16]) -> Name {

@@ -12,6 +12,8 @@ mod guards;
 mod waking;
 mod witness;
 
+pub(in crate::embedded) use self::guards::open_when_unlocked;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

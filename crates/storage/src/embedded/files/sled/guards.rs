@@ -56,7 +56,10 @@ pub(super) fn open(
 
 /// sled's threads let go of its file a moment after it was closed. The lock of our own folder is
 /// held here, so no other process is in the way.
-fn open_when_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
+///
+/// # Errors
+/// sled's.
+pub(in crate::embedded) fn open_when_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
     let is_locked = |error: &sled::Error| match error {
         sled::Error::Io(error) => error.to_string().contains("could not acquire lock"),
         _ => false,
