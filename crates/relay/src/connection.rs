@@ -9,7 +9,7 @@ use waxwing_proto::v1::ErrorCode;
 use waxwing_proto::v1::request::Call;
 use waxwing_storage::server::Store;
 use waxwing_transport::rpc::{IncomingCall, PendingCall, serve_hello};
-use waxwing_transport::{BoxFuture, CloseCode, Link, within};
+use waxwing_transport::{BoxFuture, Clock, CloseCode, Link, StreamError, within};
 
 use crate::calls::{self, Caller, Context};
 use crate::refusal::{Refusal, UNAVAILABLE_RETRY_MS};
@@ -18,6 +18,9 @@ use crate::{sendings, subscription};
 
 /// How long a draining relay waits for the last answers to reach the client, in milliseconds.
 const LINGER_MS: u64 = 200;
+
+/// How long a link may take for an answer, in milliseconds: as long as a client waits that names no time.
+const TOLD_MS: u64 = 15_000;
 
 /// Serves a link until it is over. When the relay drains, no new call is taken, what was accepted
 /// is finished, and the link is closed.
@@ -106,14 +109,16 @@ async fn open_subscription<S: Store>(
     caller: &Caller,
     call: IncomingCall,
 ) -> Option<Stream> {
+    let clock = Arc::clone(&state.clock);
     match caller.plane.account() {
         Ok(mailbox) => {
-            let (sink, acknowledgements) = call.into_stream().await.ok()?;
+            let opened = within(&*clock, TOLD_MS, call.into_stream()).await;
+            let (sink, acknowledgements) = opened?.ok()?;
             let served = subscription::serve(state, mailbox, sink, acknowledgements);
             Some(Box::pin(served))
         }
         Err(refusal) => {
-            refuse(call, refusal).await;
+            refuse(&*clock, call, refusal).await;
             None
         }
     }
@@ -124,24 +129,38 @@ async fn open_sendings<S: Store>(
     caller: Arc<Caller>,
     call: IncomingCall,
 ) -> Option<Stream> {
+    let clock = Arc::clone(&state.clock);
     match caller.plane.anonymous() {
         Ok(()) => {
-            let (sink, source) = call.into_sending().await.ok()?;
+            let opened = within(&*clock, TOLD_MS, call.into_sending()).await;
+            let (sink, source) = opened?.ok()?;
             Some(Box::pin(sendings::serve(state, caller, sink, source)))
         }
         Err(refusal) => {
-            refuse(call, refusal).await;
+            refuse(&*clock, call, refusal).await;
             None
         }
     }
 }
 
-async fn refuse(call: IncomingCall, refusal: Refusal) {
+async fn refuse(clock: &dyn Clock, call: IncomingCall, refusal: Refusal) {
     let Refusal {
         code,
         retry_after_ms,
     } = refusal;
-    let _ = call.responder.refuse(code, retry_after_ms).await;
+    told(clock, call.responder.refuse(code, retry_after_ms)).await;
+}
+
+/// Waits until the link has taken an answer. What nobody reads is given up, and its stream reset: else it
+/// would be held for as long as the connection lasts.
+pub(crate) async fn told(clock: &dyn Clock, answer: impl Future<Output = Result<(), StreamError>>) {
+    // TRN-91.
+    let code = match within(clock, TOLD_MS, answer).await {
+        Some(Ok(())) => return,
+        Some(Err(error)) => error.code(),
+        None => "deadline_exceeded",
+    };
+    tracing::debug!(code, "an answer did not reach its client");
 }
 
 /// Answers one call. At the deadline the client is told so, but the step goes on to its end: it may
@@ -162,19 +181,15 @@ async fn answer<S: Store>(state: Arc<State<S>>, caller: Arc<Caller>, call: Incom
     };
     let mut handling = core::pin::pin!(calls::answer(&context, request, cancelled));
     let left_ms = deadline_at_ms.saturating_sub(clock.monotonic_ms());
-    let told = match within(&*clock, left_ms, handling.as_mut()).await {
-        Some(Ok(result)) => responder.answer(result).await,
+    match within(&*clock, left_ms, handling.as_mut()).await {
+        Some(Ok(result)) => told(&*clock, responder.answer(result)).await,
         Some(Err(Refusal {
             code,
             retry_after_ms,
-        })) => responder.refuse(code, retry_after_ms).await,
+        })) => told(&*clock, responder.refuse(code, retry_after_ms)).await,
         None => {
-            let told = responder.refuse(ErrorCode::DeadlineExceeded, None).await;
+            told(&*clock, responder.refuse(ErrorCode::DeadlineExceeded, None)).await;
             let _ = handling.await;
-            told
         }
-    };
-    if let Err(error) = told {
-        tracing::debug!(code = error.code(), "an answer did not reach its client");
     }
 }

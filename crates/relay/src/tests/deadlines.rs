@@ -14,6 +14,7 @@ use waxwing_transport::Clock as _;
 use super::people::Person;
 use super::world::{Client, World};
 use crate::Settings;
+use crate::connection::told;
 
 /// What an answer takes on its way, at most.
 const WAY_MS: u64 = 500;
@@ -106,4 +107,20 @@ async fn the_step_of_a_late_call_goes_on_to_its_end() {
     // Without the wake it would be found a minute later.
     let woken_ms = world.clock.monotonic_ms() - free_ms;
     assert!(woken_ms <= WAY_MS, "{woken_ms}");
+}
+
+/// [TRN-91]
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_no_link_takes_is_given_up() {
+    let (world, _) = standing(1_000).await;
+    let kept = Arc::new(());
+    let held = Arc::clone(&kept);
+    let begun_ms = world.clock.monotonic_ms();
+    let stuck = async move {
+        let _held = held;
+        core::future::pending().await
+    };
+    told(&world.clock, stuck).await;
+    assert_eq!(world.clock.monotonic_ms() - begun_ms, 15_000);
+    assert_eq!(Arc::strong_count(&kept), 1, "what it held is given back");
 }

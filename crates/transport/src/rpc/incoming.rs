@@ -287,9 +287,12 @@ impl Responder {
         result: v1::response::Result,
     ) -> impl Future<Output = Result<(), StreamError>> + Send {
         let queued = self.queue(result);
+        // Both halves: dropping the other one before tells a client that still sends to stop.
+        let Self { mut send, recv } = self;
         async move {
+            let _recv = recv;
             if queued != Err(StreamError::Finished) {
-                self.send.finish().await?;
+                send.finish().await?;
             }
             queued
         }
