@@ -5,11 +5,13 @@
 //! prekeys and subscription. The generation is compared and advanced before anything is sent: a
 //! device whose store was restored or copied finds out here and stops (PAIRWISE, "Keys").
 
+use std::collections::VecDeque;
+
 use waxwing_identity::authentication::{authentication_signable, generation_signable};
 use waxwing_proto::v1::account_row::Phase;
 use waxwing_proto::v1::request::Call;
 use waxwing_proto::v1::response::Result as Reply;
-use waxwing_proto::{DeliveryId, v1};
+use waxwing_proto::{DeliveryId, limits, v1};
 
 use crate::account::Account;
 use crate::command::CommandId;
@@ -62,8 +64,9 @@ pub(crate) struct Connection {
     pub(crate) manifests_withheld: u32,
     /// The version of the own manifest when this device proved itself: the server has at least that one.
     pub(crate) version_proved: u32,
-    /// The proof that was given ahead of its connection, by its exporter value, and the version then.
-    pub(crate) proved_ahead: Option<([u8; 32], u32)>,
+    /// The proofs that were given ahead of their connections, by their exporter values, and the version
+    /// then: the newest [`limits::LOGINS_AHEAD_MAX`].
+    pub(crate) proved_ahead: VecDeque<([u8; 32], u32)>,
     /// Who waits for a removal.
     pub(crate) removing: Option<CommandId>,
     /// Whether a change of devices is being published.
@@ -170,7 +173,12 @@ impl Engine {
         let call = self
             .proof(exporter)
             .filter(|_| phase == Some(Phase::Active))?;
-        self.connection.proved_ahead = Some((*exporter, self.newest_own_version()));
+        let version = self.newest_own_version();
+        let ahead = &mut self.connection.proved_ahead;
+        if ahead.len() >= limits::LOGINS_AHEAD_MAX {
+            ahead.pop_front();
+        }
+        ahead.push_back((*exporter, version));
         Some(call)
     }
 
@@ -191,12 +199,11 @@ impl Engine {
         let Some(exporter) = self.connection.exporter else {
             return;
         };
-        let ahead = self.connection.proved_ahead.take();
-        self.connection.version_proved = match ahead {
-            // The server may have answered by what it had then.
-            Some((proved, version)) if proved == exporter => version,
-            _ => self.newest_own_version(),
-        };
+        // The server may have answered by what it had then.
+        let mut ahead = core::mem::take(&mut self.connection.proved_ahead).into_iter();
+        let proved = ahead.find(|(proved, _)| *proved == exporter);
+        self.connection.version_proved =
+            proved.map_or_else(|| self.newest_own_version(), |(_, version)| version);
         if let Some(call) = self.proof(&exporter) {
             self.account_request(call, Pending::Account(AccountCall::Authenticate));
         }
