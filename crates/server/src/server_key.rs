@@ -58,7 +58,11 @@ impl ServerKey {
     pub(crate) fn followed_by(self, path: &Path) -> Result<Self, Failure> {
         let next = match path.try_exists() {
             Ok(false) => None,
-            _ => Some(Self::load(path)?.identity.key_pin()),
+            _ => {
+                let next = Self::load(path);
+                let next = next.map_err(|why| text::next_key_unreadable(path, &why))?;
+                Some(next.identity.key_pin())
+            }
         };
         Ok(Self { next, ..self })
     }

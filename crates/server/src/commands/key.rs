@@ -21,6 +21,8 @@ pub(super) fn run(scene: &Scene, command: &KeyCommand) -> Result<(), Failure> {
         return Err(text::folder_in_use(folder.path()));
     };
     let before = folder.server_key()?;
+    // What cannot be said afterwards is not done.
+    before.address(&configuration)?;
     match command {
         KeyCommand::Prepare => {
             if before.next_pin_hex().is_some() {

@@ -299,8 +299,8 @@ pub(crate) fn imported(counts: &Exported, data_option: &str) -> String {
 
 pub(crate) fn key_prepared(link: &str, data_option: &str) -> String {
     format!(
-        "The next key is made. Links carry both keys from now on: {link}\n\
-         Who has an older link knows the old key only.\n\
+        "The next key is made. Links that the server makes carry both keys from now on: {link}\n\
+         Who has an older link knows the old key only, and so does who adds a person that came by one.\n\
          next: back up `server.key` and `next.key`, then waxwingd{data_option} serve\n"
     )
 }

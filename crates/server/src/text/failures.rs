@@ -260,6 +260,16 @@ pub(crate) fn key_unreadable(path: &Path, detail: &str) -> Failure {
         .next("see it", format!("ls -l {}", quoted(path)))
 }
 
+pub(crate) fn next_key_unreadable(path: &Path, why: &Failure) -> Failure {
+    Failure::new(
+        "next_key_unreadable",
+        Exit::Store,
+        format!("what is to follow the server's key is unusable: {}", why.what),
+    )
+    .why("Links carry it. Restore the file from a backup; where there is none, remove it, and nobody can be switched to that key.")
+    .next("see it", format!("ls -l {}", quoted(path)))
+}
+
 pub(crate) fn key_prepared(path: &Path) -> Failure {
     Failure::new(
         "key_prepared",

@@ -32,7 +32,7 @@ pub(crate) const KEY: &str =
     "Prepare another key for the server and switch to it, while no server runs";
 pub(crate) const KEY_EXAMPLES: &str = "\
 Examples:
-  waxwingd key prepare   from now on links carry both keys
+  waxwingd key prepare   from now on links that the server makes carry both keys
   waxwingd key switch    when all who are to stay have such a link
 
 Whoever has a link of before the preparation knows the old key only, and is locked out by the switch.";
@@ -55,7 +55,8 @@ pub(crate) const EXPORT_EXAMPLES: &str = "\
 Examples:
   waxwingd export /backup/waxwing-2026-11-27
 The file tells who has an account and holds what waits for them, sealed. The server's key and
-configuration are not in it: copy `server.key` and `waxwingd.toml` once.";
+configuration are not in it: copy `waxwingd.toml`, `server.key` and, where there is one, `next.key`, and
+again after each `waxwingd key`.";
 pub(crate) const EXPORT_FILE: &str = "The file, which must not be there yet";
 pub(crate) const IMPORT: &str =
     "Make the store from a file that `export` wrote, where there is none";

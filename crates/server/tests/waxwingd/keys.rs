@@ -83,5 +83,7 @@ fn keys_are_neither_replaced_by_accident_nor_under_a_server() {
     stop(server);
     // A key that cannot be read is no reason to drop it from the links without a word.
     std::fs::write(place.data().join("next.key"), b"no key").unwrap();
-    refused("switch", 6, "server_key_unreadable");
+    refused("switch", 6, "next_key_unreadable");
+    let served = place.run(&["serve", "--json"]);
+    served.failed_with(6, "next_key_unreadable");
 }
