@@ -56,7 +56,7 @@ impl Bench {
         if self.name == "relay" && !build_server()? {
             return Ok(false);
         }
-        let recovers = |only: &str| self.name == "transport" && RECOVERY.contains(only);
+        let recovers = |only: &str| self.name == "transport" && only == RECOVERY;
         let recovers_only = self.only.as_deref().is_some_and(recovers);
         let mut held = recovers_only || self.measure(None)?;
         if recovers_only || (self.name == "transport" && self.only.is_none()) {

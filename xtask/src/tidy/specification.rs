@@ -42,8 +42,8 @@ pub(super) fn check(tree: &Tree, report: &mut Report) {
         }
         let mut is_test = is_of_tests(&file.path);
         for (number, line) in (1..).zip(file.text.lines()) {
-            // Tests stand at the end of a file.
-            is_test |= line == "#[cfg(test)]";
+            // They stand at the end of a file.
+            is_test |= line == "mod tests {";
             for id in
                 ids(line).filter(|id| families.contains(id.split('-').next().unwrap_or_default()))
             {
@@ -142,7 +142,7 @@ mod tests {
             PAGE,
             (
                 "crates/a/src/a.rs",
-                "// SES-1 SES-2\n#[cfg(test)]\n// SES-1\n",
+                "#[cfg(test)]\nmod tests;\n// SES-1 SES-2\n#[cfg(test)]\nmod tests {\n// SES-1\n",
             ),
         ]);
         let warnings: Vec<&str> = report
