@@ -129,6 +129,8 @@ pub const HELLO_TIMEOUT_MS: u32 = 10_000;
 pub const CONNECT_TIMEOUT_MS: u32 = 10_000;
 /// How long a connection lives on which nothing is heard, in milliseconds.
 pub const IDLE_TIMEOUT_MS: u32 = 60_000;
+/// Logins that a client has under way on connections that are not up.
+pub const LOGINS_AHEAD_MAX: usize = 8;
 /// The longest time for which a client leaves a server alone because it says so, in milliseconds.
 pub const RETRY_AFTER_MS_MAX: u32 = 3_600_000;
 /// What may come to a server on one stream over TCP without having been read, in bytes.
@@ -143,7 +145,7 @@ pub const TCP_CREDIT_TO_CLIENT: u32 = 2 * 1024 * 1024;
 pub const TCP_SEND_QUEUE_SIZE_MAX: usize = 256 * 1024;
 /// Bytes of windows that a server grants to connections over QUIC before new ones get smaller windows.
 pub const QUIC_WINDOWS_FULL_MAX: u64 = 512 * 1024 * 1024;
-/// Bytes of windows that a server grants to all its connections over QUIC: what these can make it hold.
+/// Bytes of windows that a server grants to all its connections over QUIC: what their streams can make it hold.
 pub const QUIC_WINDOWS_MAX: u64 = 1_792 * 1024 * 1024;
 /// Bytes that all connections over TCP of one server hold unread.
 pub const TCP_HELD_BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -153,7 +155,7 @@ pub const TCP_HELD_BYTES_SPARED: usize = 4 * 1024;
 pub const TCP_QUEUED_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Bytes that one connection over TCP may have to send however much the others do.
 pub const TCP_QUEUED_BYTES_SPARED: usize = 16 * 1024;
-/// Bytes that all connections over TCP can make one server hold: unread and to be sent, with what each is spared.
+/// Bytes that all connections over TCP can make the multiplexers of one server hold: unread and to be sent, with what each is spared.
 pub const TCP_BYTES_MAX: usize = 576 * 1024 * 1024;
 /// How long a connection over TCP that has ended waits for the peer to see it, in milliseconds.
 pub const TCP_LINGER_MS: u32 = 1_000;

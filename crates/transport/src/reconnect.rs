@@ -28,7 +28,7 @@ impl Backoff {
 
     /// A link was lost, or an attempt failed at once, at `now_ms`. `random` is 64 fresh random bits.
     /// `retry_after_ms` is what the server said, if it said anything: it replaces the drawn delay,
-    /// and the next one may come up to half as much again later.
+    /// up to [`limits::RETRY_AFTER_MS_MAX`], and the next one may come up to half as much again later.
     ///
     /// Gives the time of the next attempt, in the clock of `now_ms`.
     pub fn failed(&mut self, now_ms: u64, random: u64, retry_after_ms: Option<u32>) -> u64 {
@@ -46,7 +46,7 @@ impl Backoff {
         // TRN-21.
         let delay_ms = match retry_after_ms {
             Some(wanted_ms) => {
-                let wanted_ms = u64::from(wanted_ms);
+                let wanted_ms = u64::from(wanted_ms.min(limits::RETRY_AFTER_MS_MAX));
                 let spread_ms = wanted_ms.checked_div(2).unwrap_or(0);
                 wanted_ms.saturating_add(below(random, spread_ms))
             }
@@ -168,14 +168,15 @@ mod tests {
         /// [TRN-21].
         #[test]
         fn what_the_server_asks_for_is_kept(
-            random: u64, wanted_ms: u32, failures in 0_u32..50,
+            random: u64, wanted_ms in prop_oneof![any::<u32>(), 0..7_200_000_u32], failures in 0_u32..50,
         ) {
             let mut backoff = Backoff::new();
             for _ in 0..failures {
                 backoff.failed(0, random, None);
             }
             let next_ms = backoff.failed(1000, random, Some(wanted_ms));
-            let wanted_ms = u64::from(wanted_ms);
+            // For an hour, whatever it says.
+            let wanted_ms = u64::from(wanted_ms.min(3_600_000));
             let delay_ms = next_ms.saturating_sub(1000);
             prop_assert!(delay_ms >= wanted_ms);
             prop_assert!(delay_ms.saturating_sub(wanted_ms) <= wanted_ms.div_euclid(2));
