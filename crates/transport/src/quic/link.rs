@@ -348,7 +348,7 @@ struct QuicRecv {
     stream: quinn::RecvStream,
     /// What was taken from quinn and not read yet, in reverse order: at most [`PIECES_MAX`] pieces.
     pieces: Vec<Bytes>,
-    /// Whether the last time brought [`PIECES`] or more.
+    /// Whether it ever brought [`PIECES`] or more at a time.
     is_large: bool,
     handle: Arc<Handle>,
 }
@@ -365,7 +365,7 @@ impl QuicRecv {
         read.map(|read| match read {
             Ok(None) => Ok(None),
             Ok(Some(count)) => {
-                self.is_large = count >= PIECES;
+                self.is_large |= count >= PIECES;
                 let taken = pieces.iter_mut().take(count).skip(1).rev();
                 self.pieces.extend(taken.map(core::mem::take));
                 let mut first = pieces.first_mut().map(core::mem::take).unwrap_or_default();
