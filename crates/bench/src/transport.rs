@@ -305,7 +305,6 @@ fn dropped(name: &'static str, drops: &[(Kind, u64)], must_be_none: bool) -> Fig
     figure
 }
 
-/// Server memory for each connection that is idle after its greeting.
 /// Lets this process, and those that it starts, hold so many connections.
 pub(crate) fn allow_descriptors(connections: u32) -> Result<()> {
     let wanted = u64::from(connections).saturating_mul(2).saturating_add(200);
@@ -315,6 +314,7 @@ pub(crate) fn allow_descriptors(connections: u32) -> Result<()> {
     Ok(())
 }
 
+/// Server memory for each connection that is idle after its greeting.
 fn idle_memory(name: &'static str, connections: u32) -> Result<Figure> {
     let sample = |kind| -> Result<f64> {
         let server = Child::start(kind, 1)?;

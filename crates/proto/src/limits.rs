@@ -95,6 +95,8 @@ pub const KEEP_ALIVE_MS: u32 = 25_000;
 pub const DEADLINE_MS_MAX: u32 = 60_000;
 /// The deadline of a call that names none, in milliseconds.
 pub const DEADLINE_MS_DEFAULT: u32 = 15_000;
+/// How long a server holds an answer that a link does not take, in milliseconds.
+pub const ANSWER_TAKEN_MS_MAX: u64 = 15_000;
 /// Bidirectional streams that a client may have open on one connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 /// Sendings under way on one sending stream; the server takes no more before some have ended.

@@ -19,9 +19,6 @@ use crate::{sendings, subscription};
 /// How long a draining relay waits for the last answers to reach the client, in milliseconds.
 const LINGER_MS: u64 = 200;
 
-/// How long a link may take for an answer, in milliseconds: as long as a client waits that names no time.
-const TOLD_MS: u64 = 15_000;
-
 /// Serves a link until it is over. When the relay drains, no new call is taken, what was accepted
 /// is finished, and the link is closed.
 pub(crate) async fn serve<S: Store>(state: Arc<State<S>>, link: Link) {
@@ -112,7 +109,7 @@ async fn open_subscription<S: Store>(
     let clock = Arc::clone(&state.clock);
     match caller.plane.account() {
         Ok(mailbox) => {
-            let opened = within(&*clock, TOLD_MS, call.into_stream()).await;
+            let opened = within(&*clock, limits::ANSWER_TAKEN_MS_MAX, call.into_stream()).await;
             let (sink, acknowledgements) = opened?.ok()?;
             let served = subscription::serve(state, mailbox, sink, acknowledgements);
             Some(Box::pin(served))
@@ -132,7 +129,7 @@ async fn open_sendings<S: Store>(
     let clock = Arc::clone(&state.clock);
     match caller.plane.anonymous() {
         Ok(()) => {
-            let opened = within(&*clock, TOLD_MS, call.into_sending()).await;
+            let opened = within(&*clock, limits::ANSWER_TAKEN_MS_MAX, call.into_sending()).await;
             let (sink, source) = opened?.ok()?;
             Some(Box::pin(sendings::serve(state, caller, sink, source)))
         }
@@ -155,7 +152,7 @@ async fn refuse(clock: &dyn Clock, call: IncomingCall, refusal: Refusal) {
 /// would be held for as long as the connection lasts.
 pub(crate) async fn told(clock: &dyn Clock, answer: impl Future<Output = Result<(), StreamError>>) {
     // TRN-91.
-    let code = match within(clock, TOLD_MS, answer).await {
+    let code = match within(clock, limits::ANSWER_TAKEN_MS_MAX, answer).await {
         Some(Ok(())) => return,
         Some(Err(error)) => error.code(),
         None => "deadline_exceeded",
