@@ -219,13 +219,13 @@ impl Admission {
             Action::FetchRendezvous => self.rates.rendezvous_fetches,
         };
         let subject = Subject::Prefix(self.prefix_hash(address));
-        self.cells.count((action, subject), rate, cost, now_ms)
+        self.cells.count([((action, subject), rate)], cost, now_ms)
     }
 
     /// Counts `cost` prekey bundles or sends against the delivery id and the account behind it.
     ///
     /// # Errors
-    /// [`Refused`]; what was counted before the refusal stays counted.
+    /// [`Refused`]; nothing is counted then.
     pub fn to_account(
         &mut self,
         action: Action,
@@ -244,18 +244,9 @@ impl Admission {
                 self.rates.sends_per_account,
             ),
         };
-        self.cells.count(
-            (action, Subject::DeliveryId(delivery_id)),
-            by_id,
-            cost,
-            now_ms,
-        )?;
-        self.cells.count(
-            (action, Subject::Account(account)),
-            by_account,
-            cost,
-            now_ms,
-        )
+        let by_id = ((action, Subject::DeliveryId(delivery_id)), by_id);
+        let by_account = ((action, Subject::Account(account)), by_account);
+        self.cells.count([by_id, by_account], cost, now_ms)
     }
 
     fn prefix_hash(&self, address: AddressPrefix) -> PrefixHash {

@@ -11,17 +11,17 @@ mod under_way;
 use core::future::Future;
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use waxwing_proto::limits;
 use waxwing_proto::v1::{self, ErrorCode};
 use waxwing_storage::server::Store;
 use waxwing_transport::rpc::{SendingSource, SentSink, bounded_deadline_ms};
-use waxwing_transport::{BoxFuture, Clock};
+use waxwing_transport::{BoxFuture, Clock, StreamError};
 
 use self::outcomes::Outcomes;
-use self::under_way::UnderWay;
-use crate::calls::send::send;
+use self::under_way::{Call, UnderWay};
+use crate::calls::send::send_all;
 use crate::calls::{Caller, Context};
 use crate::refusal::Refusal;
 use crate::state::{Draining, State};
@@ -43,16 +43,20 @@ pub(crate) async fn serve<S: Store>(
         alarm: None,
         frame_at_ms: 0,
     };
-    let handle = |place: u64, request: v1::SendRequest, deadline_at_ms: u64| {
-        let context = Context {
-            state: Arc::clone(&state),
-            caller: Arc::clone(&caller),
-            deadline_at_ms,
-        };
-        async move { (place, send(&context, &request).await) }
+    let context = Arc::new(Context {
+        state,
+        caller,
+        // A sending waits for nothing but the store, and is never cut.
+        deadline_at_ms: u64::MAX,
+    });
+    let handle = |place: u64, requests: Vec<v1::SendRequest>| {
+        let context = Arc::clone(&context);
+        async move { (place, send_all(&context, &requests).await) }
     };
     stream.run(handle).await;
 }
+
+type Frame = Result<Option<v1::Sending>, StreamError>;
 
 struct Stream {
     clock: Arc<dyn Clock>,
@@ -62,7 +66,7 @@ struct Stream {
     under_way: UnderWay,
     /// One timer for all deadlines, and when it rings.
     alarm: Option<(u64, BoxFuture<'static, ()>)>,
-    /// When the last whole frame came.
+    /// When the last whole frames came.
     frame_at_ms: u64,
 }
 
@@ -70,39 +74,36 @@ impl Stream {
     /// What was taken is finished in any case: a step of the store is never cut, and a wake must follow
     /// it.
     ///
-    /// `handle` gets the place of a call, the call and its deadline, and gives the place back.
-    async fn run<F>(mut self, handle: impl Fn(u64, v1::SendRequest, u64) -> F)
+    /// `handle` gets the place of a group and its calls, and gives the place back with what became of
+    /// each of them.
+    async fn run<F>(mut self, handle: impl Fn(u64, Vec<v1::SendRequest>) -> F)
     where
-        F: Future<Output = (u64, Result<v1::SendResponse, Refusal>)>,
+        F: Future<Output = (u64, Vec<Result<v1::SendResponse, Refusal>>)>,
     {
         let mut handling = FuturesUnordered::new();
         let mut has_ended = false;
         self.frame_at_ms = self.clock.monotonic_ms();
         self.set_alarm(self.idle_at_ms());
         while !has_ended || !handling.is_empty() || self.outcomes.wait() {
-            let takes = !has_ended && self.under_way.has_room() && self.outcomes.has_room();
+            let takes = !has_ended && self.under_way.has_room(&[]) && self.outcomes.has_room();
             let tells = self.outcomes.wait();
             tokio::select! {
                 biased;
-                Some((place, result)) = handling.next() => {
-                    if let Some(number) = self.under_way.finish(place) {
-                        self.outcomes.put(number, result);
+                Some((place, results)) = handling.next() => {
+                    for (number, result) in self.under_way.finish(place).zip(results) {
+                        if let Some(number) = number {
+                            self.outcomes.put(number, result);
+                        }
                     }
                 }
                 () = self.draining.started(), if !has_ended => has_ended = true,
-                frame = self.source.receive(), if takes => match frame {
-                    Ok(Some(v1::Sending { number, deadline_ms, send: Some(request) })) => {
-                        self.frame_at_ms = self.clock.monotonic_ms();
-                        let deadline_at_ms = self.deadline_at_ms(deadline_ms);
-                        self.set_alarm(deadline_at_ms);
-                        let place = self.under_way.begin(number, deadline_at_ms, bytes_of(&request));
-                        handling.push(handle(place, request, deadline_at_ms));
+                frame = self.source.receive(), if takes => {
+                    let (requests, calls);
+                    (requests, calls, has_ended) = self.gather(frame);
+                    if !calls.is_empty() {
+                        handling.push(handle(self.under_way.begin(calls), requests));
                     }
-                    Ok(Some(v1::Sending { number, .. })) => {
-                        self.outcomes.put(number, Err(Refusal::MALFORMED));
-                    }
-                    Ok(None) | Err(_) => has_ended = true,
-                },
+                }
                 () = ring(&mut self.alarm) => {
                     self.alarm = None;
                     let now_ms = self.clock.monotonic_ms();
@@ -121,6 +122,41 @@ impl Stream {
             }
         }
         self.outcomes.finish().await;
+    }
+
+    /// Takes what has come with a frame, as far as there is room: calls that came together wait for the
+    /// disk together. Whether nothing more is to be taken.
+    fn gather(&mut self, first: Frame) -> (Vec<v1::SendRequest>, Vec<Call>, bool) {
+        let (mut requests, mut calls) = (Vec::new(), Vec::new());
+        self.frame_at_ms = self.clock.monotonic_ms();
+        let mut frame = Some(first);
+        while let Some(received) = frame {
+            match received {
+                Ok(Some(v1::Sending {
+                    number,
+                    deadline_ms,
+                    send: Some(request),
+                })) => {
+                    let deadline_at_ms = self.deadline_at_ms(deadline_ms);
+                    self.set_alarm(deadline_at_ms);
+                    calls.push(Call {
+                        number,
+                        deadline_at_ms: Some(deadline_at_ms),
+                        bytes: bytes_of(&request),
+                    });
+                    requests.push(request);
+                }
+                Ok(Some(v1::Sending { number, .. })) => {
+                    self.outcomes.put(number, Err(Refusal::MALFORMED));
+                }
+                Ok(None) | Err(_) => return (requests, calls, true),
+            }
+            let takes = self.under_way.has_room(&calls) && self.outcomes.has_room();
+            frame = takes
+                .then(|| self.source.receive().now_or_never())
+                .flatten();
+        }
+        (requests, calls, false)
     }
 
     fn deadline_at_ms(&self, deadline_ms: u32) -> u64 {

@@ -3,7 +3,8 @@
 //! acknowledges. At most `UNACKNOWLEDGED_MAX` envelopes and `UNACKNOWLEDGED_BYTES_MAX` bytes are
 //! under way; what was handed over and not acknowledged comes again on the next stream.
 
-use std::collections::BTreeMap;
+mod under_way;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use waxwing_storage::server::{Position, Store, StoredEnvelope};
 use waxwing_transport::rpc::{AcknowledgeStream, DeliverySink};
 use waxwing_transport::{BoxFuture, StreamError};
 
+use self::under_way::UnderWay;
 use crate::arrivals::{Arrivals, Next};
 use crate::state::State;
 use crate::wake::Mailbox;
@@ -61,8 +63,7 @@ pub(crate) fn serve<S: Store>(
         unsent: false,
         answers_waiting: 0,
         cursor: Position::START,
-        under_way: BTreeMap::new(),
-        bytes_under_way: 0,
+        under_way: UnderWay::default(),
         maybe_more: true,
         drained: false,
         is_live: false,
@@ -86,9 +87,7 @@ struct Subscription<S> {
     answers_waiting: usize,
     /// The last position that was handed over.
     cursor: Position,
-    /// What was handed over and not acknowledged, with its size.
-    under_way: BTreeMap<Position, usize>,
-    bytes_under_way: usize,
+    under_way: UnderWay,
     /// Whether the mailbox may hold something after the cursor.
     maybe_more: bool,
     /// Whether the client was told that it has everything.
@@ -179,7 +178,7 @@ impl<S: Store> Subscription<S> {
         }
         loop {
             let count = limits::UNACKNOWLEDGED_MAX.saturating_sub(self.under_way.len());
-            let bytes = limits::UNACKNOWLEDGED_BYTES_MAX.saturating_sub(self.bytes_under_way);
+            let bytes = limits::UNACKNOWLEDGED_BYTES_MAX.saturating_sub(self.under_way.bytes());
             if count == 0 || bytes == 0 {
                 arrivals.close();
                 return Ok(());
@@ -230,9 +229,8 @@ impl<S: Store> Subscription<S> {
 
     fn hand_over_one(&mut self, envelope: StoredEnvelope) -> Result<(), End> {
         self.cursor = envelope.position;
-        let size = envelope.envelope.len();
-        self.under_way.insert(envelope.position, size);
-        self.bytes_under_way = self.bytes_under_way.saturating_add(size);
+        self.under_way
+            .push(envelope.position, envelope.envelope.len());
         self.queue(Event::Envelope(wire(envelope)))
     }
 
@@ -243,13 +241,10 @@ impl<S: Store> Subscription<S> {
         if frame.positions.len() > POSITIONS_MAX {
             return Err(End::Broken);
         }
-        let handed_over = self.under_way.range(..=Position(frame.up_to));
-        let mut positions: Vec<Position> = handed_over.map(|(position, _)| *position).collect();
-        positions.extend(frame.positions.iter().copied().map(Position));
-        for position in &positions {
-            if let Some(size) = self.under_way.remove(position) {
-                self.bytes_under_way = self.bytes_under_way.saturating_sub(size);
-            }
+        let mut positions = self.under_way.take_up_to(Position(frame.up_to));
+        for position in frame.positions.iter().copied().map(Position) {
+            self.under_way.take(position);
+            positions.push(position);
         }
         let Mailbox { account, device } = self.mailbox;
         let state = Arc::clone(&self.state);

@@ -10,6 +10,7 @@ pub mod disclosure;
 pub mod mailboxes;
 pub mod prekeys;
 pub mod quotas;
+pub mod together;
 pub mod world;
 
 use core::future::Future;
@@ -79,6 +80,8 @@ macro_rules! server_conformance {
             quotas remembered_envelopes_are_bounded,
             quotas what_is_too_old_is_deleted_and_counted,
             quotas remembered_envelopes_are_forgotten_after_a_day,
+            together sendings_that_come_together_are_steps_of_their_own,
+            together sendings_that_come_together_fill_a_mailbox_and_no_more,
             disclosure every_field_of_every_row_is_shown_and_reviewed,
             disclosure a_closed_account_is_disclosed_nowhere,
         );

@@ -237,10 +237,7 @@ impl DeliveryLog {
         if shared.committer.has_stopped() {
             return Err(StoreError::Stopped);
         }
-        Ok(Turn {
-            shared,
-            state: shared.state(),
-        })
+        Ok(Turn::new(shared))
     }
 
     /// The envelopes of a mailbox after a position, in order: at most `max_count`, and at most

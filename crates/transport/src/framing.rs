@@ -19,6 +19,22 @@ pub const FRAME_HEADER_SIZE: usize = 4;
 /// # Errors
 /// [`StreamError::MessageTooLarge`].
 pub fn encode_frame(message: &impl Message, limit_bytes: usize) -> Result<Bytes, StreamError> {
+    let mut frame = BytesMut::new();
+    append_frame(&mut frame, message, limit_bytes, 0)?;
+    Ok(frame.freeze())
+}
+
+/// Encodes `message` as one frame of at most `limit_bytes`, header not counted, after what is in `frames`.
+/// Where there is no room for it, room for `more_bytes` is made with it.
+///
+/// # Errors
+/// [`StreamError::MessageTooLarge`]; nothing was added then.
+pub(crate) fn append_frame(
+    frames: &mut BytesMut,
+    message: &impl Message,
+    limit_bytes: usize,
+    more_bytes: usize,
+) -> Result<(), StreamError> {
     // TRN-8.
     let size_bytes = message.encoded_len();
     let too_large = StreamError::MessageTooLarge {
@@ -29,10 +45,12 @@ pub fn encode_frame(message: &impl Message, limit_bytes: usize) -> Result<Bytes,
         return Err(too_large);
     }
     let length = u32::try_from(size_bytes).map_err(|_| too_large)?;
-    let mut frame = BytesMut::with_capacity(size_bytes.saturating_add(FRAME_HEADER_SIZE));
-    frame.put_u32(length);
-    message.encode(&mut frame).map_err(|_| too_large)?;
-    Ok(frame.freeze())
+    let frame_bytes = size_bytes.saturating_add(FRAME_HEADER_SIZE);
+    if frames.capacity().saturating_sub(frames.len()) < frame_bytes {
+        frames.reserve(frame_bytes.saturating_add(more_bytes));
+    }
+    frames.put_u32(length);
+    message.encode(frames).map_err(|_| too_large)
 }
 
 /// A frame that is not complete takes at most so many times the memory of its bytes that have come, and

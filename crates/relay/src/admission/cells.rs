@@ -21,10 +21,10 @@ const LOOKS: usize = 2;
 const LOOKS_FULL: usize = 64;
 
 impl Cells {
-    pub(super) fn count(
+    /// Counts `cost` against every key, or against none where one of them does not allow it.
+    pub(super) fn count<const N: usize>(
         &mut self,
-        key: Key,
-        rate: Rate,
+        keys: [(Key, Rate); N],
         cost: u32,
         now_ms: u64,
     ) -> Result<(), Refused> {
@@ -32,28 +32,21 @@ impl Cells {
         // Microseconds, because a period of one minute divided by some thousands leaves less than
         // a few milliseconds.
         let now_us = now_ms.saturating_mul(1000);
-        let period_us = rate.period_ms.saturating_mul(1000);
-        let Some(interval_us) = period_us.checked_div(u64::from(rate.count)) else {
-            return Err(Refused { retry_after_ms: 0 });
-        };
-        let known = self.arrival_us.get_mut(&key);
-        let start = known.as_deref().copied().unwrap_or(now_us).max(now_us);
-        let arrival = start.saturating_add(interval_us.saturating_mul(u64::from(cost)));
-        let used_us = arrival.saturating_sub(now_us);
-        if used_us > period_us {
-            let wait_ms = used_us.saturating_sub(period_us).div_ceil(1000);
-            return Err(Refused {
-                retry_after_ms: u32::try_from(wait_ms).unwrap_or(u32::MAX),
-            });
+        let mut arrivals = [0; N];
+        for (arrival, (key, rate)) in arrivals.iter_mut().zip(&keys) {
+            let known = self.arrival_us.get(key).copied();
+            *arrival = rate.arrival_us(known.unwrap_or(0), cost, now_us)?;
         }
-        match known {
-            Some(known) => *known = arrival,
-            None => {
-                self.arrival_us.insert(key, arrival);
-                self.by_arrival.insert((arrival, key));
+        for ((key, _), arrival) in keys.into_iter().zip(arrivals) {
+            match self.arrival_us.get_mut(&key) {
+                Some(known) => *known = arrival,
+                None => {
+                    self.arrival_us.insert(key, arrival);
+                    self.by_arrival.insert((arrival, key));
+                }
             }
+            self.forget_unused(now_us);
         }
-        self.forget_unused(now_us);
         Ok(())
     }
 
@@ -93,6 +86,26 @@ impl Cells {
     }
 }
 
+impl Rate {
+    /// The arrival time after so many more, where they are allowed.
+    fn arrival_us(&self, known_us: u64, cost: u32, now_us: u64) -> Result<u64, Refused> {
+        let period_us = self.period_ms.saturating_mul(1000);
+        let Some(interval_us) = period_us.checked_div(u64::from(self.count)) else {
+            return Err(Refused { retry_after_ms: 0 });
+        };
+        let start = known_us.max(now_us);
+        let arrival = start.saturating_add(interval_us.saturating_mul(u64::from(cost)));
+        let used_us = arrival.saturating_sub(now_us);
+        if used_us > period_us {
+            let wait_ms = used_us.saturating_sub(period_us).div_ceil(1000);
+            return Err(Refused {
+                retry_after_ms: u32::try_from(wait_ms).unwrap_or(u32::MAX),
+            });
+        }
+        Ok(arrival)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use waxwing_proto::DeliveryId;
@@ -107,19 +120,41 @@ mod tests {
         let rate = Rate::per_minute(60);
         let key = |n: u8| (Action::Send, Subject::DeliveryId(DeliveryId::new([n; 16])));
         for second in 0..200 {
-            cells.count(key(1), rate, 1, second * 1000).unwrap();
-            cells.count(key(1), rate, 1, second * 1000).unwrap_or(());
+            cells.count([(key(1), rate)], 1, second * 1000).unwrap();
+            cells
+                .count([(key(1), rate)], 1, second * 1000)
+                .unwrap_or(());
         }
         // All but one of its sixty are used up.
-        assert!(cells.count(key(1), rate, 2, 200_000).is_err());
+        assert!(cells.count([(key(1), rate)], 2, 200_000).is_err());
         for n in 2..100 {
-            cells.count(key(n), rate, 1, 100_000).unwrap();
+            cells.count([(key(n), rate)], 1, 100_000).unwrap();
         }
         assert_eq!(cells.len(), 99);
         for _ in 0..100 {
-            cells.count(key(1), rate, 1, 300_000).unwrap_or(());
+            cells.count([(key(1), rate)], 1, 300_000).unwrap_or(());
         }
         // The others' time has passed.
         assert_eq!(cells.len(), 1);
+    }
+    /// What two limits allow is counted against both, and what one of them refuses against neither.
+    #[test]
+    fn a_refusal_counts_nothing() {
+        let mut cells = Cells::default();
+        let key = |n: u8| (Action::Send, Subject::DeliveryId(DeliveryId::new([n; 16])));
+        let (wide, narrow) = (Rate::per_minute(10), Rate::per_minute(4));
+        for keys in [
+            [(key(1), wide), (key(2), narrow)],
+            [(key(2), narrow), (key(1), wide)],
+        ] {
+            let refused = cells.count(keys, 5, 0).unwrap_err();
+            assert_eq!(refused.retry_after_ms, 15_000);
+        }
+        assert_eq!(cells.len(), 0);
+        cells
+            .count([(key(1), wide), (key(2), narrow)], 4, 0)
+            .unwrap();
+        cells.count([(key(1), wide)], 6, 0).unwrap();
+        cells.count([(key(1), wide)], 1, 0).unwrap_err();
     }
 }

@@ -5,65 +5,63 @@ use std::collections::BTreeMap;
 
 use waxwing_proto::limits;
 
-/// The calls of one stream that are under way, each at a place of its own.
+/// The calls of one stream that are under way, in groups that end together.
 #[derive(Debug, Default)]
 pub(super) struct UnderWay {
     next: u64,
+    count: usize,
     bytes: usize,
-    calls: BTreeMap<u64, Call>,
+    groups: BTreeMap<u64, Vec<Call>>,
 }
 
 #[derive(Debug)]
-struct Call {
+pub(super) struct Call {
     /// The client's name for it.
-    number: u32,
+    pub(super) number: u32,
     /// When the client stops waiting; `None` once it was told that this was then.
-    deadline_at_ms: Option<u64>,
+    pub(super) deadline_at_ms: Option<u64>,
     /// Bytes of envelopes.
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 impl UnderWay {
-    /// Whether another call may be taken.
-    pub(super) fn has_room(&self) -> bool {
+    /// Whether another call may be taken, besides those of a group that is not under way yet.
+    pub(super) fn has_room(&self, group: &[Call]) -> bool {
         // TRN-89.
-        self.calls.len() < limits::SENDINGS_UNDER_WAY_MAX
-            && self.bytes < limits::SENDINGS_UNDER_WAY_BYTES_MAX
+        let bytes = bytes_of(group).saturating_add(self.bytes);
+        self.count.saturating_add(group.len()) < limits::SENDINGS_UNDER_WAY_MAX
+            && bytes < limits::SENDINGS_UNDER_WAY_BYTES_MAX
     }
 
-    /// Notes a call and gives its place.
-    pub(super) fn begin(&mut self, number: u32, deadline_at_ms: u64, bytes: usize) -> u64 {
+    /// Notes a group of calls and gives its place.
+    pub(super) fn begin(&mut self, group: Vec<Call>) -> u64 {
         let place = self.next;
         self.next = self.next.wrapping_add(1);
-        self.bytes = self.bytes.saturating_add(bytes);
-        let deadline_at_ms = Some(deadline_at_ms);
-        self.calls.insert(
-            place,
-            Call {
-                number,
-                deadline_at_ms,
-                bytes,
-            },
-        );
+        self.count = self.count.saturating_add(group.len());
+        self.bytes = self.bytes.saturating_add(bytes_of(&group));
+        self.groups.insert(place, group);
         place
     }
 
-    /// The call has ended. Its number, if the client still waits for it.
-    pub(super) fn finish(&mut self, place: u64) -> Option<u32> {
-        let call = self.calls.remove(&place)?;
-        self.bytes = self.bytes.saturating_sub(call.bytes);
-        call.deadline_at_ms.map(|_| call.number)
+    /// A group has ended. The number of each of its calls for which the client still waits.
+    pub(super) fn finish(&mut self, place: u64) -> impl Iterator<Item = Option<u32>> + use<> {
+        let group = self.groups.remove(&place).unwrap_or_default();
+        self.count = self.count.saturating_sub(group.len());
+        self.bytes = self.bytes.saturating_sub(bytes_of(&group));
+        let calls = group.into_iter();
+        calls.map(|call| call.deadline_at_ms.map(|_| call.number))
     }
 
     /// When the first deadline passes.
     pub(super) fn next_deadline_ms(&self) -> Option<u64> {
-        let deadlines = self.calls.values().filter_map(|call| call.deadline_at_ms);
-        deadlines.min()
+        let calls = self.groups.values().flatten();
+        calls.filter_map(|call| call.deadline_at_ms).min()
     }
 
     /// The numbers of the calls whose deadline has passed. Each is named once; the calls go on.
     pub(super) fn late(&mut self, now_ms: u64) -> Vec<u32> {
-        let late = self.calls.values_mut().filter_map(|call| {
+        let calls = self.groups.values_mut().flatten();
+        let late = calls.filter_map(|call| {
             let passed = call.deadline_at_ms.take_if(|at_ms| *at_ms <= now_ms);
             passed.map(|_| call.number)
         });
@@ -71,38 +69,63 @@ impl UnderWay {
     }
 }
 
+fn bytes_of(group: &[Call]) -> usize {
+    let sizes = group.iter().map(|call| call.bytes);
+    sizes.fold(0, usize::saturating_add)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn call(number: u32, deadline_at_ms: u64, bytes: usize) -> Call {
+        Call {
+            number,
+            deadline_at_ms: Some(deadline_at_ms),
+            bytes,
+        }
+    }
+
+    fn finish(calls: &mut UnderWay, place: u64) -> Vec<Option<u32>> {
+        calls.finish(place).collect()
+    }
+
     #[test]
     fn room_is_for_so_many_calls_and_bytes() {
         let mut calls = UnderWay::default();
-        let places: Vec<u64> = (0..64).map(|number| calls.begin(number, 10, 1)).collect();
-        assert!(!calls.has_room());
-        assert_eq!(calls.finish(places[5]), Some(5));
-        assert!(calls.has_room());
+        let some: Vec<Call> = (0..62).map(|number| call(number, 10, 1)).collect();
+        assert!(calls.has_room(&some));
+        let first = calls.begin(some);
+        let second = calls.begin(vec![call(62, 10, 1)]);
+        assert!(calls.has_room(&[]));
+        assert!(!calls.has_room(&[call(63, 10, 1)]));
+        calls.begin(vec![call(63, 10, 1)]);
+        assert!(!calls.has_room(&[]));
+        assert_eq!(finish(&mut calls, second), [Some(62)]);
+        assert!(calls.has_room(&[]));
         // What came is taken; nothing after it.
-        let large = calls.begin(99, 10, limits::SENDINGS_UNDER_WAY_BYTES_MAX);
-        assert_eq!(calls.finish(places[6]), Some(6));
-        assert!(!calls.has_room());
-        assert_eq!(calls.finish(large), Some(99));
-        assert!(calls.has_room());
-        assert_eq!(calls.finish(large), None);
+        let large = call(99, 10, limits::SENDINGS_UNDER_WAY_BYTES_MAX);
+        assert!(!calls.has_room(core::slice::from_ref(&large)));
+        let large = calls.begin(vec![large]);
+        assert_eq!(finish(&mut calls, first).len(), 62);
+        assert!(!calls.has_room(&[]));
+        assert_eq!(finish(&mut calls, large), [Some(99)]);
+        assert!(calls.has_room(&[]));
+        assert_eq!(finish(&mut calls, large), []);
     }
 
     #[test]
     fn a_late_call_is_named_once_and_keeps_its_place() {
         let mut calls = UnderWay::default();
-        let first = calls.begin(1, 20, 0);
-        let second = calls.begin(2, 10, 0);
+        let first = calls.begin(vec![call(1, 20, 0), call(3, 10, 0), call(4, 30, 0)]);
+        let second = calls.begin(vec![call(2, 10, 0)]);
         assert_eq!(calls.next_deadline_ms(), Some(10));
         assert_eq!(calls.late(9), Vec::<u32>::new());
-        assert_eq!(calls.late(10), [2]);
+        assert_eq!(calls.late(10), [3, 2]);
         assert_eq!(calls.late(10), Vec::<u32>::new());
         assert_eq!(calls.next_deadline_ms(), Some(20));
-        assert_eq!(calls.finish(second), None);
-        assert_eq!(calls.finish(first), Some(1));
+        assert_eq!(finish(&mut calls, second), [None]);
+        assert_eq!(finish(&mut calls, first), [Some(1), None, Some(4)]);
         assert_eq!(calls.next_deadline_ms(), None);
     }
 }

@@ -29,7 +29,7 @@ pub use verification::Verification;
 pub(super) use disclosed::LOG_TABLES;
 pub(super) use disclosed::walk;
 pub(super) use export::import;
-pub(super) use mailboxes::{acknowledge, append, expire, read, recipient};
+pub(super) use mailboxes::{acknowledge, append_all, expire, read, recipient};
 pub(super) use migration::move_mailboxes;
 pub(super) use opening::{Places, journal_folder, open_log};
 pub(super) use rebuilding::{is_behind_journal, rebuild};

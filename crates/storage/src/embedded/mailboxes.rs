@@ -2,6 +2,7 @@
 //! Mailboxes over rows: appending, reading, acknowledging.
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 use waxwing_proto::{AccountKey, DeliveryId, DeviceId};
 
@@ -295,7 +296,7 @@ pub(super) fn recipient_in<K: KeyValue>(
 }
 
 impl<K: KeyValue> EmbeddedStore<K> {
-    /// [`MailboxStore::append`] where envelopes are rows.
+    /// [`MailboxStore::append_all`] of one sending, where envelopes are rows.
     async fn append_to_rows(&self, append: Append) -> Outcome<Appended, AppendRefusal> {
         // BOX-9, BOX-10, BOX-12, BOX-13.
         self.step(|step, _| {
@@ -347,15 +348,16 @@ impl<K: KeyValue> MailboxStore for EmbeddedStore<K> {
         self.glance(|step| recipient_in(step, &delivery_id))
     }
 
-    async fn append(&self, append: Append) -> Outcome<Appended, AppendRefusal> {
+    async fn append_all(&self, appends: Vec<Append>) -> Vec<Outcome<Appended, AppendRefusal>> {
         #[cfg(feature = "sled")]
         if let Some(log) = self.key_value.delivery_log() {
-            // Many wait here at once, each with what it needs for the answer only.
-            let (answer, committed) = logged::append(self, log, append)?;
-            committed.durable().await?;
-            return Ok(answer);
+            return logged::append_all(self, log, appends).await;
         }
-        Box::pin(self.append_to_rows(append)).await
+        // Each is decided when it is polled first, which happens in their order.
+        let appending = appends
+            .into_iter()
+            .map(|append| self.append_to_rows(append));
+        Box::pin(join_all(appending)).await
     }
 
     async fn read(

@@ -23,26 +23,44 @@ const FILL: usize = 64 * 1024;
 
 /// What is answered with the records of a group: whoever made them frees them, since memory that one
 /// thread takes and another one gives back makes both wait for each other.
-type Answer = Result<Vec<Vec<u8>>, StoreError>;
+pub(crate) type Answer = Result<Vec<Vec<u8>>, StoreError>;
 
-/// A group of records with its place.
+/// Records of whole groups, with their place.
 pub(crate) struct Request {
-    /// The header of the segment that begins with this group, where one does.
-    pub(crate) opens: Option<SegmentHeader>,
+    /// The header of the segment that begins with them, where one does.
+    opens: Option<SegmentHeader>,
     /// Where the first record goes.
-    pub(crate) place: Place,
-    pub(crate) records: Vec<Vec<u8>>,
-    /// Where the next group will begin.
-    pub(crate) end: Place,
-    pub(crate) done: oneshot::Sender<Answer>,
+    place: Place,
+    records: Vec<Vec<u8>>,
+    /// The bytes of the records.
+    size: u32,
+    /// Whoever waits for them.
+    done: Option<oneshot::Sender<Answer>>,
 }
 
 impl Request {
-    fn size(&self) -> usize {
-        self.records
-            .iter()
-            .map(Vec::len)
-            .fold(0, usize::saturating_add)
+    pub(crate) fn new(
+        opens: Option<SegmentHeader>,
+        place: Place,
+        records: Vec<Vec<u8>>,
+        done: Option<oneshot::Sender<Answer>>,
+    ) -> Self {
+        let size = records.iter().map(Vec::len).fold(0, usize::saturating_add);
+        Self {
+            opens,
+            place,
+            records,
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+            done,
+        }
+    }
+
+    /// Where the next ones will begin.
+    const fn end(&self) -> Place {
+        Place {
+            segment: self.place.segment,
+            offset: self.place.offset.saturating_add(self.size),
+        }
     }
 }
 
@@ -133,7 +151,9 @@ impl Committer {
         if desk.failed || desk.closing {
             return Err(StoreError::Stopped);
         }
-        desk.queued_bytes = desk.queued_bytes.saturating_add(request.size());
+        desk.queued_bytes = desk
+            .queued_bytes
+            .saturating_add(usize::try_from(request.size).unwrap_or(usize::MAX));
         self.queued_bytes
             .store(desk.queued_bytes, Ordering::Relaxed);
         desk.queue.push_back(request);
@@ -267,7 +287,7 @@ impl Committer {
         if is_worth_filling {
             self.changed.notify_all();
         }
-        let Some(end) = batch.last().map(|request| request.end) else {
+        let Some(end) = batch.last().map(Request::end) else {
             return Err(self.stop(StoreError::Bug("an empty batch of the log")));
         };
         // Whatever of the batch is in an older segment was synced before this one was begun.
@@ -297,7 +317,7 @@ impl Committer {
         }
         for request in batch {
             // Whoever asked may have gone away.
-            let _gone = request.done.send(Ok(request.records));
+            let _gone = request.done.map(|done| done.send(Ok(request.records)));
         }
         drop(publishing);
         Ok(())
@@ -348,10 +368,8 @@ impl Committer {
             .ok_or_else(|| io::Error::other("groups of the log do not follow each other"))?;
         for group in groups.iter_mut() {
             let mut place = group.place;
-            let last = group.records.len().saturating_sub(1);
-            for (number, record) in group.records.iter_mut().enumerate() {
-                self.sealer
-                    .seal(record, place, tail.synced_to, number < last);
+            for record in &mut group.records {
+                self.sealer.seal(record, place, tail.synced_to);
                 let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
                 place.offset = place.offset.saturating_add(length);
             }

@@ -192,9 +192,8 @@ impl Sealer {
     }
 
     /// Completes a record that [`begin_record`] and [`end_record`] have made: its place is known now.
-    pub(crate) fn seal(&self, record: &mut [u8], place: Place, synced_to: u32, more: bool) {
+    pub(crate) fn seal(&self, record: &mut [u8], place: Place, synced_to: u32) {
         set(record, 12, &synced_to.to_le_bytes());
-        set(record, 25, &[if more { MORE } else { 0 }]);
         let checksum = self.checksum(place, record.get(4..RECORD_HEADER).unwrap_or_default());
         set(record, 0, &checksum.to_le_bytes());
     }
@@ -248,6 +247,11 @@ pub(crate) fn set_position(record: &mut [u8], position: u64) {
     set(record, 16, &position.to_le_bytes());
 }
 
+/// Says that the record is not the last one of its group.
+pub(crate) fn set_more(record: &mut [u8]) {
+    set(record, 25, &[MORE]);
+}
+
 /// Whether a payload is what its header says.
 pub(crate) fn fits(header: &RecordHeader, payload: &[u8]) -> bool {
     u32::try_from(payload.len()) == Ok(header.payload_length)
@@ -296,7 +300,8 @@ mod tests {
             offset: 64,
         };
         let sealer = Sealer::new(&LOG);
-        sealer.seal(&mut record, place, 64, true);
+        set_more(&mut record);
+        sealer.seal(&mut record, place, 64);
         let header = sealer.header(&record, place).unwrap();
         assert_eq!(
             (header.position, header.synced_to, header.more),

@@ -364,6 +364,22 @@ impl Index {
         self.enliven(&entry);
     }
 
+    /// Puts an envelope into its mailbox at the next position, which is answered.
+    pub(crate) fn add_next(
+        &mut self,
+        mailbox: MailboxKey,
+        delivery_id: DeliveryId,
+        kind: DeliveryIdKind,
+        mut entry: Entry,
+    ) -> u64 {
+        let held = self.mailboxes.entry(mailbox).or_default();
+        entry.position = held.last_position.saturating_add(1);
+        entry.share = held.share_of(delivery_id, kind);
+        held.push(entry);
+        self.enliven(&entry);
+        entry.position
+    }
+
     /// Puts back an entry of a checkpoint.
     pub(crate) fn restore(&mut self, mailbox: &mut Mailbox, entry: Entry) {
         mailbox.push(entry);

@@ -3,6 +3,7 @@
 
 mod full;
 mod model;
+mod turns;
 
 use bytes::Bytes;
 use waxwing_proto::{AccountKey, DeviceId};

@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use waxwing_proto::{AccountKey, DeliveryId};
 
 use super::buffers;
-use super::committer::{Request, first_offset};
-use super::format::{Place, SegmentHeader, Stream, record_length, set_position};
+use super::committer::{Answer, Request, first_offset};
+use super::format::{Place, SegmentHeader, Stream, record_length, set_more, set_position};
 use super::index::{COLD_FIRST, Entry, Fingerprint, Index, Mailbox};
 use super::record::{self, MailboxKey};
 use super::{LogPosition, Shared, State};
@@ -64,8 +64,17 @@ pub type Group = Vec<Change>;
 
 /// Decides, alone, on what the mailboxes hold.
 pub struct Turn<'a> {
-    pub(super) shared: &'a Shared,
-    pub(super) state: MutexGuard<'a, State>,
+    shared: &'a Shared,
+    state: MutexGuard<'a, State>,
+    staged: Staged,
+}
+
+/// Groups that have taken effect in memory and lie next to each other in one segment.
+#[derive(Default)]
+struct Staged {
+    opens: Option<SegmentHeader>,
+    begin: Option<Place>,
+    records: Vec<Vec<u8>>,
 }
 
 /// What was committed.
@@ -74,7 +83,7 @@ pub struct Committed {
     pub positions: Vec<Position>,
     /// The place after the group.
     pub end: LogPosition,
-    durable: Option<oneshot::Receiver<Result<Vec<Vec<u8>>, StoreError>>>,
+    durable: Option<oneshot::Receiver<Answer>>,
 }
 
 impl Committed {
@@ -93,7 +102,15 @@ impl Committed {
     }
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    pub(super) fn new(shared: &'a Shared) -> Self {
+        Self {
+            shared,
+            state: shared.state(),
+            staged: Staged::default(),
+        }
+    }
+
     /// A mailbox, with everything that was committed, durable or not.
     #[must_use]
     pub fn mailbox(&self, mailbox: &MailboxKey) -> Option<&Mailbox> {
@@ -111,18 +128,95 @@ impl Turn<'_> {
     /// # Errors
     /// [`StoreError::Stopped`].
     pub fn barrier(self) -> Result<Committed, StoreError> {
-        self.commit(Vec::new())
+        self.finish()
     }
 
     /// Commits a group: it takes effect in memory before this returns.
     ///
     /// # Errors
+    /// As [`Turn::stage`].
+    pub fn commit(mut self, mut group: Group) -> Result<Committed, StoreError> {
+        let mut positions = Vec::new();
+        self.stage(&mut group, &mut positions)?;
+        Ok(Committed {
+            positions,
+            ..self.finish()?
+        })
+    }
+
+    /// Lets a group take effect in memory, and those who decide later in this turn see it. It is
+    /// committed with the turn's end, [`Turn::finish`]. The group is used up, and the positions of the
+    /// delivered envelopes are added to `positions` in the order of the changes.
+    ///
+    /// # Errors
     /// [`StoreError::Limit`] where the group is larger than a segment; [`StoreError::Busy`] where it would
-    /// need a segment that there is no room for on the disk. Nothing was done then.
-    /// [`StoreError::Stopped`].
-    pub fn commit(mut self, group: Group) -> Result<Committed, StoreError> {
+    /// need a segment that there is no room for on the disk. Nothing of it was done then, and what was
+    /// staged before stays. [`StoreError::Stopped`].
+    pub fn stage(
+        &mut self,
+        group: &mut Group,
+        positions: &mut Vec<Position>,
+    ) -> Result<(), StoreError> {
+        let large = self.room_for(group)?;
         let shared = self.shared;
         let state = &mut *self.state;
+        let room = shared.segments.size.saturating_sub(state.tail.offset);
+        if large > 0 && (state.must_roll || large > room) {
+            send(shared, &mut self.staged, None)?;
+            self.staged.opens = Some(roll(state)?);
+            shared.signal.notice();
+        }
+        let begin = state.tail;
+        self.staged.begin.get_or_insert(begin);
+        let records = &mut self.staged.records;
+        let before = records.len();
+        for change in group.drain(..) {
+            let is_tables = matches!(change, Change::Tables(_));
+            if let Some(record) = apply(state, change, positions) {
+                let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
+                state.tail.offset = state.tail.offset.saturating_add(length);
+                records.push(record);
+            }
+            if is_tables {
+                state.last_tables = state.tail;
+            }
+        }
+        let mut own = records.iter_mut().skip(before);
+        if own.next_back().is_some() {
+            own.for_each(|record| set_more(record));
+        }
+        let bytes = u64::from(state.tail.offset.saturating_sub(begin.offset));
+        state.since_checkpoint = state.since_checkpoint.saturating_add(bytes);
+        state.appended = state.appended.saturating_add(bytes);
+        Ok(())
+    }
+
+    /// Commits what was staged.
+    ///
+    /// # Errors
+    /// [`StoreError::Stopped`].
+    pub fn finish(mut self) -> Result<Committed, StoreError> {
+        let end = self.state.tail;
+        let committer = &self.shared.committer;
+        let is_there = self.staged.is_empty() && committer.is_durable(end);
+        let durable = if is_there {
+            None
+        } else {
+            let (done, durable) = oneshot::channel();
+            self.staged.begin.get_or_insert(end);
+            send(self.shared, &mut self.staged, Some(done))?;
+            Some(durable)
+        };
+        Ok(Committed {
+            positions: Vec::new(),
+            end: end.into(),
+            durable,
+        })
+    }
+
+    /// Whether the group fits: the bytes that it takes at most.
+    fn room_for(&self, group: &[Change]) -> Result<u32, StoreError> {
+        let (shared, state) = (self.shared, &*self.state);
         let limit = shared.segments.size.saturating_sub(first_offset());
         // What is removed here has to be known before the group's size is, and a group that is too
         // large must change nothing. Only envelopes and tables can be large.
@@ -137,70 +231,59 @@ impl Turn<'_> {
                 _ => record_length(48),
             })
             .fold(0, usize::saturating_add);
-        if u32::try_from(large).map_or(true, |large| large > limit) {
+        let large = u32::try_from(large).unwrap_or(u32::MAX);
+        if large > limit {
             return Err(StoreError::Limit { what: "group" });
         }
-        let mut opens = None;
-        let room = shared.segments.size.saturating_sub(state.tail.offset);
-        let is_full = u32::try_from(large).map_or(true, |large| large > room);
         // BOX-74. A log that has just been opened tries: less than a segment may be enough.
         if !state.must_roll && shared.segments.lacks_room_for(state.next_hot) {
+            let room = shared.segments.size.saturating_sub(state.tail.offset);
             let reserved = shared.segments.size.div_euclid(RESERVE_SHARE);
             let left = room.saturating_sub(reserved);
             let takes_room = |change| matches!(change, &Change::Deliver(_) | &Change::Tables(_));
-            if u32::try_from(large).map_or(true, |large| large > left)
-                && group.iter().any(takes_room)
-            {
+            if large > left && group.iter().any(takes_room) {
                 return Err(StoreError::Busy {
                     retry_after_ms: FULL_RETRY_MS,
                 });
             }
         }
-        if large > 0 && (state.must_roll || is_full) {
-            opens = Some(roll(state)?);
-        }
-        let begin = state.tail;
-        let mut records = Vec::new();
-        let mut positions = Vec::new();
-        for change in group {
-            let is_tables = matches!(change, Change::Tables(_));
-            if let Some(record) = apply(state, change, &mut positions) {
-                let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
-                state.tail.offset = state.tail.offset.saturating_add(length);
-                records.push(record);
-            }
-            if is_tables {
-                state.last_tables = state.tail;
-            }
-        }
-        if opens.is_some() {
-            shared.signal.notice();
-        }
-        let end = state.tail;
-        let bytes = u64::from(end.offset.saturating_sub(begin.offset));
-        state.since_checkpoint = state.since_checkpoint.saturating_add(bytes);
-        state.appended = state.appended.saturating_add(bytes);
-        if records.is_empty() && opens.is_none() && shared.committer.is_durable(end) {
-            return Ok(Committed {
-                positions,
-                end: end.into(),
-                durable: None,
-            });
-        }
-        let (done, durable) = oneshot::channel();
-        shared.committer.queue(Request {
-            opens,
-            place: begin,
-            records,
-            end,
-            done,
-        })?;
-        Ok(Committed {
-            positions,
-            end: end.into(),
-            durable: Some(durable),
-        })
+        Ok(large)
     }
+}
+
+impl Drop for Turn<'_> {
+    /// What has taken effect in memory must not be missing in the log.
+    fn drop(&mut self) {
+        // Where it cannot be committed the log has stopped, and says so to everybody.
+        let _stopped = send(self.shared, &mut self.staged, None);
+    }
+}
+
+impl Staged {
+    fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.opens.is_none()
+    }
+}
+
+/// Gives what was staged to the committer; nothing is staged then. Without anybody who waits, nothing is
+/// given where nothing was staged.
+fn send(
+    shared: &Shared,
+    staged: &mut Staged,
+    done: Option<oneshot::Sender<Answer>>,
+) -> Result<(), StoreError> {
+    let Staged {
+        opens,
+        begin,
+        records,
+    } = core::mem::take(staged);
+    let Some(place) = begin.filter(|_| done.is_some() || opens.is_some() || !records.is_empty())
+    else {
+        return Ok(());
+    };
+    shared
+        .committer
+        .queue(Request::new(opens, place, records, done))
 }
 
 /// Begins a segment.
@@ -229,15 +312,14 @@ fn apply(state: &mut State, change: Change, positions: &mut Vec<Position>) -> Op
     let index = &mut state.index;
     match change {
         Change::Deliver(prepared) => {
-            let held = index.mailboxes.get(&prepared.mailbox);
-            let last = held.map_or(0, |held| held.last_position);
-            let position = Position(last.saturating_add(1));
+            let (position, record) = deliver(index, state.tail, prepared, None);
             positions.push(position);
-            Some(deliver(index, state.tail, prepared, position))
+            Some(record)
         }
         Change::Import(prepared, position) => {
+            let (position, record) = deliver(index, state.tail, prepared, Some(position));
             positions.push(position);
-            Some(deliver(index, state.tail, prepared, position))
+            Some(record)
         }
         Change::Acknowledge(mailbox, gone) => {
             let ranges = index.acknowledge(&mailbox, gone.iter().map(|position| position.0));
@@ -267,15 +349,34 @@ fn apply(state: &mut State, change: Change, positions: &mut Vec<Position>) -> Op
     }
 }
 
-fn deliver(index: &mut Index, place: Place, mut prepared: Prepared, at: Position) -> Vec<u8> {
-    set_position(&mut prepared.record, at.0);
+/// Puts an envelope into the index, at the next position where none is given. The position, and the record
+/// that says so.
+fn deliver(
+    index: &mut Index,
+    place: Place,
+    mut prepared: Prepared,
+    at: Option<Position>,
+) -> (Position, Vec<u8>) {
     let entry = Entry {
-        position: at.0,
+        position: at.map_or(0, |at| at.0),
         fingerprint: prepared.fingerprint.0,
         place,
         length: prepared.payload,
         share: 0,
     };
-    index.add(prepared.mailbox, prepared.delivery_id, prepared.kind, entry);
-    prepared.record
+    let Prepared {
+        mailbox,
+        delivery_id,
+        kind,
+        ..
+    } = prepared;
+    let position = match at {
+        Some(at) => {
+            index.add(mailbox, delivery_id, kind, entry);
+            at
+        }
+        None => Position(index.add_next(mailbox, delivery_id, kind, entry)),
+    };
+    set_position(&mut prepared.record, position.0);
+    (position, prepared.record)
 }

@@ -114,17 +114,31 @@ pub trait MailboxStore: Send + Sync + 'static {
         delivery_id: DeliveryId,
     ) -> impl Future<Output = Result<Option<Recipient>, StoreError>> + Send;
 
-    /// Puts all envelopes into their mailboxes, or none.
+    /// For each sending puts all its envelopes into their mailboxes, or none. Every sending is a step of
+    /// its own, decided in the order given and after what was decided before it; what becomes of one
+    /// does not touch the others. They are answered together, in the same order.
     ///
     /// An envelope whose (delivery id, envelope id) its mailbox holds or remembers is a duplicate and
     /// a success. Envelopes are remembered after their deletion, the newest
     /// [`waxwing_proto::limits::REMEMBERED_ENVELOPE_IDS_MAX`] of a mailbox and for one day at least
     /// while that bound allows. Strangers share a small part of each mailbox, and a part of it is
     /// kept for the account's own devices.
+    fn append_all(
+        &self,
+        appends: Vec<Append>,
+    ) -> impl Future<Output = Vec<Outcome<Appended, AppendRefusal>>> + Send;
+
+    /// [`MailboxStore::append_all`] of one sending.
     fn append(
         &self,
         append: Append,
-    ) -> impl Future<Output = Outcome<Appended, AppendRefusal>> + Send;
+    ) -> impl Future<Output = Outcome<Appended, AppendRefusal>> + Send {
+        let appending = self.append_all(vec![append]);
+        async move {
+            let answer = appending.await.pop();
+            answer.unwrap_or(Err(StoreError::Bug("a sending without an answer")))
+        }
+    }
 
     /// The envelopes after `after`, in order, at most `max_count` and at most `max_bytes` of
     /// envelopes, but the first one in any case. Only what is durable is shown, and a position

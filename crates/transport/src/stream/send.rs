@@ -3,15 +3,14 @@
 
 use core::future::poll_fn;
 use core::task::{Context, Poll, ready};
-use std::collections::VecDeque;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use prost::Message;
 
 use super::SendHalf;
 use crate::close::StreamCode;
 use crate::error::StreamError;
-use crate::framing::encode_frame;
+use crate::framing::{append_frame, encode_frame};
 use crate::seams::BoxFuture;
 
 /// The sending half of a stream. In one piece of memory, which is moved by its address: there are many,
@@ -26,35 +25,43 @@ struct Sending<H: ?Sized> {
     half: H,
 }
 
-/// Frames in their order. One, and mostly there is one at most, needs no memory of its own.
+/// With the first frame that has to wait behind another one, room is made for so many bytes more: a stream
+/// that queues much has few pieces of memory, and gives the link few.
+const MORE_BYTES: usize = 8 * 1024;
+
+/// Frames in their order. One, and mostly there is one at most, takes no more memory than it needs.
 #[derive(Default)]
 struct Queue {
-    /// Empty where nothing is queued.
+    /// What is to be written next.
     front: Bytes,
-    behind: VecDeque<Bytes>,
+    behind: BytesMut,
 }
 
 impl Queue {
     /// A frame is never empty: it has a header.
-    fn push(&mut self, frame: Bytes) {
-        if self.front.is_empty() {
-            self.front = frame;
+    fn push(&mut self, message: &impl Message, limit_bytes: usize) -> Result<(), StreamError> {
+        if self.is_empty() {
+            self.front = encode_frame(message, limit_bytes)?;
+            Ok(())
         } else {
-            self.behind.push_back(frame);
+            append_frame(&mut self.behind, message, limit_bytes, MORE_BYTES)
         }
     }
 
     /// What is to be written next.
     fn front(&mut self) -> Option<&mut Bytes> {
         if self.front.is_empty() {
-            self.front = self.behind.pop_front()?;
+            self.front = core::mem::take(&mut self.behind).freeze();
         }
-        Some(&mut self.front)
+        Some(&mut self.front).filter(|front| !front.is_empty())
     }
 
-    fn frames(&self) -> impl Iterator<Item = &Bytes> {
-        let front = Some(&self.front).filter(|front| !front.is_empty());
-        front.into_iter().chain(&self.behind)
+    fn is_empty(&self) -> bool {
+        self.front.is_empty() && self.behind.is_empty()
+    }
+
+    fn bytes(&self) -> usize {
+        self.front.len().saturating_add(self.behind.len())
     }
 }
 
@@ -97,8 +104,7 @@ impl SendStream {
         if self.inner.finished {
             return Err(StreamError::Finished);
         }
-        self.inner.queue.push(encode_frame(message, limit_bytes)?);
-        Ok(())
+        self.inner.queue.push(message, limit_bytes)
     }
 
     /// Waits until the link has taken all queued frames.
@@ -120,8 +126,7 @@ impl SendStream {
     /// Bytes in the queue that the link has not taken.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
-        let sizes = self.inner.queue.frames().map(Bytes::len);
-        sizes.fold(0, usize::saturating_add)
+        self.inner.queue.bytes()
     }
 
     /// Flushes and says that nothing follows.
@@ -169,7 +174,7 @@ impl Drop for SendStream {
 impl core::fmt::Debug for SendStream {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("SendStream")
-            .field("queued_frames", &self.inner.queue.frames().count())
+            .field("queued_bytes", &self.queued_bytes())
             .field("finished", &self.inner.finished)
             .finish_non_exhaustive()
     }

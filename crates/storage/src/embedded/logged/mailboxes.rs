@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Mailboxes in the delivery log.
 
-use waxwing_proto::{DeliveryId, DeviceId};
+use std::vec;
 
-use super::routes::{Moment, Route, Routes};
+use waxwing_proto::DeliveryId;
+
+use super::routes::{Route, Routes};
 use crate::embedded::accounts::account_key;
 use crate::embedded::expiry;
 use crate::embedded::key_value::{KeyValue, MailboxChange};
 use crate::embedded::mailboxes;
 use crate::embedded::records::{AccountRow, ExpiredCountRow, Record};
 use crate::embedded::rows::Step;
-use crate::embedded::server::EmbeddedStore;
+use crate::embedded::server::{EmbeddedStore, ServerLimits};
 use crate::embedded::shares::{self, Usage};
-use crate::log::{Arrival, Change, Committed, DeliveryLog, Held, Mailbox, MailboxKey, Prepared};
+use crate::log::{
+    Arrival, Change, Committed, DeliveryLog, Group, Held, Mailbox, MailboxKey, Prepared, Turn,
+};
 use crate::server::{
     AddressedEnvelope, Append, AppendRefusal, Appended, Outcome, Position, Recipient,
     StoredEnvelope,
@@ -71,10 +75,21 @@ pub(in crate::embedded) fn recipient<K: KeyValue>(
     }))
 }
 
-/// Whom a sending is for, or why it is for nobody.
-fn target<K: KeyValue>(store: &EmbeddedStore<K>, append: &Append) -> Outcome<Route, AppendRefusal> {
-    let Some(found) = find(store, &append.delivery_id)? else {
-        return Ok(Err(AppendRefusal::DeliveryIdGone));
+/// Whom a sending is for, or why it is for nobody. `last` is what the sending before it led to.
+fn target<K: KeyValue>(
+    store: &EmbeddedStore<K>,
+    append: &Append,
+    last: &mut Option<(DeliveryId, Route)>,
+) -> Outcome<Route, AppendRefusal> {
+    let found = match last {
+        Some((id, found)) if *id == append.delivery_id => found.clone(),
+        _ => {
+            let Some(found) = find(store, &append.delivery_id)? else {
+                return Ok(Err(AppendRefusal::DeliveryIdGone));
+            };
+            *last = Some((append.delivery_id, found.clone()));
+            found
+        }
     };
     let lists = |one: &AddressedEnvelope| found.listed.devices.contains(&one.device);
     let is_current = append.manifest_version == found.listed.manifest_version
@@ -109,90 +124,140 @@ fn usage(mailbox: Option<&Mailbox>, append: &Append) -> Usage {
     })
 }
 
-/// What is answered once that is durable. A refusal too: it is answered when what it saw is durable.
-type Begun = (Result<Appended, AppendRefusal>, Committed);
+/// Sendings on their way into a turn: where each goes, and the envelopes of all that go anywhere, encoded.
+struct Aimed<'a> {
+    sendings: Vec<(&'a Append, Outcome<Route, AppendRefusal>)>,
+    prepared: Vec<Prepared>,
+}
 
-/// See [`crate::server::MailboxStore::append`]: all of it but for waiting.
-pub(in crate::embedded) fn append<K: KeyValue>(
+/// See [`crate::server::MailboxStore::append_all`].
+pub(in crate::embedded) async fn append_all<K: KeyValue>(
     store: &EmbeddedStore<K>,
     log: &DeliveryLog,
-    append: Append,
+    appends: Vec<Append>,
+) -> Vec<Outcome<Appended, AppendRefusal>> {
+    let count = appends.len();
+    let failed = |error: StoreError| (0..count).map(|_| Err(error)).collect();
+    // Many wait here at once, each with what it needs for the answers only.
+    let (answers, committed) = match begin(store, log, appends) {
+        Ok(begun) => begun,
+        Err(error) => return failed(error),
+    };
+    match committed.durable().await {
+        Ok(()) => answers,
+        Err(error) => failed(error),
+    }
+}
+
+/// What is answered once that is durable. A refusal too: it is answered when what it saw is durable.
+type Begun = (Vec<Outcome<Appended, AppendRefusal>>, Committed);
+
+/// All of [`append_all`] but for waiting.
+fn begin<K: KeyValue>(
+    store: &EmbeddedStore<K>,
+    log: &DeliveryLog,
+    appends: Vec<Append>,
 ) -> Result<Begun, StoreError> {
     // BOX-9, BOX-10.
     store.key_value.admit()?;
     loop {
         let seen = routes(store)?.moment();
-        let found = match target(store, &append)? {
-            Ok(found) => found,
-            Err(refusal) => return Ok((Err(refusal), log.turn()?.barrier()?)),
+        let Aimed { sendings, prepared } = aim(store, log, &appends);
+        let mut turn = log.turn()?;
+        // A change of rows is noted within the turn that commits it: where none was, what was found holds.
+        if routes(store)?.moment() != seen {
+            continue;
+        }
+        let mut delivering = Delivering {
+            limits: &store.limits,
+            turn: &mut turn,
+            prepared: prepared.into_iter(),
+            group: Group::new(),
+            positions: Vec::new(),
         };
-        // Encoded and checksummed here, so that nobody waits for it.
-        let prepared: Vec<Prepared> = append
-            .envelopes
-            .iter()
-            .map(|addressed| {
+        let answers = sendings
+            .into_iter()
+            .map(|(append, route)| match route? {
+                Ok(route) => delivering.deliver(append, &route),
+                Err(refusal) => Ok(Err(refusal)),
+            })
+            .collect();
+        return Ok((answers, turn.finish()?));
+    }
+}
+
+/// Finds where sendings go, and encodes and checksums their envelopes, so that nobody waits for it.
+fn aim<'a, K: KeyValue>(
+    store: &EmbeddedStore<K>,
+    log: &DeliveryLog,
+    appends: &'a [Append],
+) -> Aimed<'a> {
+    let mut prepared = Vec::with_capacity(appends.len());
+    let mut last = None;
+    let sendings = appends.iter().map(|append| {
+        let route = target(store, append, &mut last);
+        if let Ok(Ok(route)) = &route {
+            prepared.extend(append.envelopes.iter().map(|addressed| {
                 let mailbox = MailboxKey {
-                    account: found.account,
+                    account: route.account,
                     device: addressed.device,
                 };
                 let arrival = Arrival {
                     envelope_id: addressed.envelope_id,
                     delivery_id: append.delivery_id,
-                    kind: found.kind,
+                    kind: route.kind,
                     day: append.today,
                     body: addressed.envelope.clone(),
                 };
                 log.prepare(mailbox, &arrival)
-            })
-            .collect();
-        let Some(decided) = decide(store, log, &append, (&found, seen), prepared)? else {
-            // Its rows were changed meanwhile.
-            continue;
-        };
-        let (devices, mut committed) = match decided {
-            Ok(decided) => decided,
-            Err(refusal) => return Ok((Err(refusal), log.turn()?.barrier()?)),
-        };
-        let positions = core::mem::take(&mut committed.positions);
-        let appended = Appended {
-            account: found.account,
-            stored: devices.into_iter().zip(positions).collect(),
-        };
-        return Ok((Ok(appended), committed));
-    }
+            }));
+        }
+        (append, route)
+    });
+    let sendings = sendings.collect();
+    Aimed { sendings, prepared }
 }
 
-type Decided = Result<(Vec<DeviceId>, Committed), AppendRefusal>;
+/// Sendings that enter their mailboxes in one turn.
+struct Delivering<'a, 'b> {
+    limits: &'a ServerLimits,
+    turn: &'a mut Turn<'b>,
+    /// Of this sending and those after it.
+    prepared: vec::IntoIter<Prepared>,
+    group: Group,
+    positions: Vec<Position>,
+}
 
-/// Commits what is new and fits; `None` where the rows of the target have changed.
-fn decide<K: KeyValue>(
-    store: &EmbeddedStore<K>,
-    log: &DeliveryLog,
-    append: &Append,
-    (found, seen): (&Route, Moment),
-    prepared: Vec<Prepared>,
-) -> Result<Option<Decided>, StoreError> {
-    // A change of rows is noted within the turn that commits it: where none was, what was found holds.
-    let turn = log.turn()?;
-    if routes(store)?.moment() != seen {
-        return Ok(None);
-    }
-    let mut devices = Vec::new();
-    let mut group = Vec::new();
-    for (prepared, addressed) in prepared.into_iter().zip(&append.envelopes) {
-        let mailbox = turn.mailbox(prepared.mailbox());
-        if mailbox.is_some_and(|mailbox| mailbox.knows(&prepared)) {
-            continue;
+impl Delivering<'_, '_> {
+    /// Stages what is new and fits.
+    fn deliver(&mut self, append: &Append, route: &Route) -> Outcome<Appended, AppendRefusal> {
+        self.group.clear();
+        self.positions.clear();
+        let mut is_full = false;
+        let mut stored = Vec::with_capacity(append.envelopes.len());
+        for (addressed, prepared) in append.envelopes.iter().zip(&mut self.prepared) {
+            let mailbox = self.turn.mailbox(prepared.mailbox());
+            if mailbox.is_some_and(|mailbox| mailbox.knows(&prepared)) {
+                continue;
+            }
+            let usage = usage(mailbox, append);
+            let size = mailboxes::size_of(&addressed.envelope);
+            is_full |= !shares::has_room(&usage, self.limits, route.kind, size);
+            stored.push((addressed.device, Position::START));
+            self.group.push(Change::Deliver(prepared));
         }
-        let usage = usage(mailbox, append);
-        let size = mailboxes::size_of(&addressed.envelope);
-        if !shares::has_room(&usage, &store.limits, found.kind, size) {
-            return Ok(Some(Err(AppendRefusal::MailboxFull)));
+        if is_full {
+            return Ok(Err(AppendRefusal::MailboxFull));
         }
-        devices.push(addressed.device);
-        group.push(Change::Deliver(prepared));
+        self.turn.stage(&mut self.group, &mut self.positions)?;
+        for ((_, position), staged) in stored.iter_mut().zip(&self.positions) {
+            *position = *staged;
+        }
+        Ok(Ok(Appended {
+            account: route.account,
+            stored,
+        }))
     }
-    Ok(Some(Ok((devices, turn.commit(group)?))))
 }
 
 /// See [`crate::server::MailboxStore::read`].

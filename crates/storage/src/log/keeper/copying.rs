@@ -51,7 +51,7 @@ impl Work {
             set_position(&mut record, header.position);
             let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
             let to = self.cold_place(length, &mut buffer)?;
-            shared.sealer.seal(&mut record, to, to.offset, false);
+            shared.sealer.seal(&mut record, to, to.offset);
             buffer.extend_from_slice(&record);
             moves.push((key, entry, to));
             if buffer.len() >= COPY {
