@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use waxwing_proto::ServerAddress;
+use waxwing_proto::{KeyPin, ServerAddress};
 
 use crate::close::{CloseCode, CloseReason};
 use crate::elsewhere::Elsewhere;
@@ -116,6 +116,10 @@ pub trait LinkBackend: Send + Sync + 'static {
     fn transport(&self) -> Transport;
     /// See [`Link::negotiated_group`].
     fn negotiated_group(&self) -> KeyExchange;
+    /// See [`Link::server_key`].
+    fn server_key(&self) -> Option<KeyPin> {
+        None
+    }
     /// See [`Link::close_with_retry`].
     fn close(&self, code: CloseCode, retry_after_ms: Option<u32>);
     /// See [`Link::send_elsewhere`].
@@ -206,6 +210,13 @@ impl Link {
     #[must_use]
     pub fn negotiated_group(&self) -> KeyExchange {
         self.0.negotiated_group()
+    }
+
+    /// Of the pins that this connection was dialled with, the one whose key the server showed, on a
+    /// resumed connection when it was made first. `None` at the server's end.
+    #[must_use]
+    pub fn server_key(&self) -> Option<KeyPin> {
+        self.0.server_key()
     }
 
     /// Ends the connection at once. What the peer has not received is discarded: wait for its

@@ -23,6 +23,7 @@ mod renewal;
 mod signals;
 mod silence;
 
+pub use attempts::KeptPins;
 pub use keeper::{Keeper, Kept};
 pub use pace::Pace;
 pub use probing::{connect_eagerly, probing};

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::Bytes;
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, ConnectionError, Endpoint, ReadError, StoppedError, VarInt, WriteError};
+use rustls::pki_types::CertificateDer;
+use waxwing_proto::KeyPin;
 
 use super::ALPN;
 use super::admission::Place;
@@ -20,6 +22,7 @@ use crate::error::{LinkError, StreamError};
 use crate::link::{KeyExchange, Link, LinkBackend, Transport};
 use crate::seams::BoxFuture;
 use crate::stream::{RecvHalf, RecvStream, SendHalf, SendStream};
+use crate::tls::pins::shown_key;
 
 /// A client's end of the path: the socket of one link.
 pub(super) struct Local {
@@ -202,6 +205,15 @@ impl LinkBackend for QuicLink {
     /// nobody what was agreed on.
     fn negotiated_group(&self) -> KeyExchange {
         KeyExchange::X25519MlKem768
+    }
+
+    fn server_key(&self) -> Option<KeyPin> {
+        if matches!(self.handle.end, End::Server(_)) {
+            return None;
+        }
+        let shown = self.handle.connection.peer_identity()?;
+        let shown = shown.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+        shown_key(&shown)
     }
 
     fn close(&self, code: CloseCode, retry_after_ms: Option<u32>) {

@@ -2,10 +2,10 @@
 //! Attempts to connect that run beside one another.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::{AbortHandle, JoinSet};
-use waxwing_proto::ServerAddress;
+use waxwing_proto::{KeyPin, ServerAddress};
 
 use crate::error::CallError;
 use crate::link::{Dialer, Plane, Transport};
@@ -15,11 +15,33 @@ use crate::seams::Clock;
 /// Attempts at a time. The oldest makes room: with one every one and a half seconds it has had nine.
 const ATTEMPTS_MAX: usize = 6;
 
+/// The keys that the server of a [`Keeper`](super::Keeper) may show. Clones are handles to the same.
+#[derive(Debug, Clone)]
+pub struct KeptPins(Arc<Mutex<Vec<KeyPin>>>);
+
+impl KeptPins {
+    fn new(key_pins: Vec<KeyPin>) -> Self {
+        Self(Arc::new(Mutex::new(key_pins)))
+    }
+
+    fn get(&self) -> Vec<KeyPin> {
+        let key_pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        key_pins.clone()
+    }
+
+    /// Attempts that begin from now on take these. What is up or under way goes on.
+    pub fn replace(&self, key_pins: Vec<KeyPin>) {
+        // TRN-94.
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = key_pins;
+    }
+}
+
 /// The attempts under way. Dropping it gives them up.
 pub(super) struct Attempts<D: ?Sized> {
     dialer: Arc<D>,
     clock: Arc<dyn Clock>,
     server: ServerAddress,
+    key_pins: KeptPins,
     plane: Plane,
     first: Option<Arc<dyn FirstCall>>,
     running: JoinSet<Result<Connection, CallError>>,
@@ -36,6 +58,7 @@ impl<D: Dialer + ?Sized> Attempts<D> {
         Self {
             dialer,
             clock,
+            key_pins: KeptPins::new(server.key_pins.clone()),
             server,
             plane,
             first: None,
@@ -49,7 +72,12 @@ impl<D: Dialer + ?Sized> Attempts<D> {
         self.first = first;
     }
 
-    /// Where attempts go from now on.
+    /// The keys that the server may show; they can be replaced at any time.
+    pub(super) fn key_pins(&self) -> &KeptPins {
+        &self.key_pins
+    }
+
+    /// Where attempts go from now on; the keys stay those that they are.
     pub(super) fn set_server(&mut self, server: ServerAddress) {
         self.server = server;
     }
@@ -69,7 +97,8 @@ impl<D: Dialer + ?Sized> Attempts<D> {
             }
         }
         let (dialer, clock) = (Arc::clone(&self.dialer), Arc::clone(&self.clock));
-        let (server, plane) = (self.server.clone(), self.plane);
+        let (mut server, plane) = (self.server.clone(), self.plane);
+        server.key_pins = self.key_pins.get();
         let first = self.first.clone();
         self.order.push_back(self.running.spawn(async move {
             Connection::dial(&*dialer, (&server, plane), clock, first.as_deref()).await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use waxwing_proto::ServerAddress;
 
-use super::attempts::Attempts;
+use super::attempts::{Attempts, KeptPins};
 use super::pace::Pace;
 use super::renewal::Renewal;
 use super::signals::{Signals, Watch};
@@ -122,6 +122,12 @@ impl<D: Dialer + ?Sized> Keeper<D> {
     pub fn calling(mut self, first: Arc<dyn FirstCall>) -> Self {
         self.attempts.set_first(Some(first));
         self
+    }
+
+    /// The keys that the server may show, to be replaced when others are known.
+    #[must_use]
+    pub fn key_pins(&self) -> KeptPins {
+        self.attempts.key_pins().clone()
     }
 
     /// Waits for the next change. Cancellation safe; while it is not called nothing is retried.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rand_core::Rng;
 use tokio::time::sleep;
-use waxwing_proto::ServerAddress;
+use waxwing_proto::{KeyPin, ServerAddress};
 
 use super::end::{SimEnd, SimLink};
 use super::network::Shared;
@@ -56,14 +56,21 @@ impl SimDialer {
                 client: world.address(&self.node),
                 server: world.address(&node),
             };
-            Some(Ok((link, secret, addresses, links)))
+            Some(Ok((link, (secret, key_pin), addresses, links)))
         })?;
-        Some(made.and_then(|(link, secret, addresses, links)| {
-            let client = self.end(link, Side::Client, secret, addresses.server);
-            let server = self.end(link, Side::Server, secret, addresses.client);
-            links.send(server).map_err(|_| LinkError::Refused)?;
-            Ok(client)
-        }))
+        Some(
+            made.and_then(|(link, (secret, key_pin), addresses, links)| {
+                let client = self.end(
+                    link,
+                    Side::Client,
+                    (secret, Some(key_pin)),
+                    addresses.server,
+                );
+                let server = self.end(link, Side::Server, (secret, None), addresses.client);
+                links.send(server).map_err(|_| LinkError::Refused)?;
+                Ok(client)
+            }),
+        )
     }
 
     fn add_link(&self, world: &mut World, server: &Arc<str>, listener: u64) -> (u64, [u8; 32]) {
@@ -87,7 +94,13 @@ impl SimDialer {
         (link, secret)
     }
 
-    fn end(&self, link: u64, side: Side, secret: [u8; 32], remote: SocketAddr) -> Link {
+    fn end(
+        &self,
+        link: u64,
+        side: Side,
+        (secret, server_key): ([u8; 32], Option<KeyPin>),
+        remote: SocketAddr,
+    ) -> Link {
         let end = Arc::new(SimEnd {
             shared: Arc::clone(&self.shared),
             link,
@@ -96,6 +109,7 @@ impl SimDialer {
         Link::new(Arc::new(SimLink {
             end,
             secret,
+            server_key,
             remote,
         }))
     }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use waxwing_proto::limits;
+use waxwing_proto::{KeyPin, limits};
 
 use super::halves::{Alarm, Place, SimRecv, SimSend, close_reason};
 use super::network::Shared;
@@ -38,6 +38,8 @@ pub(super) struct SimLink {
     pub(super) end: Arc<SimEnd>,
     /// What both ends and nobody else know.
     pub(super) secret: [u8; 32],
+    /// The key that the server showed; `None` at its own end.
+    pub(super) server_key: Option<KeyPin>,
     pub(super) remote: SocketAddr,
 }
 
@@ -158,6 +160,10 @@ impl LinkBackend for SimLink {
 
     fn remote_address(&self) -> SocketAddr {
         self.remote
+    }
+
+    fn server_key(&self) -> Option<KeyPin> {
+        self.server_key
     }
 
     fn transport(&self) -> Transport {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustls::Connection;
 use tokio::net::TcpStream;
+use waxwing_proto::KeyPin;
 
 use super::ALPN;
 use super::budget::Budget;
@@ -22,6 +23,7 @@ use crate::error::{LinkError, StreamError};
 use crate::link::{KeyExchange, Link, LinkBackend, Transport};
 use crate::seams::BoxFuture;
 use crate::stream::{RecvHalf, RecvStream, SendHalf, SendStream};
+use crate::tls::pins::shown_key;
 
 /// What a link is made of: TLS whose handshake has ended, its socket, and who counts it.
 pub(super) struct Parts {
@@ -125,6 +127,13 @@ impl LinkBackend for TcpLink {
 
     fn negotiated_group(&self) -> KeyExchange {
         self.group
+    }
+
+    fn server_key(&self) -> Option<KeyPin> {
+        match &**lock(&self.shared().tls) {
+            Connection::Client(tls) => shown_key(tls.peer_certificates()?),
+            Connection::Server(_) => None,
+        }
     }
 
     fn close(&self, code: CloseCode, retry_after_ms: Option<u32>) {

@@ -25,6 +25,14 @@ impl PinnedKeys {
     }
 }
 
+/// The pin of the key that a server showed: a raw public key stands alone.
+pub(crate) fn shown_key(shown: &[CertificateDer<'_>]) -> Option<KeyPin> {
+    match shown {
+        [key] => Some(pin_of(key)),
+        _ => None,
+    }
+}
+
 /// The error of a handshake with a server that showed a key which none of the pins names. Nothing else
 /// in this program's handshakes gives it.
 const OTHER_KEY: CertificateError = CertificateError::ApplicationVerificationFailure;

@@ -98,6 +98,7 @@ macro_rules! suites {
                 crate::sendings::sendings_that_are_given_up_keep_nobody_waiting
                     as sendings_that_are_given_up_keep_nobody_waiting,
                 crate::planes::the_planes_share_no_connection as the_planes_share_no_connection,
+                crate::planes::the_key_that_was_shown_is_known as the_key_that_was_shown_is_known,
             ]);
         )*
     };

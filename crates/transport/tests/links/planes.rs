@@ -23,6 +23,19 @@ pub(crate) async fn the_planes_share_no_connection<K: Kind>(kind: K) {
     assert_eq!(secrets.len(), 3);
 }
 
+/// TRN-93: of several keys that a client takes, it knows which one was shown.
+pub(crate) async fn the_key_that_was_shown_is_known<K: Kind>(kind: K) {
+    let (dialer, listener) = (kind.dialer(), kind.listener());
+    let mut address = kind.address();
+    let shown = Some(address.key_pins[0]);
+    address.key_pins.insert(0, kind.other_pin());
+    for plane in [Plane::Account, Plane::Anonymous] {
+        let (ours, theirs) = tokio::join!(dialer.dial(&address, plane), listener.accept());
+        assert_eq!(ours.unwrap().server_key(), shown);
+        assert_eq!(theirs.unwrap().server_key(), None);
+    }
+}
+
 /// Connects on a plane, and makes a call: the ticket has come before its answer. Gives the sessions
 /// that the server keeps then, one more for each handshake, one less for each that was resumed.
 async fn sessions_after<K: Resumable>(kind: &K, dialer: &dyn Dialer, plane: Plane) -> usize {
@@ -30,7 +43,10 @@ async fn sessions_after<K: Resumable>(kind: &K, dialer: &dyn Dialer, plane: Plan
     let (ours, theirs) = tokio::join!(dialer.dial(&address, plane), listener.accept());
     tokio::spawn(serve(theirs.unwrap(), kind.clock()));
     let connection = Connection::establish(ours.unwrap(), kind.clock()).await;
-    connection.unwrap().call(status(), 0).await.unwrap();
+    let connection = connection.unwrap();
+    connection.call(status(), 0).await.unwrap();
+    // Also where it was shown on an earlier one.
+    assert_eq!(connection.link().server_key(), Some(address.key_pins[0]));
     kind.sessions()
 }
 

@@ -12,6 +12,7 @@
 mod calls;
 mod determinism;
 mod faults;
+mod keys;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
