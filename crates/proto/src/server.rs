@@ -7,6 +7,37 @@ use crate::{Host, WireError, limits, v1};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyPin(pub [u8; 32]);
 
+impl KeyPin {
+    /// The pin as a field of a wire message.
+    #[must_use]
+    pub fn to_wire(self) -> bytes::Bytes {
+        bytes::Bytes::copy_from_slice(&self.0)
+    }
+
+    /// Reads the one or two pins of a server.
+    ///
+    /// # Errors
+    /// [`WireError`]: none, more than [`limits::KEY_PINS_MAX`], or one that has not 32 bytes.
+    pub fn list_from_wire(pins: &[bytes::Bytes]) -> Result<Vec<Self>, WireError> {
+        if pins.is_empty() || pins.len() > limits::KEY_PINS_MAX {
+            return Err(WireError::Limit { field: "key_pins" });
+        }
+        pins.iter()
+            .map(|pin| Self::try_from(pin.as_ref()))
+            .collect()
+    }
+}
+
+impl TryFrom<&[u8]> for KeyPin {
+    type Error = WireError;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, WireError> {
+        <[u8; 32]>::try_from(bytes)
+            .map(Self)
+            .map_err(|_| WireError::Length { field: "key_pins" })
+    }
+}
+
 /// A server: host, port and the keys that it may show.
 ///
 /// Two pins allow a rotation: the key in use and the next one.
@@ -27,12 +58,16 @@ impl ServerAddress {
         v1::Server {
             host: self.host.as_str().to_owned(),
             port: u32::from(self.port),
-            key_pins: self
-                .key_pins
-                .iter()
-                .map(|pin| bytes::Bytes::copy_from_slice(&pin.0))
-                .collect(),
+            key_pins: self.key_pins.iter().map(|pin| pin.to_wire()).collect(),
         }
+    }
+}
+
+impl ServerAddress {
+    /// Whether both are reached at one host and port, whatever keys they are known by.
+    #[must_use]
+    pub fn is_at(&self, other: &Self) -> bool {
+        self.host == other.host && self.port == other.port
     }
 }
 
@@ -40,18 +75,7 @@ impl TryFrom<&v1::Server> for ServerAddress {
     type Error = WireError;
 
     fn try_from(server: &v1::Server) -> Result<Self, WireError> {
-        if server.key_pins.is_empty() || server.key_pins.len() > limits::KEY_PINS_MAX {
-            return Err(WireError::Limit { field: "key_pins" });
-        }
-        let key_pins = server
-            .key_pins
-            .iter()
-            .map(|pin| {
-                <[u8; 32]>::try_from(pin.as_ref())
-                    .map(KeyPin)
-                    .map_err(|_| WireError::Length { field: "key_pins" })
-            })
-            .collect::<Result<_, _>>()?;
+        let key_pins = KeyPin::list_from_wire(&server.key_pins)?;
         let port = u16::try_from(server.port).map_err(|_| WireError::Limit { field: "port" })?;
         if port == 0 {
             return Err(WireError::Limit { field: "port" });

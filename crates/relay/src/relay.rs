@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
+use waxwing_proto::KeyPin;
 use waxwing_storage::StoreError;
 use waxwing_storage::server::Store;
 use waxwing_transport::{Clock, CloseCode, Elsewhere, Entropy, Link, Listener, within};
@@ -33,6 +34,9 @@ pub struct Seams {
 pub struct Settings {
     /// Whether accounts are registered without an invite.
     pub open_registration: bool,
+    /// By which keys clients know the server from now on: the one that its listeners show, then the one
+    /// that is to follow. Told to each client that authenticates; nothing is told where there is none.
+    pub key_pins: Vec<KeyPin>,
     /// The rate limits.
     pub rates: Rates,
 }

@@ -22,7 +22,7 @@ use crate::{platform, text};
 /// The server's key pair.
 pub(crate) struct ServerKey {
     identity: ServerIdentity,
-    /// The pin of the key that is to follow. Links carry it beside the present one.
+    /// The pin of the key that is to follow. Links carry it beside the present one, and clients are told.
     next: Option<KeyPin>,
 }
 
@@ -83,11 +83,15 @@ impl ServerKey {
         Ok(ServerAddress {
             host: configuration.public_host()?,
             port: configuration.public_port(),
-            // The present one is preferred.
-            key_pins: core::iter::once(self.identity.key_pin())
-                .chain(self.next)
-                .collect(),
+            key_pins: self.key_pins(),
         })
+    }
+
+    /// By which keys clients know the server: the present one, then the one that is to follow.
+    pub(crate) fn key_pins(&self) -> Vec<KeyPin> {
+        core::iter::once(self.identity.key_pin())
+            .chain(self.next)
+            .collect()
     }
 
     /// Takes connections. Needs a running tokio runtime.

@@ -103,6 +103,7 @@ impl SimRelay {
         };
         let settings = Settings {
             open_registration: false,
+            key_pins: vec![self.key_pin],
             rates: Rates::default(),
         };
         let relay = Relay::new(Arc::clone(&store), seams, settings);

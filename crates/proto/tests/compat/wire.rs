@@ -27,7 +27,9 @@ pub(crate) fn account() -> Vec<Sample> {
             name: "alice".to_owned(),
             public_delivery_id: id(3),
             own_delivery_id: id(4),
+            ..Default::default()
         },
+        "-keys" => AuthenticateResponse { key_pins: vec![key(1), key(2)], ..Default::default() },
         ExpiredCount { day: 20_000, count: 3 },
         ReplaceManifestRequest { manifest: opaque(5) },
         ReplaceManifestResponse {},

@@ -51,6 +51,13 @@ pub(super) async fn authenticate<S: Store>(
         name: record.name.as_str().to_owned(),
         public_delivery_id: record.public_delivery_id.to_wire(),
         own_delivery_id: record.own_delivery_id.to_wire(),
+        // TRN-92.
+        key_pins: state
+            .settings
+            .key_pins
+            .iter()
+            .map(|pin| pin.to_wire())
+            .collect(),
         expired: expired
             .into_iter()
             .map(|expired| v1::ExpiredCount {

@@ -106,6 +106,7 @@ async fn hostile_calls_are_answered_and_hurt_nobody() {
     let settings = Settings {
         open_registration: true,
         rates: Rates::unlimited(),
+        ..Settings::default()
     };
     let world = World::new(settings, ServerLimits::default()).await;
     let alice = Person::new("alice", 10);

@@ -2,12 +2,15 @@
 //! Which call belongs on which plane.
 
 use bytes::Bytes;
+use waxwing_proto::KeyPin;
 use waxwing_proto::v1::request::Call;
 use waxwing_proto::v1::{self, ErrorCode};
+use waxwing_storage::embedded::ServerLimits;
 use waxwing_transport::CallError;
 
 use super::people::Person;
 use super::world::World;
+use crate::Settings;
 
 fn anonymous_calls() -> Vec<Call> {
     vec![
@@ -32,6 +35,26 @@ fn account_calls() -> Vec<Call> {
             signature: Bytes::new(),
         }),
     ]
+}
+
+/// [TRN-92]: whoever has a name is told, and nobody else.
+#[tokio::test(start_paused = true)]
+async fn a_login_is_answered_with_the_keys_of_the_server() {
+    let (present, next) = (KeyPin([1; 32]), KeyPin([2; 32]));
+    for key_pins in [vec![], vec![present], vec![present, next]] {
+        let settings = Settings {
+            open_registration: true,
+            key_pins: key_pins.clone(),
+            ..Settings::default()
+        };
+        let world = World::new(settings, ServerLimits::default()).await;
+        let alice = Person::new("alice", 10);
+        world.settle(&alice).await;
+        let client = world.connect("alice").await;
+        let answer = client.authenticate(&alice, 0).await.unwrap();
+        let told: Vec<Bytes> = key_pins.iter().map(|pin| pin.to_wire()).collect();
+        assert_eq!(answer.key_pins, told);
+    }
 }
 
 /// [TRN-15].

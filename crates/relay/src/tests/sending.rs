@@ -273,6 +273,7 @@ async fn sendings_to_one_delivery_id_are_limited() {
     let settings = Settings {
         open_registration: true,
         rates,
+        ..Settings::default()
     };
     let world = World::new(settings, ServerLimits::default()).await;
     let alice = Person::new("alice", 10);

@@ -122,7 +122,7 @@ async fn serve_until_signal(
     let listener = key.listen(configuration, tickets.as_ref())?;
     let store = Arc::new(folder.open_store(configuration).await?);
     let socket = bind_admin_socket(folder)?;
-    let relay = Relay::new(Arc::clone(&store), seams(), settings(configuration));
+    let relay = Relay::new(Arc::clone(&store), seams(), settings(configuration, &key));
     let operator = Operator::new(store, folder, configuration)?;
     let operator = Arc::new(operator.of_running(Arc::clone(relay.census())));
     let admin = tokio::spawn(admin::serve(socket, Arc::clone(&operator)));
@@ -171,8 +171,9 @@ fn seams() -> Seams {
     }
 }
 
-fn settings(configuration: &Configuration) -> Settings {
+fn settings(configuration: &Configuration, key: &ServerKey) -> Settings {
     Settings {
+        key_pins: key.key_pins(),
         open_registration: configuration.open_registration,
         rates: if configuration.rate_limits {
             Rates::default()

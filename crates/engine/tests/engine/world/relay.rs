@@ -278,6 +278,7 @@ impl Relay {
             name: known.name.clone(),
             public_delivery_id: known.public.to_wire(),
             own_delivery_id: known.own.to_wire(),
+            key_pins: Vec::new(),
         }))
     }
 
