@@ -228,6 +228,8 @@ pub(crate) enum Notice {
     Expired { day: String, count: u32 },
     /// The clocks of this machine and of the server differ.
     ClockSkew { skew_s: i64 },
+    /// The server has told the key that is to follow its present one: it is taken from now on.
+    ServerKeyAnnounced,
     /// The watcher was too slow and has missed some: ask for what matters.
     Missed,
     /// The host ends; another process may take its place.

@@ -4,7 +4,7 @@
 use waxwing_crypto::DeviceSecrets;
 use waxwing_identity::{DeviceKeys, Signatory};
 use waxwing_proto::v1::account_row::Phase;
-use waxwing_proto::{AccountKey, AccountName, DeliveryId, DeviceId, ServerAddress, v1};
+use waxwing_proto::{AccountKey, AccountName, DeliveryId, DeviceId, KeyPin, ServerAddress, v1};
 use zeroize::Zeroizing;
 
 use crate::alarms::Alarms;
@@ -21,6 +21,8 @@ pub(crate) struct Account {
     pub(crate) device: DeviceId,
     pub(crate) secrets: DeviceSecrets,
     pub(crate) server: ServerAddress,
+    /// Keys by which the server was known before, newest first: links and addresses name them still.
+    pub(crate) former_key_pins: Vec<KeyPin>,
     /// `None` until the server told a linked or recovered device.
     pub(crate) name: Option<AccountName>,
     /// Counts the starts of this device; signed and left with the server.
@@ -64,6 +66,7 @@ impl Account {
             device,
             secrets,
             server,
+            former_key_pins: Vec::new(),
             name: None,
             generation: 0,
             public_delivery_id: None,
@@ -143,6 +146,11 @@ impl Account {
             revoking_delivery_ids: self.revoking.iter().map(|id| id.to_wire()).collect(),
             read_receipts_off: self.read_receipts_off,
             receipts_ride_only: self.receipts_ride_only,
+            former_key_pins: self
+                .former_key_pins
+                .iter()
+                .map(|pin| pin.to_wire())
+                .collect(),
         })
     }
 
@@ -188,6 +196,11 @@ impl Account {
                 .collect::<Result<_, _>>()?,
             read_receipts_off: stored.read_receipts_off,
             receipts_ride_only: stored.receipts_ride_only,
+            former_key_pins: stored
+                .former_key_pins
+                .iter()
+                .map(|pin| codec::fixed(pin, table))
+                .collect::<Result<_, _>>()?,
         })
     }
 }

@@ -11,7 +11,7 @@ use waxwing_identity::authentication::{authentication_signable, generation_signa
 use waxwing_proto::v1::account_row::Phase;
 use waxwing_proto::v1::request::Call;
 use waxwing_proto::v1::response::Result as Reply;
-use waxwing_proto::{DeliveryId, limits, v1};
+use waxwing_proto::{DeliveryId, KeyPin, limits, v1};
 
 use crate::account::Account;
 use crate::command::CommandId;
@@ -32,6 +32,8 @@ const SUCCESSORS_AFTER_MS: (u64, u64) = (30_000, 300_000);
 pub(crate) struct Connection {
     /// The exporter value of the connection that is up.
     pub(crate) exporter: Option<[u8; 32]>,
+    /// The key that the server showed on the newest connection of this run.
+    pub(crate) server_key: Option<KeyPin>,
     /// Whether this device proved itself on it.
     pub(crate) authenticated: bool,
     /// Whether the server agreed, in this run, that this store is the newest of the device.
@@ -278,6 +280,7 @@ impl Engine {
         self.connection.refused = None;
         self.connection.shut_out = None;
         self.hold_expired(&reply.expired);
+        self.heed_server_keys(turn, &reply.key_pins);
         let Some(account) = &mut self.account else {
             return;
         };

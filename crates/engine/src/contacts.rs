@@ -60,6 +60,10 @@ pub(crate) struct Contact {
     /// The public id, to fall back to.
     pub(crate) public_delivery_id: Option<DeliveryId>,
     pub(crate) given: Option<GivenId>,
+    /// Whether the contact has to be told anew how this account is reached.
+    pub(crate) address_due: bool,
+    /// When a content that does nothing else leaves, by the wall clock; 0 where none does.
+    pub(crate) address_leaves_at_ms: u64,
     /// Whether the user has not decided about a stranger's request yet.
     pub(crate) request_pending: bool,
     pub(crate) blocked: bool,
@@ -97,6 +101,8 @@ impl Contact {
             route: None,
             public_delivery_id: None,
             given: None,
+            address_due: false,
+            address_leaves_at_ms: 0,
             request_pending: false,
             blocked: false,
             verified: false,
@@ -201,6 +207,8 @@ impl Contact {
             receipts_leave_at_ms: self.owed.leave_at_ms,
             sequences: self.sequences.senders_to_wire(),
             gaps: self.sequences.gaps_to_wire(),
+            address_due: self.address_due,
+            address_leaves_at_ms: self.address_leaves_at_ms,
         })
     }
 
@@ -238,6 +246,8 @@ impl Contact {
             route,
             public_delivery_id: codec::optional(&stored.public_delivery_id, table)?,
             given,
+            address_due: stored.address_due,
+            address_leaves_at_ms: stored.address_leaves_at_ms,
             blocked: stored.blocked,
             verified: stored.verified,
             last_verified_head: codec::head(stored.last_verified_head.as_ref()),

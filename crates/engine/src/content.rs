@@ -8,7 +8,7 @@ use waxwing_proto::v1::content::Kind;
 use waxwing_proto::{AccountKey, MessageId, limits, v1};
 
 use crate::codec;
-use crate::contacts::HeadsTold;
+use crate::contacts::{GivenId, HeadsTold};
 use crate::engine::{Engine, Turn};
 
 /// Manifests ride on contents up to this size, so that nothing grows over the limit.
@@ -92,6 +92,9 @@ impl Engine {
             content.manifests = self.manifests_to_tell(known_version);
         }
         content.return_address = self.return_address(account);
+        if content.return_address.is_some() {
+            self.address_told(account);
+        }
         // ENV-43.
         if matches!(content.kind, Some(Kind::Text(_)))
             && encoded.len() <= CONTENT_WITH_MANIFESTS_MAX
@@ -134,11 +137,15 @@ impl Engine {
         told
     }
 
-    /// How a contact reaches this account, until it has used the id that it was given.
+    /// How a contact reaches this account, until it has used the id that it was given, and once more
+    /// where that has changed.
     fn return_address(&self, account: &AccountKey) -> Option<v1::ReturnAddress> {
-        // ENV-16, BOX-3.
+        // ENV-16, BOX-3, TRN-96.
         let contact = self.contacts.get(account)?;
-        let given = contact.given.filter(|given| given.active && !given.used)?;
+        let is_due = |given: &GivenId| !given.used || contact.address_due;
+        let given = contact
+            .given
+            .filter(|given| given.active && is_due(given))?;
         let own = self.account.as_ref()?;
         Some(v1::ReturnAddress {
             address: own.address(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What the engine wants done. The host carries effects out in the order in which it polls them.
 
-use waxwing_proto::{ServerAddress, v1};
+use waxwing_proto::{KeyPin, ServerAddress, v1};
 
 use crate::command::{Answer, CommandError, CommandId};
 use crate::notice::Notice;
@@ -43,6 +43,9 @@ pub enum Effect {
     /// Keep a connection of the account plane to this server, with reconnects, and report
     /// [`crate::Event::LinkUp`] and [`crate::Event::LinkDown`].
     Connect(ServerAddress),
+    /// The server of the account plane's connection is known by these keys from now on: attempts that
+    /// begin later take them, and what is up stays up.
+    KeyPins(Vec<KeyPin>),
     /// Give up the connection of the account plane.
     Disconnect,
     /// Make a call, then report [`crate::Event::Response`]. On the account plane the call goes over

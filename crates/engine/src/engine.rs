@@ -164,7 +164,11 @@ impl Engine {
             Event::LinkUp {
                 exporter,
                 server_time_ms,
-            } => self.link_up(&mut turn, exporter, server_time_ms),
+                server_key,
+            } => {
+                self.connection.server_key = server_key;
+                self.link_up(&mut turn, exporter, server_time_ms);
+            }
             Event::LinkDown(failure) => self.link_down(&mut turn, failure),
             Event::Response { id, outcome } => {
                 if let Some(pending) = self.requests.remove(&id) {
@@ -216,6 +220,7 @@ impl Engine {
         }
         self.started = true;
         self.arm_receipts(turn);
+        self.arm_addresses(turn);
         self.show_gaps(turn);
         self.arm_horizon(turn);
         self.resume_progress(turn);
@@ -228,6 +233,7 @@ impl Engine {
         match timer {
             Timer::Outbox(account) => self.lane_due(turn, account),
             Timer::Receipts(account) => self.ship_receipts(turn, account),
+            Timer::Address(account) => self.ship_address(turn, account),
             Timer::Prekeys => self.check_prekeys(turn),
             Timer::Account => self.account_due(turn),
             Timer::Linking => self.linking_due(turn),
@@ -306,6 +312,10 @@ impl Engine {
         self.next_request = self.next_request.saturating_add(1);
         let id = RequestId(self.next_request);
         self.requests.insert(id, pending);
+        let server = match plane {
+            Plane::Account => server,
+            Plane::Anonymous => self.address_for_others(server),
+        };
         self.journal.push(Effect::Request {
             id,
             after: None,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! What happened outside the engine.
 
-use waxwing_proto::{limits, v1};
+use waxwing_proto::{KeyPin, limits, v1};
 
 use crate::command::{Command, CommandId};
 use crate::effect::{QueryId, RequestId};
@@ -28,6 +28,9 @@ pub enum Event {
         exporter: [u8; 32],
         /// The server's clock, in milliseconds since the Unix epoch.
         server_time_ms: u64,
+        /// Of the keys that the server is known by, the one that it showed; `None` where the link
+        /// cannot say.
+        server_key: Option<KeyPin>,
     },
     /// The connection of the account plane is gone; calls in flight on it fail separately.
     LinkDown(LinkFailure),

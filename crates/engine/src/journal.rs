@@ -74,6 +74,7 @@ impl Journal {
                 Effect::Commit(_)
                 | Effect::Load { .. }
                 | Effect::Connect(_)
+                | Effect::KeyPins(_)
                 | Effect::Disconnect
                 | Effect::Subscribe => {}
             }

@@ -49,6 +49,7 @@ mod recovery;
 mod registration;
 pub mod row;
 mod sending;
+mod server_keys;
 mod sessions;
 mod snapshot;
 mod sync;

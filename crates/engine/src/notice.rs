@@ -42,6 +42,20 @@ pub enum Notice {
         /// This machine's clock minus the server's.
         skew_ms: i64,
     },
+    /// The server told by which keys it is known, and it was not what was known.
+    ServerKeys(ServerKeys),
+}
+
+/// What a server told about its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServerKeys {
+    /// A key that is to follow the present one; it is taken from now on.
+    Announced,
+    /// One that was known counts no more.
+    Dropped,
+    /// What breaks the rules; nothing was changed.
+    Refused,
 }
 
 /// One content of a conversation, as it is shown.

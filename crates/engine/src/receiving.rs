@@ -17,6 +17,7 @@ use crate::manifests::decode_all;
 use crate::messages;
 use crate::notice::{AlarmKind, MessageState, Notice};
 use crate::row::Row;
+use crate::server_keys::address_after;
 use crate::sessions::{OpenedEnvelope, Peer};
 use crate::trust::Witness;
 
@@ -118,8 +119,9 @@ impl Engine {
                 .and_then(|server| ServerAddress::try_from(server).ok());
             let id = DeliveryId::try_from(address.delivery_id.as_ref()).ok();
             if let (Some(server), Some(delivery_id)) = (server, id) {
+                let held = contact.route.as_ref().map(|route| &route.server);
                 changed.route = Some(Route {
-                    server,
+                    server: address_after(held, server),
                     delivery_id,
                 });
             }

@@ -13,6 +13,7 @@ use crate::content::silent;
 use crate::engine::{Engine, Turn};
 use crate::notice::Notice;
 use crate::sending::Parcel;
+use crate::server_keys::address_after;
 use crate::trust::Witness;
 
 /// Contacts in one account state, so that it fits a content with their manifests.
@@ -92,7 +93,12 @@ impl Engine {
             contacts: accounts
                 .iter()
                 .filter_map(|account| self.contacts.get(account))
-                .map(|contact| contact_state(contact, self.manifests.get(&contact.account)))
+                .map(|contact| {
+                    let route = contact.route.as_ref();
+                    let server = route.map(|route| self.address_for_devices(&route.server));
+                    let manifest = self.manifests.get(&contact.account);
+                    contact_state(contact, server.as_ref(), manifest)
+                })
                 .collect(),
             public_delivery_id: own
                 .public_delivery_id
@@ -184,12 +190,16 @@ impl Engine {
     }
 }
 
-fn contact_state(contact: &Contact, manifest: Option<&DeviceManifest>) -> v1::ContactState {
+fn contact_state(
+    contact: &Contact,
+    server: Option<&ServerAddress>,
+    manifest: Option<&DeviceManifest>,
+) -> v1::ContactState {
     v1::ContactState {
         account_key: contact.account.to_wire(),
         label: contact.label.clone(),
         address: contact.address.clone(),
-        server: contact.route.as_ref().map(|route| route.server.to_wire()),
+        server: server.map(ServerAddress::to_wire),
         delivery_id: contact
             .route
             .as_ref()
@@ -227,8 +237,9 @@ fn apply_state(contact: &mut Contact, state: &v1::ContactState) {
         .and_then(|server| ServerAddress::try_from(server).ok());
     let id = DeliveryId::try_from(state.delivery_id.as_ref()).ok();
     if let (Some(server), Some(delivery_id)) = (server, id) {
+        let held = contact.route.as_ref().map(|route| &route.server);
         contact.route = Some(Route {
-            server,
+            server: address_after(held, server),
             delivery_id,
         });
     }

@@ -14,6 +14,8 @@ pub(crate) enum Timer {
     Outbox(AccountKey),
     /// Put the receipts for an account in the outbox.
     Receipts(AccountKey),
+    /// Tell an account how this one is reached now.
+    Address(AccountKey),
     /// Look at the signed pair's age and the number of one-time pairs.
     Prekeys,
     /// Try the account's own step (registration, authentication) again.

@@ -10,6 +10,8 @@ pub const NAME_LENGTH_MAX: usize = 32;
 pub const HOST_LENGTH_MAX: usize = 253;
 /// Keys by which one server may be recognised at a time.
 pub const KEY_PINS_MAX: usize = 2;
+/// Keys by which its server was known before that a client remembers; the oldest go first.
+pub const FORMER_KEY_PINS_MAX: usize = 4;
 /// How long a freed name is held back, in days.
 pub const NAME_HOLD_DAYS: u32 = 90;
 

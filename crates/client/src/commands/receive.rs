@@ -170,6 +170,7 @@ async fn wait_for_more(session: &mut Session, console: &Console) -> Outcome {
             Notice::Alarm { own: true, .. } => return Ok(()),
             Notice::Alarm { code, contact, .. } => console.alarm(&Fault::new(code).about(contact)),
             Notice::ClockSkew { skew_s } => console.say(&faults::clock_skew(skew_s)),
+            Notice::ServerKeyAnnounced => console.say(faults::SERVER_KEY_ANNOUNCED),
             Notice::Contacts => {}
             other => tracing::debug!(notice = ?core::mem::discriminant(&other), "not for receive"),
         }

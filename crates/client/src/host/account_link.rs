@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use waxwing_engine::LinkFailure;
 use waxwing_identity::authentication::EXPORTER_LABEL;
 use waxwing_proto::{ServerAddress, limits, v1};
+use waxwing_transport::recovery::KeptPins;
 use waxwing_transport::{
     AcknowledgeSink, BoxFuture, Clock, CloseCode, Connection, DeliveryStream, Dialer, Entropy,
     FirstCall, Keeper, Kept, Link, Plane, Signals,
@@ -20,6 +21,8 @@ use super::inbound::{Generation, Inbound};
 pub(super) struct AccountLink {
     pub(super) generation: Generation,
     pub(super) connection: Option<Connection>,
+    /// The keys that the server may show.
+    pub(super) key_pins: KeptPins,
     acknowledgements: Option<mpsc::UnboundedSender<v1::Acknowledge>>,
     inbound: mpsc::Sender<Inbound>,
     keeper: JoinSet<()>,
@@ -40,11 +43,13 @@ impl AccountLink {
             inbound: inbound.clone(),
         };
         let kept = Keeper::new(seams, server, Plane::Account, signals).calling(Arc::new(login));
+        let key_pins = kept.key_pins();
         let mut keeper = JoinSet::new();
         keeper.spawn(keep_up(generation, kept, inbound.clone()));
         Self {
             generation,
             connection: None,
+            key_pins,
             acknowledgements: None,
             inbound,
             keeper,

@@ -3,7 +3,7 @@
 
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use waxwing_engine::Notice as EngineNotice;
-use waxwing_engine::notice::LinkingStep as EngineStep;
+use waxwing_engine::notice::{LinkingStep as EngineStep, ServerKeys as EngineKeys};
 
 use super::service::Service;
 use crate::api::{LinkingStep, Notice, objects};
@@ -83,6 +83,7 @@ async fn put(notice: EngineNotice, service: &Service) -> Notice {
         EngineNotice::ClockSkew { skew_ms } => Notice::ClockSkew {
             skew_s: skew_ms.checked_div(1000).unwrap_or_default(),
         },
+        EngineNotice::ServerKeys(EngineKeys::Announced) => Notice::ServerKeyAnnounced,
         _ => Notice::Unknown,
     }
 }

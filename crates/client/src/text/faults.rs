@@ -354,6 +354,10 @@ pub(crate) fn expired(day: &str, count: u32) -> String {
     format!("note: {count} messages of {day} waited too long on the server and were deleted")
 }
 
+/// The server has told its next key. Nothing is to be done where its operator says the same.
+pub(crate) const SERVER_KEY_ANNOUNCED: &str =
+    "note: the server is about to change its key, and has told the next one";
+
 /// Two clocks that differ.
 pub(crate) fn clock_skew(skew_s: i64) -> String {
     format!("note: the clocks of this machine and of the server differ by {skew_s} s")

@@ -4,6 +4,7 @@
 use prost::Message as _;
 use waxwing_engine::notice::{AlarmKind, Body, LinkingStep, Message, MessageState};
 use waxwing_engine::{Answer, Command, CommandError, Notice, Table};
+use waxwing_identity::ServerLink;
 use waxwing_proto::{DeviceId, v1};
 
 use crate::conversation::acquainted;
@@ -11,8 +12,17 @@ use crate::world::World;
 
 /// Links a new profile to an account; returns the new device.
 pub(crate) fn link(world: &mut World, first: &'static str, new: &'static str) -> DeviceId {
+    link_at(world, World::server_link(), first, new)
+}
+
+/// The same, where the server is known by other keys.
+pub(crate) fn link_at(
+    world: &mut World,
+    server: ServerLink,
+    first: &'static str,
+    new: &'static str,
+) -> DeviceId {
     world.add_client(new);
-    let server = World::server_link();
     let Ok(Answer::LinkCode(code)) = world.ask(new, Command::Link { server }) else {
         panic!("a code");
     };

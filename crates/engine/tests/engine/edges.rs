@@ -346,6 +346,7 @@ fn a_clock_that_is_wrong_is_shown_once() {
             Event::LinkUp {
                 exporter: [0; 32],
                 server_time_ms: now.wall_ms,
+                server_key: None,
             },
         );
     }

@@ -29,6 +29,7 @@ mod names;
 mod prekeys;
 mod receipts;
 mod requests;
+mod server_keys;
 mod storm;
 mod trials;
 mod trust;

@@ -74,10 +74,19 @@ impl World {
     }
 
     pub(crate) fn register_command(&mut self, name: &'static str, words_seed: u64) -> Command {
+        self.register_command_at(Self::server(), name, words_seed)
+    }
+
+    fn register_command_at(
+        &mut self,
+        server: ServerAddress,
+        name: &'static str,
+        words_seed: u64,
+    ) -> Command {
         let token = InviteToken::new([words_seed as u8; 16]);
         self.relay.invites.insert(token);
         Command::Register {
-            invite: InviteLink::new(Self::server(), token).unwrap(),
+            invite: InviteLink::new(server, token).unwrap(),
             name: name.parse().unwrap(),
             words: Self::words(words_seed),
         }
@@ -87,6 +96,25 @@ impl World {
     pub(crate) fn register(&mut self, name: &'static str, words_seed: u64) -> AccountKey {
         self.add_client(name);
         let command = self.register_command(name, words_seed);
+        match self.ask(name, command) {
+            Ok(Answer::Registered { account, .. }) => account,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A registered profile on another server, for which the one relay stands as well.
+    pub(crate) fn register_at(
+        &mut self,
+        host: &str,
+        name: &'static str,
+        words_seed: u64,
+    ) -> AccountKey {
+        self.add_client(name);
+        let server = ServerAddress {
+            host: host.parse().unwrap(),
+            ..Self::server()
+        };
+        let command = self.register_command_at(server, name, words_seed);
         match self.ask(name, command) {
             Ok(Answer::Registered { account, .. }) => account,
             other => panic!("{other:?}"),

@@ -69,6 +69,7 @@ pub(crate) fn rows() -> Vec<Sample> {
             receipts_ride_only: true,
             ..Default::default()
         },
+        "-keys" => AccountRow { former_key_pins: vec![key(1), key(2)], ..Default::default() },
         CountersRow {
             next_cursor: 12,
             next_shipment: 300
@@ -116,6 +117,11 @@ pub(crate) fn rows() -> Vec<Sample> {
             receipts_leave_at_ms: 1_728_000_000_005,
             sequences: vec![v1::SenderSequence { device_id: id(4), highest: 9 }],
             gaps: vec![gap()],
+            ..Default::default()
+        },
+        "-address" => ContactRow {
+            address_due: true,
+            address_leaves_at_ms: 1_728_000_000_008,
             ..Default::default()
         },
         SenderSequence { device_id: id(4), highest: 9 },

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use waxwing_engine::{CommandId, Effect, Event, LinkFailure, Plane, RequestFailure, RequestId};
+use waxwing_engine::{
+    CommandId, Effect, Event, LinkFailure, Notice, Plane, RequestFailure, RequestId,
+};
 use waxwing_identity::authentication::EXPORTER_LABEL;
 use waxwing_proto::{ServerAddress, v1};
 use waxwing_storage::client::ClientStore;
@@ -26,6 +28,11 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
                 self.tell(Event::Loaded { query, rows });
             }
             Effect::Connect(server) => self.connect(server),
+            Effect::KeyPins(key_pins) => {
+                if let Some(account) = &self.account {
+                    account.key_pins.replace(key_pins);
+                }
+            }
             Effect::Disconnect => {
                 self.account = None;
                 self.desk.link.send_replace(LinkState::Idle);
@@ -77,6 +84,9 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
                 }
             }
             Effect::Notify { notice, .. } => {
+                if let Notice::ServerKeys(keys) = notice {
+                    tracing::info!(?keys, "the server told of its keys");
+                }
                 // Nobody may be watching.
                 let _ = self.desk.notices.send(notice);
             }
@@ -177,9 +187,9 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
             return Ok(());
         };
         let server_time_ms = connection.server_time_ms();
-        let (key_exchange, transport) = {
+        let (key_exchange, transport, server_key) = {
             let link = connection.link();
-            (link.negotiated_group(), link.transport())
+            (link.negotiated_group(), link.transport(), link.server_key())
         };
         if let Some(account) = &mut self.account {
             account.up(connection);
@@ -189,6 +199,7 @@ impl<S: ClientStore, D: Dialer, C: Clock, E: Entropy> Driver<S, D, C, E> {
         self.tell(Event::LinkUp {
             exporter,
             server_time_ms,
+            server_key,
         });
         Ok(())
     }

@@ -13,7 +13,7 @@ use waxwing_engine::{
 };
 use waxwing_proto::limits::UNACKNOWLEDGED_MAX;
 use waxwing_proto::v1::request::Call;
-use waxwing_proto::{AccountKey, DeviceId, v1};
+use waxwing_proto::{AccountKey, DeviceId, KeyPin, ServerAddress, v1};
 use zeroize::Zeroizing;
 
 use super::relay::{Caller, Relay};
@@ -25,7 +25,12 @@ pub(crate) struct Client {
     /// Whether calls that nobody authenticates come to nothing, as to a server that is away.
     pub(crate) anonymous_cut: bool,
     pub(crate) network: bool,
-    wants_link: bool,
+    /// The server of the account plane's connection, where there is to be one.
+    pub(crate) home: Option<ServerAddress>,
+    /// The key for which it was not taken.
+    refused: Option<KeyPin>,
+    /// Where anonymous calls went.
+    pub(crate) called: Vec<ServerAddress>,
     link: Option<Caller>,
     /// The login that could have gone out with the end of this link's handshake.
     ahead: Option<Call>,
@@ -62,7 +67,9 @@ impl Client {
             rng,
             anonymous_cut: false,
             network: true,
-            wants_link: false,
+            home: None,
+            refused: None,
+            called: Vec::new(),
             link: None,
             ahead: None,
             logins_ahead: 0,
@@ -116,17 +123,32 @@ impl Client {
                 return true;
             }
         }
-        if self.link.is_none() && self.wants_link && self.network {
+        let server_key = self.home.as_ref().map(|home| relay.key_at(home));
+        if self.link.is_none()
+            && self.network
+            && let (Some(home), Some(key)) = (&self.home, server_key)
+            && !home.key_pins.contains(&key)
+            && self.refused.replace(key) != Some(key)
+        {
+            let failure = LinkFailure::WrongServerKey;
+            self.waiting.push_back(Event::LinkDown(failure));
+        } else if self.link.is_none()
+            && self.network
+            && let Some(home) = &self.home
+            && home.key_pins.iter().any(|pin| Some(*pin) == server_key)
+        {
             let mut exporter = [0; 32];
             self.rng.fill_bytes(&mut exporter);
             self.ahead = self.engine.login(&exporter);
             self.link = Some(Caller {
+                host: home.host.to_string(),
                 exporter,
                 device: None,
             });
             self.waiting.push_back(Event::LinkUp {
                 exporter,
                 server_time_ms: now.wall_ms,
+                server_key,
             });
         }
         self.answer_polls(relay);
@@ -183,9 +205,14 @@ impl Client {
                 let rows = self.load(&range);
                 self.waiting.push_back(Event::Loaded { query, rows });
             }
-            Effect::Connect(_) => self.wants_link = true,
+            Effect::Connect(server) => self.home = Some(server),
+            Effect::KeyPins(key_pins) => {
+                if let Some(home) = &mut self.home {
+                    home.key_pins = key_pins;
+                }
+            }
             Effect::Disconnect => {
-                self.wants_link = false;
+                self.home = None;
                 self.link = None;
                 self.stream = None;
             }
@@ -193,10 +220,19 @@ impl Client {
                 id,
                 after,
                 plane,
+                server,
                 call,
                 ..
             } => {
                 assert!(after <= self.durable, "a call left before its batch");
+                if plane == Plane::Anonymous {
+                    self.called.push(server.clone());
+                    if !server.key_pins.contains(&relay.key_at(&server)) {
+                        let outcome = Err(RequestFailure::Link(LinkFailure::WrongServerKey));
+                        self.waiting.push_back(Event::Response { id, outcome });
+                        return false;
+                    }
+                }
                 if matches!(call, Call::Authenticate(_))
                     && let Some(ahead) = self.ahead.take()
                 {
@@ -365,7 +401,7 @@ impl Client {
             self.waiting
                 .retain(|event| !matches!(event, Event::Delivery(_)));
             self.handle(now, Event::LinkDown(failure));
-        } else if self.wants_link {
+        } else if self.home.is_some() {
             self.handle(now, Event::LinkDown(failure));
         }
     }
@@ -378,7 +414,8 @@ impl Client {
         self.waiting.clear();
         self.polls.clear();
         self.durable = None;
-        self.wants_link = false;
+        self.home = None;
+        self.refused = None;
         let tables = Engine::snapshot_tables();
         let rows = self
             .rows

@@ -11,13 +11,16 @@ use waxwing_identity::{DeviceManifest, Signature, verify_successor};
 use waxwing_proto::v1::request::Call;
 use waxwing_proto::v1::response::Result as Reply;
 use waxwing_proto::v1::{self, ErrorCode};
-use waxwing_proto::{AccountKey, DeliveryId, DeviceId, InviteToken};
+use waxwing_proto::{AccountKey, DeliveryId, DeviceId, InviteToken, KeyPin, ServerAddress};
 
+use super::World;
 use super::mailboxes::{Mailbox, Prekeys};
 use super::witness::Witness;
 
 /// A connection of the account plane.
 pub(crate) struct Caller {
+    /// The server, where the relay stands for several.
+    pub(crate) host: String,
     pub(crate) exporter: [u8; 32],
     pub(crate) device: Option<(AccountKey, DeviceId)>,
 }
@@ -76,6 +79,8 @@ pub(crate) struct Relay {
     pub(crate) accepted: u32,
     /// Bytes of the newest of them.
     pub(crate) newest_size: usize,
+    /// By host: the key that a server shows instead of that of all, and what it tells of its keys.
+    pub(crate) keys: BTreeMap<String, (KeyPin, Vec<Bytes>)>,
     /// What no client may do, and what they all said.
     pub(crate) witness: Witness,
 }
@@ -118,6 +123,12 @@ fn signature(bytes: &Bytes) -> Signature {
 }
 
 impl Relay {
+    /// The key that a server shows.
+    pub(crate) fn key_at(&self, server: &ServerAddress) -> KeyPin {
+        let key = self.keys.get(server.host.as_str());
+        key.map_or(World::server().key_pins[0], |(key, _)| *key)
+    }
+
     pub(crate) fn call(&mut self, _now: Now, caller: Option<&mut Caller>, call: Call) -> Outcome {
         *self.calls.entry(kind(&call)).or_default() += 1;
         self.witness.hear(&call);
@@ -278,7 +289,10 @@ impl Relay {
             name: known.name.clone(),
             public_delivery_id: known.public.to_wire(),
             own_delivery_id: known.own.to_wire(),
-            key_pins: Vec::new(),
+            key_pins: self
+                .keys
+                .get(&caller.host)
+                .map_or(Vec::new(), |(_, told)| told.clone()),
         }))
     }
 

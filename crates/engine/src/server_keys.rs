@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0 OR MIT
+//! The keys by which this account's server is known: what the server tells of them, what is kept of that,
+//! and how those who write to this account learn of it.
+
+use waxwing_proto::v1::content::Kind;
+use waxwing_proto::{AccountKey, KeyPin, MessageId, ServerAddress, limits, v1};
+
+use crate::account::Account;
+use crate::content::silent;
+use crate::effect::Effect;
+use crate::engine::{Engine, Turn};
+use crate::notice::{Notice, ServerKeys};
+use crate::sending::Parcel;
+use crate::timers::{Timer, jitter};
+
+/// Contacts elsewhere are told of other keys after a delay between these, in milliseconds, each after one
+/// of its own: all at once would show their servers who belongs together.
+const TOLD_AFTER_MS: (u64, u64) = (1_000, 600_000);
+
+/// What a server told that showed `shown`, if it is to be kept in place of `held`: the key that it showed
+/// first, then the one that is to follow.
+fn judge(told: &[bytes::Bytes], shown: Option<KeyPin>, held: &[KeyPin]) -> Option<Vec<KeyPin>> {
+    // TRN-93.
+    let shown = shown.filter(|shown| held.contains(shown))?;
+    let mut told = KeyPin::list_from_wire(told).ok()?;
+    let at = told.iter().position(|pin| *pin == shown)?;
+    told.swap(0, at);
+    let is_twice = told.iter().skip(1).any(|pin| *pin == shown);
+    (!is_twice).then_some(told)
+}
+
+/// The address of a server of which another one was held: what names the key alone that was the first of
+/// two says nothing that was not known, and is older than the second.
+pub(crate) fn address_after(held: Option<&ServerAddress>, said: ServerAddress) -> ServerAddress {
+    // TRN-97.
+    match held {
+        Some(held) if held.is_at(&said) && said.key_pins.get(..) == held.key_pins.get(..1) => {
+            held.clone()
+        }
+        _ => said,
+    }
+}
+
+impl Account {
+    /// Takes other keys of the server. Gives whether one is new.
+    fn take_key_pins(&mut self, key_pins: Vec<KeyPin>) -> bool {
+        let before = core::mem::replace(&mut self.server.key_pins, key_pins);
+        let now = &self.server.key_pins;
+        let is_new = now.iter().any(|pin| !before.contains(pin));
+        let former = before.into_iter().chain(self.former_key_pins.drain(..));
+        let mut kept: Vec<KeyPin> = Vec::new();
+        for pin in former {
+            if !now.contains(&pin) && !kept.contains(&pin) {
+                kept.push(pin);
+            }
+        }
+        kept.truncate(limits::FORMER_KEY_PINS_MAX);
+        self.former_key_pins = kept;
+        is_new
+    }
+
+    /// Whether an address names this account's server, by a key that it has or had.
+    fn is_own_server(&self, server: &ServerAddress) -> bool {
+        let is_known =
+            |pin: &KeyPin| self.server.key_pins.contains(pin) || self.former_key_pins.contains(pin);
+        self.server.is_at(server) && server.key_pins.iter().any(is_known)
+    }
+}
+
+impl Engine {
+    /// Heeds what the server told, at a login, of the keys by which it is known.
+    pub(crate) fn heed_server_keys(&mut self, turn: &mut Turn<'_>, told: &[bytes::Bytes]) {
+        // A server of an earlier version.
+        if told.is_empty() {
+            return;
+        }
+        let shown = self.connection.server_key;
+        let Some(account) = &mut self.account else {
+            return;
+        };
+        let Some(key_pins) = judge(told, shown, &account.server.key_pins) else {
+            self.notify(Notice::ServerKeys(ServerKeys::Refused));
+            return;
+        };
+        if key_pins == account.server.key_pins {
+            return;
+        }
+        // TRN-94.
+        let is_new = account.take_key_pins(key_pins.clone());
+        // The account's row comes last: what is told again after a crash between is owed again.
+        self.owe_address(turn, is_new);
+        self.save_account();
+        self.journal.push(Effect::KeyPins(key_pins));
+        self.notify(Notice::ServerKeys(if is_new {
+            ServerKeys::Announced
+        } else {
+            ServerKeys::Dropped
+        }));
+    }
+
+    /// The server that a call about somebody else goes to: where it is this account's, the key that this
+    /// account's own connection was shown last is the only one that is taken.
+    pub(crate) fn address_for_others(&self, server: ServerAddress) -> ServerAddress {
+        // TRN-95.
+        let Some(account) = self.account.as_ref().filter(|it| it.is_own_server(&server)) else {
+            return server;
+        };
+        let held = &account.server;
+        let shown = self.connection.server_key;
+        match shown.filter(|shown| held.key_pins.contains(shown)) {
+            None => held.clone(),
+            Some(shown) => ServerAddress {
+                key_pins: vec![shown],
+                ..held.clone()
+            },
+        }
+    }
+
+    /// An address that goes into the account's state for its other devices.
+    pub(crate) fn address_for_devices(&self, server: &ServerAddress) -> ServerAddress {
+        let own = self
+            .account
+            .as_ref()
+            .filter(|account| account.is_own_server(server));
+        own.map_or(server, |account| &account.server).clone()
+    }
+
+    /// Contacts are to be told of the address anew: with the next content, and where `alone` and they are
+    /// elsewhere with one of its own. Those on the same server learn its keys themselves.
+    fn owe_address(&mut self, turn: &mut Turn<'_>, alone: bool) {
+        // TRN-96.
+        let Some(own) = self.own_server() else { return };
+        let mut changed = Vec::new();
+        for contact in self.contacts.values_mut() {
+            contact.address_due = true;
+            let is_given = contact.given.is_some_and(|given| given.active);
+            let route = contact.route.as_ref().filter(|_| is_given);
+            let is_elsewhere = route.is_some_and(|route| !route.server.is_at(&own));
+            if alone && contact.is_accepted() && is_elsewhere {
+                let delay_ms = jitter(turn.rng, TOLD_AFTER_MS.0, TOLD_AFTER_MS.1);
+                contact.address_leaves_at_ms = turn.now.wall_ms.saturating_add(delay_ms);
+            }
+            changed.push(contact.account);
+        }
+        for account in changed {
+            if self.journal.is_large() {
+                self.journal.checkpoint();
+            }
+            self.save_contact(&account);
+            self.arm_address(turn, account);
+        }
+    }
+
+    fn arm_address(&mut self, turn: &Turn<'_>, account: AccountKey) {
+        let timer = Timer::Address(account);
+        let leaves_at_ms = self
+            .contacts
+            .get(&account)
+            .map_or(0, |contact| contact.address_leaves_at_ms);
+        if leaves_at_ms == 0 {
+            self.timers.clear(timer);
+            return;
+        }
+        // A clock that was set back keeps nobody waiting.
+        let delay_ms = leaves_at_ms.saturating_sub(turn.now.wall_ms);
+        self.timers
+            .set(timer, turn.after_ms(delay_ms.min(TOLD_AFTER_MS.1)));
+    }
+
+    /// After opening: what the rows say is owed.
+    pub(crate) fn arm_addresses(&mut self, turn: &Turn<'_>) {
+        let accounts: Vec<AccountKey> = self.contacts.keys().copied().collect();
+        for account in accounts {
+            self.arm_address(turn, account);
+        }
+    }
+
+    /// Tells a contact of the address, with a content that shows nothing.
+    pub(crate) fn ship_address(&mut self, turn: &mut Turn<'_>, account: AccountKey) {
+        let is_active = self.account.as_ref().is_some_and(Account::is_active);
+        let Some(contact) = self.contacts.get_mut(&account) else {
+            return;
+        };
+        let leaves = is_active && contact.is_accepted() && contact.address_due;
+        contact.address_leaves_at_ms = 0;
+        self.save_contact(&account);
+        if !leaves {
+            return;
+        }
+        let kind = Kind::Control(v1::Control {});
+        let content = silent(MessageId::new(turn.id()), turn.now.wall_ms, kind);
+        let parcel = Parcel::silent(v1::shipment_row::Kind::Control, content);
+        self.ship(turn, account, &parcel);
+        self.pump(turn, account);
+    }
+
+    /// A content that is about to be sealed names the address: nothing is owed then.
+    pub(crate) fn address_told(&mut self, account: &AccountKey) {
+        let Some(contact) = self.contacts.get_mut(account) else {
+            return;
+        };
+        if contact.address_due {
+            contact.address_due = false;
+            contact.address_leaves_at_ms = 0;
+            self.timers.clear(Timer::Address(*account));
+            self.save_contact(account);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn pin(number: u8) -> KeyPin {
+        KeyPin([number; 32])
+    }
+
+    fn told(pins: &[u8]) -> Vec<bytes::Bytes> {
+        pins.iter().map(|number| pin(*number).to_wire()).collect()
+    }
+
+    fn address(pins: &[u8]) -> ServerAddress {
+        ServerAddress {
+            host: "home.example".parse().unwrap(),
+            port: 443,
+            key_pins: pins.iter().copied().map(pin).collect(),
+        }
+    }
+
+    /// [TRN-93].
+    #[test]
+    fn what_names_the_key_that_was_shown_is_kept() {
+        let kept =
+            |list: &[u8], shown, held: &[u8]| judge(&told(list), shown, &address(held).key_pins);
+        let pins = |list: &[u8]| Some(address(list).key_pins);
+        assert_eq!(kept(&[1], Some(pin(1)), &[1]), pins(&[1]));
+        assert_eq!(kept(&[1, 2], Some(pin(1)), &[1]), pins(&[1, 2]));
+        assert_eq!(kept(&[1, 3], Some(pin(1)), &[1, 2]), pins(&[1, 3]));
+        assert_eq!(kept(&[2], Some(pin(2)), &[1, 2]), pins(&[2]));
+        assert_eq!(kept(&[2, 3], Some(pin(2)), &[1, 2]), pins(&[2, 3]));
+        // Present first, whatever the server puts first.
+        assert_eq!(kept(&[2, 1], Some(pin(1)), &[1]), pins(&[1, 2]));
+        // Without the key that was shown, with a key that is not held, and on a link that tells none.
+        assert_eq!(kept(&[2], Some(pin(1)), &[1]), None);
+        assert_eq!(kept(&[2, 3], Some(pin(1)), &[1, 2]), None);
+        assert_eq!(kept(&[3, 4], Some(pin(3)), &[1, 2]), None);
+        assert_eq!(kept(&[1, 2], None, &[1]), None);
+    }
+
+    /// [TRN-93].
+    #[test]
+    fn what_is_no_list_of_keys_is_not_kept() {
+        let held = [pin(1)];
+        let shown = Some(pin(1));
+        assert_eq!(judge(&[], shown, &held), None);
+        assert_eq!(judge(&told(&[1, 2, 3]), shown, &held), None);
+        assert_eq!(judge(&told(&[1, 1]), shown, &held), None);
+        let mut short = told(&[1, 2]);
+        short[1] = short[1].slice(..31);
+        assert_eq!(judge(&short, shown, &held), None);
+        short[1] = bytes::Bytes::new();
+        assert_eq!(judge(&short, shown, &held), None);
+    }
+
+    /// [TRN-97].
+    #[test]
+    fn an_older_list_does_not_take_a_newer_ones_place() {
+        let after = |held: &[u8], said: &[u8]| {
+            let after = address_after(Some(&address(held)), address(said));
+            after.key_pins
+        };
+        assert_eq!(after(&[1, 2], &[1]), address(&[1, 2]).key_pins);
+        assert_eq!(after(&[1, 2], &[2]), address(&[2]).key_pins);
+        assert_eq!(after(&[1], &[1, 2]), address(&[1, 2]).key_pins);
+        assert_eq!(after(&[1, 2], &[1, 3]), address(&[1, 3]).key_pins);
+        assert_eq!(after(&[1], &[9]), address(&[9]).key_pins);
+        let mut elsewhere = address(&[1]);
+        elsewhere.port = 444;
+        let held = address(&[1, 2]);
+        assert_eq!(address_after(Some(&held), elsewhere.clone()), elsewhere);
+        assert_eq!(address_after(None, held.clone()), held);
+    }
+}
