@@ -300,7 +300,7 @@ pub(crate) fn imported(counts: &Exported, data_option: &str) -> String {
 pub(crate) fn key_prepared(link: &str, data_option: &str) -> String {
     format!(
         "The next key is made. Links that the server makes carry both keys from now on: {link}\n\
-         Who has an older link knows the old key only, and so does who adds a person that came by one.\n\
+         Devices are told when they log in. Switch when every one was there once.\n\
          next: back up `server.key` and `next.key`, then waxwingd{data_option} serve\n"
     )
 }
@@ -308,7 +308,7 @@ pub(crate) fn key_prepared(link: &str, data_option: &str) -> String {
 pub(crate) fn key_switched(link: &str, data_option: &str) -> String {
     format!(
         "The next key is the server's key, and the old one is deleted. Links: {link}\n\
-         Who has a link of before the preparation is locked out and needs this one.\n\
+         A device that was not there since the preparation is locked out and needs this link.\n\
          next: back up `server.key`, then waxwingd{data_option} serve\n"
     )
 }

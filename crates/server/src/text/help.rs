@@ -32,10 +32,10 @@ pub(crate) const KEY: &str =
     "Prepare another key for the server and switch to it, while no server runs";
 pub(crate) const KEY_EXAMPLES: &str = "\
 Examples:
-  waxwingd key prepare   from now on links that the server makes carry both keys
-  waxwingd key switch    when all who are to stay have such a link
+  waxwingd key prepare   from now on links carry both keys, and devices are told both when they log in
+  waxwingd key switch    when every device was there once
 
-Whoever has a link of before the preparation knows the old key only, and is locked out by the switch.";
+A device that was not there since the preparation knows the old key only, and is locked out by the switch.";
 pub(crate) const KEY_PREPARE: &str = "Make the key that is to follow; links carry it from now on";
 pub(crate) const KEY_SWITCH: &str =
     "Put the prepared key in the place of the old one, which is deleted";
