@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 use waxwing_engine::notice::ServerKeys;
-use waxwing_engine::{Command, Notice, Table};
+use waxwing_engine::{Command, Notice, RowKey, Table};
 use waxwing_identity::ServerLink;
 use waxwing_proto::{AccountKey, KeyPin, ServerAddress, v1};
 
@@ -46,9 +46,7 @@ fn home(world: &World, name: &'static str) -> Vec<KeyPin> {
 /// By which keys it looks for the server of its contact.
 fn route(world: &World, name: &'static str, contact: AccountKey) -> Vec<KeyPin> {
     let mut rows = world.clients[name].rows.iter();
-    let is_row = |key: &waxwing_engine::RowKey| {
-        key.table == Table::Contacts && key.scope == contact.as_bytes()
-    };
+    let is_row = |key: &RowKey| key.table == Table::Contacts && key.scope == contact.as_bytes();
     let (_, row) = rows.find(|(key, _)| is_row(key)).unwrap();
     let row = v1::ContactRow::decode(row.as_slice()).unwrap();
     KeyPin::list_from_wire(&row.server.unwrap().key_pins).unwrap()
@@ -277,4 +275,50 @@ fn a_new_device_reaches_people_of_the_same_server() {
             .texts("bob", alice)
             .contains(&"from the tablet".to_owned())
     );
+}
+
+/// [TRN-96]: the bound of a batch holds, and what was owed at a death in between is owed after it.
+#[test]
+fn many_contacts_are_owed_the_address_in_several_batches() {
+    const MANY: u16 = 1500;
+    let mut world = World::new(708);
+    world.register("alice", 1);
+    let away = ServerAddress {
+        host: AWAY.parse().unwrap(),
+        ..World::server()
+    };
+    for number in 1..=MANY {
+        let row = v1::ContactRow {
+            label: format!("somebody {number}"),
+            server: Some(away.to_wire()),
+            delivery_id: Bytes::from(vec![1; 16]),
+            given_delivery_id: Bytes::from(vec![2; 16]),
+            given_active: true,
+            given_used: true,
+            request: v1::contact_state::Request::Accepted.into(),
+            ..v1::ContactRow::default()
+        };
+        let mut account = [0; 32];
+        account[..2].copy_from_slice(&number.to_be_bytes());
+        let key = RowKey {
+            table: Table::Contacts,
+            scope: account.to_vec(),
+            order: 0,
+        };
+        let rows = &mut world.client("alice").rows;
+        rows.insert(key, row.encode_to_vec());
+    }
+    world.crash("alice");
+    world.settle();
+    world.client("alice").dies_after_commits = Some(2);
+    restart(&mut world, HOME, &[FIRST, SECOND]);
+    assert!(world.clients["alice"].crashes > 1);
+    assert_eq!(home(&world, "alice"), [FIRST, SECOND]);
+    let is_owed = |(key, row): (&RowKey, &Vec<u8>)| {
+        let is_contact = key.table == Table::Contacts;
+        let row = is_contact.then(|| v1::ContactRow::decode(row.as_slice()).unwrap());
+        row.is_some_and(|row| row.address_due && row.address_leaves_at_ms > 0)
+    };
+    let owed = world.clients["alice"].rows.iter().filter(|it| is_owed(*it));
+    assert_eq!(owed.count(), usize::from(MANY));
 }
