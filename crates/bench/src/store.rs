@@ -25,7 +25,7 @@ use waxwing_storage::server::Store;
 
 use crate::pairs::alternate;
 use crate::report::Figure;
-use bare_log::BareLog;
+use bare_log::{BareLog, SEGMENTS_KEPT};
 use load::{Kind, Load, Sample};
 
 pub(crate) use restart::fill;
@@ -141,7 +141,9 @@ fn ours(runtime: &Runtime, load: Load) -> Result<(Sample, f64)> {
 
 fn theirs(runtime: &Runtime, load: Load) -> Result<Sample> {
     let folder = tempfile::tempdir()?;
-    let log = Arc::new(BareLog::open(folder.path())?);
+    // Where nothing is acknowledged nothing may be written over.
+    let kept = (load.kind == Kind::Steady).then_some(SEGMENTS_KEPT);
+    let log = Arc::new(BareLog::open(folder.path(), kept)?);
     runtime.block_on(load.on_bare_log(&log, folder.path()))
 }
 

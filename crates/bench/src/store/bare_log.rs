@@ -2,7 +2,8 @@
 //! The least that a durable append can cost: no index, nothing ever read or found again.
 //!
 //! One committer takes whatever is queued, without a timer, and makes it durable with one vectored
-//! write and one `fdatasync`. Segments are used again when they are old.
+//! write and one `fdatasync`. Where messages go again, segments are used again when they are old; where
+//! all stay, a new one is written with zeros by a helper, as in every log that keeps what it was given.
 
 use std::collections::VecDeque;
 use std::io::{IoSlice, Write};
@@ -15,8 +16,8 @@ use tokio::sync::oneshot;
 
 use super::segments::{SEGMENT, Segments};
 
-/// Segments that a server would still need; older ones are used again.
-const SEGMENTS_KEPT: usize = 8;
+/// Segments that a server would still need where its mailboxes are drained; older ones are used again.
+pub(super) const SEGMENTS_KEPT: usize = 8;
 const HEADER: usize = 8;
 
 struct Request {
@@ -49,13 +50,14 @@ pub(super) struct BareLog {
 }
 
 impl BareLog {
-    /// Starts a log in an empty folder.
-    pub(super) fn open(folder: &Path) -> Result<Self> {
+    /// Starts a log in an empty folder, which uses segments again when so many newer ones are full; never
+    /// for `None`.
+    pub(super) fn open(folder: &Path, kept: Option<usize>) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         let segments = Segments::start(folder, 0);
         let committer = {
             let shared = Arc::clone(&shared);
-            std::thread::spawn(move || commit(&shared, &segments))
+            std::thread::spawn(move || commit(&shared, &segments, kept))
         };
         Ok(Self {
             shared,
@@ -86,7 +88,7 @@ impl Drop for BareLog {
     }
 }
 
-fn commit(shared: &Shared, segments: &Segments) -> Result<()> {
+fn commit(shared: &Shared, segments: &Segments, kept: Option<usize>) -> Result<()> {
     let mut segment = segments.next()?;
     let mut older = VecDeque::new();
     let mut place = 0_usize;
@@ -106,12 +108,15 @@ fn commit(shared: &Shared, segments: &Segments) -> Result<()> {
         }
         let size: usize = requests.iter().map(|request| request.record.len()).sum();
         if place.saturating_add(size) > SEGMENT {
-            older.push_back(std::mem::replace(&mut segment, segments.next()?));
+            let full = std::mem::replace(&mut segment, segments.next()?);
             place = 0;
-            if older.len() > SEGMENTS_KEPT
-                && let Some(oldest) = older.pop_front()
-            {
-                segments.use_again(oldest);
+            if let Some(kept) = kept {
+                older.push_back(full);
+                if older.len() > kept
+                    && let Some(oldest) = older.pop_front()
+                {
+                    segments.use_again(oldest);
+                }
             }
         }
         let mut slices: Vec<IoSlice<'_>> = requests
@@ -138,7 +143,7 @@ mod tests {
     #[test]
     fn records_lie_one_after_the_other_in_segments_that_were_written_before() {
         let folder = tempfile::tempdir().unwrap();
-        let log = BareLog::open(folder.path()).unwrap();
+        let log = BareLog::open(folder.path(), None).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
