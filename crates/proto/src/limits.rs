@@ -174,7 +174,7 @@ pub const RETURN_SPREAD_MS_MAX: u32 = 30_000;
 /// How often a silent server is tried while something waits to get through, in milliseconds.
 pub const PROBE_INTERVAL_MS: u32 = 2_000;
 /// How long something that waits makes a client try so often, in milliseconds.
-pub const PROBE_EAGER_MS: u32 = 600_000;
+pub const PROBE_EAGER_MS: u32 = 602_000;
 /// How long a server may be silent while nothing waits before it is probed, in milliseconds.
 pub const PROBE_IDLE_MS: u32 = 30_000;
 

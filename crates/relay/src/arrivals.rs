@@ -55,18 +55,11 @@ impl Arrivals {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An envelope is in the mailbox, durably.
-    pub fn put(&self, envelope: &StoredEnvelope) {
+    /// Envelopes are in the mailbox, durably.
+    pub fn put(&self, envelopes: &[StoredEnvelope]) {
         let mut waiting = self.waiting();
-        let kept = match waiting.keeping {
-            _ if waiting.look || waiting.envelopes.len() >= WAITING_MAX => None,
-            Keeping::AsItIs => Some(envelope.clone()),
-            Keeping::Copies if waiting.has_room_for(envelope) => Some(copy(envelope)),
-            Keeping::Copies | Keeping::Nothing => None,
-        };
-        match kept {
-            Some(envelope) => waiting.envelopes.push_back(envelope),
-            None => waiting.look = true,
+        for envelope in envelopes {
+            waiting.put(envelope);
         }
     }
 
@@ -138,6 +131,19 @@ impl Arrivals {
 }
 
 impl Waiting {
+    fn put(&mut self, envelope: &StoredEnvelope) {
+        let kept = match self.keeping {
+            _ if self.look || self.envelopes.len() >= WAITING_MAX => None,
+            Keeping::AsItIs => Some(envelope.clone()),
+            Keeping::Copies if self.has_room_for(envelope) => Some(copy(envelope)),
+            Keeping::Copies | Keeping::Nothing => None,
+        };
+        match kept {
+            Some(envelope) => self.envelopes.push_back(envelope),
+            None => self.look = true,
+        }
+    }
+
     fn has_room_for(&self, envelope: &StoredEnvelope) -> bool {
         let sizes = self.envelopes.iter().map(|it| it.envelope.len());
         sizes.fold(envelope.envelope.len(), usize::saturating_add) <= ARRIVALS_BYTES_MAX
@@ -175,7 +181,7 @@ mod tests {
         let arrivals = Arrivals::default();
         assert_eq!(after(&arrivals, 4), Next::Nothing);
         for position in 4..=6 {
-            arrivals.put(&at(position));
+            arrivals.put(&[at(position)]);
         }
         assert_eq!(after(&arrivals, 4), Next::Envelope(at(5)));
         assert_eq!(after(&arrivals, 5), Next::Envelope(at(6)));
@@ -186,13 +192,13 @@ mod tests {
     fn a_gap_is_looked_for_in_the_mailbox() {
         let arrivals = Arrivals::default();
         assert_eq!(after(&arrivals, 4), Next::Nothing);
-        arrivals.put(&at(6));
+        arrivals.put(&[at(6)]);
         assert_eq!(after(&arrivals, 4), Next::Look);
         // It was there; the one before it comes late.
-        arrivals.put(&at(5));
+        arrivals.put(&[at(5)]);
         assert_eq!(after(&arrivals, 6), Next::Nothing);
         arrivals.look();
-        arrivals.put(&at(7));
+        arrivals.put(&[at(7)]);
         assert_eq!(after(&arrivals, 6), Next::Look);
         assert_eq!(after(&arrivals, 7), Next::Nothing);
     }
@@ -200,15 +206,15 @@ mod tests {
     #[test]
     fn nothing_is_kept_for_one_that_does_not_take_it() {
         let arrivals = Arrivals::default();
-        arrivals.put(&at(1));
+        arrivals.put(&[at(1)]);
         assert_eq!(after(&arrivals, 0), Next::Look);
-        arrivals.put(&at(1));
+        arrivals.put(&[at(1)]);
         arrivals.close();
-        arrivals.put(&at(2));
+        arrivals.put(&[at(2)]);
         assert!(arrivals.waiting().envelopes.is_empty());
         assert_eq!(after(&arrivals, 0), Next::Look);
         for position in 1..100 {
-            arrivals.put(&at(position));
+            arrivals.put(&[at(position)]);
         }
         assert_eq!(arrivals.waiting().envelopes.len(), WAITING_MAX);
         for position in 0..64 {
@@ -238,13 +244,13 @@ mod tests {
         };
         let arrivals = Arrivals::default();
         arrivals.delay();
-        arrivals.put(&at(1));
+        arrivals.put(&[at(1)]);
         assert_eq!(after(&arrivals, 0), Next::Look, "it was not open");
         let first = large(1);
-        arrivals.put(&first);
+        arrivals.put(core::slice::from_ref(&first));
         arrivals.delay();
         for position in 2..=4 {
-            arrivals.put(&large(position));
+            arrivals.put(&[large(position)]);
         }
         assert!(
             arrivals
@@ -253,7 +259,7 @@ mod tests {
                 .iter()
                 .all(|it| { it.envelope.as_ptr() != first.envelope.as_ptr() })
         );
-        arrivals.put(&at(5));
+        arrivals.put(&[at(5)]);
         for position in 0..4 {
             assert_eq!(
                 after(&arrivals, position),

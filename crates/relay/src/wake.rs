@@ -27,8 +27,9 @@ pub trait WakeBus: Send + Sync + 'static {
     /// Watches a mailbox until the watch is dropped.
     fn watch(&self, mailbox: Mailbox) -> Watch;
 
-    /// Says that a mailbox has something new, and what. To be called once that is durable.
-    fn arrived(&self, mailbox: Mailbox, envelope: &StoredEnvelope);
+    /// Says that a mailbox has something new, and what, in the order of the positions. To be called once that
+    /// is durable.
+    fn arrived(&self, mailbox: Mailbox, envelopes: &[StoredEnvelope]);
 
     /// Hands over an envelope that is not stored. Dropped where nobody watches, and where a
     /// watcher does not keep up.
@@ -129,9 +130,9 @@ impl WakeBus for InProcessWakeBus {
         Watch::new(notify, arrivals, Box::new(registration))
     }
 
-    fn arrived(&self, mailbox: Mailbox, envelope: &StoredEnvelope) {
+    fn arrived(&self, mailbox: Mailbox, envelopes: &[StoredEnvelope]) {
         self.each(mailbox, |watcher| {
-            watcher.arrivals.put(envelope);
+            watcher.arrivals.put(envelopes);
             watcher.notify.notify_one();
         });
     }

@@ -278,6 +278,16 @@ impl Mailbox {
         }
     }
 
+    /// Looks once at what will be forgotten when so many more are remembered: looks one after the other miss
+    /// the processor's caches together.
+    fn touch_oldest(&self, more: usize, remembered_max: usize) {
+        let remembered = self.remembered.len().saturating_add(more);
+        let oldest = self.remembered.iter();
+        let oldest = oldest.take(remembered.saturating_sub(remembered_max).min(more));
+        let known = oldest.filter(|oldest| self.known.contains(oldest));
+        core::hint::black_box(known.count());
+    }
+
     /// A day has passed: what was remembered on an earlier one is forgotten.
     pub(crate) fn forget_older(&mut self) {
         for _ in 0..self.older {
@@ -396,6 +406,7 @@ impl Index {
         let mut gone = Vec::new();
         let remembered_max = self.remembered_max;
         if let Some(held) = self.mailboxes.get_mut(mailbox) {
+            held.touch_oldest(positions.size_hint().0, remembered_max);
             gone = positions
                 .filter_map(|position| held.remove(position, remembered_max))
                 .collect();

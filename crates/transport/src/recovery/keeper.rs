@@ -21,6 +21,8 @@ use crate::seams::{BoxFuture, Clock, Entropy};
 const STABLE_MS: u64 = 10_000;
 /// The round trip that is assumed where a link does not measure it, in milliseconds.
 const ROUND_TRIP_MS: u64 = 250;
+/// By how much an answer may be later than usual on any path, in milliseconds.
+const JITTER_MS_MIN: u64 = 10;
 
 /// Attempts at the other address that a server has named before its own is tried again.
 const AWAY_FAILURES_MAX: u32 = 2;
@@ -194,10 +196,8 @@ impl<D: Dialer + ?Sized> Keeper<D> {
             if let Some(silence) = &mut current.silence {
                 silence.moved(now_ms, round_trip_ms);
             }
-            let quarter_ms = round_trip_ms >> 2;
-            self.answers_until_ms = now_ms
-                .saturating_add(round_trip_ms)
-                .saturating_add(quarter_ms);
+            let half_ms = (round_trip_ms >> 1).max(JITTER_MS_MIN);
+            self.answers_until_ms = now_ms.saturating_add(round_trip_ms).saturating_add(half_ms);
             self.race(now_ms);
         }
     }

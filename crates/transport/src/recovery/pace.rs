@@ -140,6 +140,20 @@ mod tests {
         assert_eq!(pace.due_ms(late_ms), late_ms + 29_000);
     }
 
+    /// [TRN-62]. After an outage of ten minutes, too, there is an attempt within two seconds.
+    #[test]
+    fn the_end_of_an_outage_of_ten_minutes_is_noticed() {
+        let mut pace = Pace::new();
+        pace.set_waiting(0, true);
+        // The last attempt began just before that end.
+        pace.began(599_990);
+        for _ in 0..9 {
+            pace.failed(600_010, 29_000, None);
+        }
+        assert_eq!(pace.due_ms(600_010), 601_490);
+        assert!(pace.is_eager(601_490));
+    }
+
     #[test]
     fn attempts_overlap_only_while_something_waits() {
         let mut pace = Pace::new();

@@ -31,8 +31,11 @@ const READ_SIZE: usize = 64 * 1024;
 const SMALL_READ_SIZE: usize = 4 * 1024;
 /// Rounds of reading and writing before other tasks have their turn.
 const ROUNDS: usize = 4;
-/// Records that are written before other tasks have their turn.
-const RECORDS: usize = 16;
+/// Records that are encrypted before the socket is asked to take them: a message of some kilobytes more
+/// than one record is then one system call. What a peer that does not read leaves here is bounded by it.
+const RECORDS_TOGETHER: usize = 3;
+/// Times that the socket is asked before other tasks have their turn.
+const WRITES: usize = 6;
 
 thread_local! {
     static INPUT: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_SIZE]);
@@ -129,7 +132,7 @@ impl Driver {
             return Poll::Ready(Ok(()));
         }
         let mut tls = lock(&self.shared.tls);
-        for _ in 0..RECORDS {
+        for _ in 0..WRITES {
             while tls.wants_write() {
                 match tls.write_tls(&mut Now(&self.stream)) {
                     Ok(0) => return Poll::Ready(Err(CloseReason::Reset)),
@@ -142,14 +145,7 @@ impl Driver {
                     Err(error) => return Poll::Ready(Err(reason(&error))),
                 }
             }
-            let wrote = OUTPUT.with_borrow_mut(|output| {
-                output.clear();
-                self.shared.step(|mux| mux.compose(output));
-                if output.is_empty() {
-                    return Ok(false);
-                }
-                tls.writer().write_all(output).map(|()| true)
-            });
+            let wrote = encrypt(&mut tls, &self.shared);
             match (wrote, self.phase) {
                 (Ok(true), _) => {}
                 (Ok(false), Phase::Telling) => {
@@ -248,6 +244,23 @@ impl Drop for Driver {
         // Its runtime ended before the connection did.
         self.shared.step(|mux| mux.end(CloseReason::Fault, None));
     }
+}
+
+/// Encrypts what is to be sent, as far as it is written together. Whether there was anything.
+fn encrypt(tls: &mut Connection, shared: &Shared) -> io::Result<bool> {
+    OUTPUT.with_borrow_mut(|output| {
+        let mut any = false;
+        for _ in 0..RECORDS_TOGETHER {
+            output.clear();
+            shared.step(|mux| mux.compose(output));
+            if output.is_empty() {
+                break;
+            }
+            tls.writer().write_all(output)?;
+            any = true;
+        }
+        Ok(any)
+    })
 }
 
 /// Gives the bytes to TLS, and what comes out of it to the multiplexer.
