@@ -144,7 +144,11 @@ fn theirs(runtime: &Runtime, load: Load) -> Result<Sample> {
     // Where nothing is acknowledged nothing may be written over.
     let kept = (load.kind == Kind::Steady).then_some(SEGMENTS_KEPT);
     let log = Arc::new(BareLog::open(folder.path(), kept)?);
-    runtime.block_on(load.on_bare_log(&log, folder.path()))
+    runtime.block_on(async {
+        // Its first segments are ready, as those of the store are.
+        log.append(b"first").await?;
+        load.on_bare_log(&log, folder.path()).await
+    })
 }
 
 /// Append, read 16, acknowledge, with so many messages stored.

@@ -15,4 +15,5 @@ mod retention;
 mod sending;
 pub(crate) mod sendings;
 mod theft;
+mod together;
 pub(crate) mod world;

@@ -19,37 +19,43 @@ pub const FRAME_HEADER_SIZE: usize = 4;
 /// # Errors
 /// [`StreamError::MessageTooLarge`].
 pub fn encode_frame(message: &impl Message, limit_bytes: usize) -> Result<Bytes, StreamError> {
-    let mut frame = BytesMut::new();
-    append_frame(&mut frame, message, limit_bytes, 0)?;
+    let size = frame_size(message, limit_bytes)?;
+    let mut frame = BytesMut::with_capacity(size);
+    append_frame(&mut frame, message, size)?;
     Ok(frame.freeze())
 }
 
-/// Encodes `message` as one frame of at most `limit_bytes`, header not counted, after what is in `frames`.
-/// Where there is no room for it, room for `more_bytes` is made with it.
+/// The bytes of a frame of at most `limit_bytes`, header not counted, with its header.
 ///
 /// # Errors
-/// [`StreamError::MessageTooLarge`]; nothing was added then.
+/// [`StreamError::MessageTooLarge`].
+pub(crate) fn frame_size(message: &impl Message, limit_bytes: usize) -> Result<usize, StreamError> {
+    // TRN-8.
+    let size_bytes = message.encoded_len();
+    if size_bytes > limit_bytes || u32::try_from(size_bytes).is_err() {
+        return Err(StreamError::MessageTooLarge {
+            size_bytes,
+            limit_bytes,
+        });
+    }
+    Ok(size_bytes.saturating_add(FRAME_HEADER_SIZE))
+}
+
+/// Encodes `message` as one frame after what is in `frames`. `size` is its [`frame_size`].
+///
+/// # Errors
+/// [`StreamError::MessageTooLarge`]; it does not come where the size is right.
 pub(crate) fn append_frame(
     frames: &mut BytesMut,
     message: &impl Message,
-    limit_bytes: usize,
-    more_bytes: usize,
+    size: usize,
 ) -> Result<(), StreamError> {
-    // TRN-8.
-    let size_bytes = message.encoded_len();
+    let size_bytes = size.saturating_sub(FRAME_HEADER_SIZE);
     let too_large = StreamError::MessageTooLarge {
         size_bytes,
-        limit_bytes,
+        limit_bytes: size_bytes,
     };
-    if size_bytes > limit_bytes {
-        return Err(too_large);
-    }
-    let length = u32::try_from(size_bytes).map_err(|_| too_large)?;
-    let frame_bytes = size_bytes.saturating_add(FRAME_HEADER_SIZE);
-    if frames.capacity().saturating_sub(frames.len()) < frame_bytes {
-        frames.reserve(frame_bytes.saturating_add(more_bytes));
-    }
-    frames.put_u32(length);
+    frames.put_u32(u32::try_from(size_bytes).map_err(|_| too_large)?);
     message.encode(frames).map_err(|_| too_large)
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! People with an account and one device each, made from numbers, and what they send.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey};
 use waxwing_identity::authentication::authentication_signable;
@@ -145,17 +147,12 @@ pub(super) struct Stamp {
 impl Stamp {
     /// An envelope with this stamp. The rest is what no engine can compress.
     pub(super) fn envelope(self) -> Vec<u8> {
-        let mut envelope = Vec::with_capacity(ENVELOPE + 8);
+        let mut envelope = Vec::with_capacity(ENVELOPE);
         envelope.extend_from_slice(&self.sent_ns.to_le_bytes());
         envelope.extend_from_slice(&self.number.to_le_bytes());
-        let mut state = self.sent_ns.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        while envelope.len() < ENVELOPE {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            envelope.extend_from_slice(&state.to_le_bytes());
-        }
-        envelope.truncate(ENVELOPE);
+        // Another piece for each: two of them lie in one block of an engine.
+        let from = usize::try_from(self.sent_ns ^ self.number).unwrap_or(0) % (NOISE - ENVELOPE);
+        envelope.extend(noise().iter().skip(from).take(ENVELOPE - STAMP));
         envelope
     }
 
@@ -170,6 +167,23 @@ impl Stamp {
             number: u64::from_le_bytes(number.try_into().ok()?),
         })
     }
+}
+
+/// Bytes that no engine can compress, to take the rest of envelopes from.
+const NOISE: usize = 1024 * 1024;
+
+fn noise() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let words = (0..NOISE / 8).flat_map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        });
+        words.collect()
+    })
 }
 
 #[cfg(test)]

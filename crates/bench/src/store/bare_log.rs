@@ -108,7 +108,7 @@ fn commit(shared: &Shared, segments: &Segments, kept: Option<usize>) -> Result<(
         }
         let size: usize = requests.iter().map(|request| request.record.len()).sum();
         if place.saturating_add(size) > SEGMENT {
-            let full = std::mem::replace(&mut segment, segments.next()?);
+            let full = std::mem::replace(&mut segment, segments.next_at_once()?);
             place = 0;
             if let Some(kept) = kept {
                 older.push_back(full);

@@ -5,6 +5,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use anyhow::Result;
@@ -19,8 +20,10 @@ const AGAIN: usize = 8;
 
 /// Where segments come from.
 pub(crate) struct Segments {
+    folder: PathBuf,
     ready: Receiver<File>,
     again: SyncSender<File>,
+    late: AtomicU32,
 }
 
 impl Segments {
@@ -29,8 +32,26 @@ impl Segments {
         let (to_ready, ready) = sync_channel(READY);
         let (again, used) = sync_channel(AGAIN);
         let folder = folder.to_owned();
-        std::thread::spawn(move || prepare(&folder, first, &to_ready, &used));
-        Self { ready, again }
+        let helped = folder.clone();
+        std::thread::spawn(move || prepare(&helped, first, &to_ready, &used));
+        Self {
+            folder,
+            ready,
+            again,
+            late: AtomicU32::default(),
+        }
+    }
+
+    /// The next one that is ready. Where the helper is late, an empty file: nobody waits for zeros, and its
+    /// syncs make it longer.
+    pub(crate) fn next_at_once(&self) -> Result<File> {
+        if let Ok(ready) = self.ready.try_recv() {
+            return Ok(ready);
+        }
+        let number = self.late.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.join(format!("late.{number}"));
+        let mut new = OpenOptions::new();
+        Ok(new.create_new(true).write(true).open(path)?)
     }
 
     /// The next one, full of zeros or of what an older one held, at its beginning.

@@ -41,6 +41,20 @@ impl RawStream {
         self.send.send(&sending, limit).await.unwrap();
     }
 
+    /// Sendings with the numbers from 1 on, in one piece.
+    pub(crate) async fn together(&mut self, sends: impl IntoIterator<Item = v1::SendRequest>) {
+        for (number, send) in (1..).zip(sends) {
+            let sending = v1::Sending {
+                number,
+                deadline_ms: 2000,
+                send: Some(send),
+            };
+            let limit = limits::CONTROL_FRAME_SIZE_MAX;
+            self.send.queue(&sending, limit).unwrap();
+        }
+        self.send.flush().await.unwrap();
+    }
+
     /// All but the last byte of a frame.
     pub(crate) async fn begin_a_frame(&mut self) {
         let mut frame = super::hostile::Raw::of(b"\x08");

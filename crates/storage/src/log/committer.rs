@@ -145,7 +145,7 @@ impl Committer {
         self.queued_bytes.load(Ordering::Relaxed)
     }
 
-    /// Queues a group. Groups are queued in the order of their places.
+    /// Queues records. They are queued in the order of their places.
     pub(crate) fn queue(&self, request: Request) -> Result<(), StoreError> {
         let mut desk = lock(&self.desk);
         if desk.failed || desk.closing {
@@ -342,9 +342,9 @@ impl Committer {
         Ok(tail.as_ref().map(|tail| Arc::clone(&tail.segment)))
     }
 
-    /// Writes groups that lie next to each other in one segment.
-    fn write_segment(&self, tail: &mut Option<Tail>, groups: &mut [Request]) -> io::Result<()> {
-        let Some(first) = groups.first() else {
+    /// Writes what lies next to each other in one segment.
+    fn write_segment(&self, tail: &mut Option<Tail>, requests: &mut [Request]) -> io::Result<()> {
+        let Some(first) = requests.first() else {
             return Ok(());
         };
         let mut begin = first.place.offset;
@@ -366,16 +366,16 @@ impl Committer {
             .as_mut()
             .filter(|tail| tail.end == begin)
             .ok_or_else(|| io::Error::other("groups of the log do not follow each other"))?;
-        for group in groups.iter_mut() {
-            let mut place = group.place;
-            for record in &mut group.records {
+        for request in requests.iter_mut() {
+            let mut place = request.place;
+            for record in &mut request.records {
                 self.sealer.seal(record, place, tail.synced_to);
                 let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
                 place.offset = place.offset.saturating_add(length);
             }
             tail.end = place.offset;
         }
-        let records = groups.iter().flat_map(|group| &group.records);
+        let records = requests.iter().flat_map(|request| &request.records);
         let parts: Vec<IoSlice<'_>> = header
             .iter()
             .map(|header| header.as_slice())

@@ -79,9 +79,9 @@ struct Staged {
 
 /// What was committed.
 pub struct Committed {
-    /// The positions of the delivered envelopes, in the order of the changes.
+    /// The positions of the delivered envelopes of [`Turn::commit`], in the order of the changes.
     pub positions: Vec<Position>,
-    /// The place after the group.
+    /// The place after everything that was committed.
     pub end: LogPosition,
     durable: Option<oneshot::Receiver<Answer>>,
 }
@@ -123,14 +123,6 @@ impl<'a> Turn<'a> {
         self.state.index.is_new_day(day)
     }
 
-    /// Commits nothing, and waits for everything that was committed before.
-    ///
-    /// # Errors
-    /// [`StoreError::Stopped`].
-    pub fn barrier(self) -> Result<Committed, StoreError> {
-        self.finish()
-    }
-
     /// Commits a group: it takes effect in memory before this returns.
     ///
     /// # Errors
@@ -151,7 +143,7 @@ impl<'a> Turn<'a> {
     /// # Errors
     /// [`StoreError::Limit`] where the group is larger than a segment; [`StoreError::Busy`] where it would
     /// need a segment that there is no room for on the disk. Nothing of it was done then, and what was
-    /// staged before stays. [`StoreError::Stopped`].
+    /// staged before stays. [`StoreError::Stopped`]: nothing of either is kept.
     pub fn stage(
         &mut self,
         group: &mut Group,

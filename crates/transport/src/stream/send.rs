@@ -3,6 +3,7 @@
 
 use core::future::poll_fn;
 use core::task::{Context, Poll, ready};
+use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use prost::Message;
@@ -10,7 +11,7 @@ use prost::Message;
 use super::SendHalf;
 use crate::close::StreamCode;
 use crate::error::StreamError;
-use crate::framing::{append_frame, encode_frame};
+use crate::framing::{append_frame, encode_frame, frame_size};
 use crate::seams::BoxFuture;
 
 /// The sending half of a stream. In one piece of memory, which is moved by its address: there are many,
@@ -25,43 +26,50 @@ struct Sending<H: ?Sized> {
     half: H,
 }
 
-/// With the first frame that has to wait behind another one, room is made for so many bytes more: a stream
-/// that queues much has few pieces of memory, and gives the link few.
-const MORE_BYTES: usize = 8 * 1024;
+/// Frames that wait behind another one lie together in pieces of about this size: a stream that queues much
+/// asks the link seldom.
+const PIECE_SIZE: usize = 16 * 1024;
 
 /// Frames in their order. One, and mostly there is one at most, takes no more memory than it needs.
 #[derive(Default)]
 struct Queue {
     /// What is to be written next.
     front: Bytes,
-    behind: BytesMut,
+    /// The last one may have room for more.
+    behind: VecDeque<BytesMut>,
 }
 
 impl Queue {
     /// A frame is never empty: it has a header.
     fn push(&mut self, message: &impl Message, limit_bytes: usize) -> Result<(), StreamError> {
-        if self.is_empty() {
+        if self.front.is_empty() && self.behind.is_empty() {
             self.front = encode_frame(message, limit_bytes)?;
-            Ok(())
-        } else {
-            append_frame(&mut self.behind, message, limit_bytes, MORE_BYTES)
+            return Ok(());
+        }
+        let size = frame_size(message, limit_bytes)?;
+        let room = |piece: &&mut BytesMut| piece.capacity().saturating_sub(piece.len());
+        match self.behind.back_mut().filter(|piece| room(piece) >= size) {
+            Some(piece) => append_frame(piece, message, size),
+            None => {
+                let mut piece = BytesMut::with_capacity(size.max(PIECE_SIZE));
+                append_frame(&mut piece, message, size)?;
+                self.behind.push_back(piece);
+                Ok(())
+            }
         }
     }
 
     /// What is to be written next.
     fn front(&mut self) -> Option<&mut Bytes> {
         if self.front.is_empty() {
-            self.front = core::mem::take(&mut self.behind).freeze();
+            self.front = self.behind.pop_front()?.freeze();
         }
-        Some(&mut self.front).filter(|front| !front.is_empty())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.front.is_empty() && self.behind.is_empty()
+        Some(&mut self.front)
     }
 
     fn bytes(&self) -> usize {
-        self.front.len().saturating_add(self.behind.len())
+        let behind = self.behind.iter().map(BytesMut::len);
+        behind.fold(self.front.len(), usize::saturating_add)
     }
 }
 

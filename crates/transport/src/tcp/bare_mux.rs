@@ -45,6 +45,7 @@ impl BareMux {
     /// What is to be sent next; empty where there is nothing.
     pub fn compose(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
+        self.mux.sent();
         self.mux.compose(&mut out);
         out
     }

@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use waxwing_proto::limits;
 
-use super::mux::PLAINTEXT_SIZE_MAX;
+use super::mux::{Mux, PLAINTEXT_SIZE_MAX};
 use super::places::Place;
 use super::shared::{Shared, lock};
 use super::socket::{Nothing, Now};
@@ -183,7 +183,7 @@ impl Driver {
             if let Some(keep_alive) = self.keep_alive {
                 if now >= later(self.heard_at.max(self.pinged_at), keep_alive) {
                     self.pinged_at = now;
-                    self.shared.step(super::mux::Mux::ping);
+                    self.shared.step(Mux::ping);
                 }
                 next = next.min(later(self.heard_at.max(self.pinged_at), keep_alive));
             }
@@ -246,14 +246,23 @@ impl Drop for Driver {
     }
 }
 
-/// Encrypts what is to be sent, as far as it is written together. Whether there was anything.
+/// Encrypts what is to be sent, as far as it is written together; TLS has nothing to write. Whether there
+/// was anything.
 fn encrypt(tls: &mut Connection, shared: &Shared) -> io::Result<bool> {
     OUTPUT.with_borrow_mut(|output| {
+        shared.step(Mux::sent);
         let mut any = false;
         for _ in 0..RECORDS_TOGETHER {
             output.clear();
-            shared.step(|mux| mux.compose(output));
-            if output.is_empty() {
+            // What is encrypted has its place in the order: of an attachment that is one record.
+            let composed = shared.step(|mux| {
+                let composes = !any || mux.is_urgent();
+                if composes {
+                    mux.compose(output);
+                }
+                composes
+            });
+            if !composed || output.is_empty() {
                 break;
             }
             tls.writer().write_all(output)?;

@@ -115,7 +115,8 @@ impl<'a, S: Store> Run<'a, S> {
         };
         let follow = self.rest.as_slice().iter();
         let follow = follow.take_while(|next| next.delivery_id[..] == delivery_id.as_bytes()[..]);
-        let follow = follow.count();
+        // Those that may be refused for the address are not counted here before they are.
+        let follow = if self.are_admitted { follow.count() } else { 0 };
         let cost = u32::try_from(follow.saturating_add(1)).unwrap_or(u32::MAX);
         let mut admission = state.admission(self.now_ms);
         let mut count =

@@ -20,7 +20,7 @@ pub struct Counts {
     pub kept: usize,
     /// Bytes that were taken and wait to be sent.
     pub queued: usize,
-    /// What of them was composed last, and may not have gone out.
+    /// What of them was composed and may not have gone out.
     pub composed: usize,
     /// What all connections of the listener count of both.
     pub queued_by_all: usize,

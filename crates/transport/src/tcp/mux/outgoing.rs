@@ -6,10 +6,21 @@ use crate::close::CloseCode;
 use crate::tcp::frame::Frame;
 
 impl Mux {
+    /// The socket has taken what was composed.
+    pub(in crate::tcp) const fn sent(&mut self) {
+        self.room.sent();
+    }
+
+    /// Whether what would be composed next may stand in front of what comes later: nothing of a lower
+    /// priority than a stream has by itself.
+    pub(in crate::tcp) fn is_urgent(&mut self) -> bool {
+        let next = self.streams.next_to_send();
+        next.is_some_and(|stream| stream.send.priority >= 0)
+    }
+
     /// Appends what is to be sent, as far as it fits [`PLAINTEXT_SIZE_MAX`]; nothing when there is
-    /// nothing. `out` is empty.
+    /// nothing. `out` is empty. Until [`Mux::sent`] it counts as held.
     pub(in crate::tcp) fn compose(&mut self, out: &mut Vec<u8>) {
-        self.room.begin();
         if let Some((code, retry_after_ms)) = self.closing.take() {
             if self.side == Side::Server && !self.elsewhere.is_empty() {
                 let bytes = &self.elsewhere;

@@ -313,6 +313,7 @@ impl End {
     fn talk(&mut self) {
         loop {
             let mut out = Vec::new();
+            self.mux.sent();
             self.mux.compose(&mut out);
             if out.is_empty() {
                 return;
