@@ -167,13 +167,33 @@ impl Worker {
         self.next += 1;
         let number = 1 + u8::try_from(self.choice.below(u64::from(ACCOUNTS)))?;
         match self.choice.below(20) {
-            0..11 => append(store, marks, number, self.next).await,
+            0..6 => append(store, marks, &[(number, self.next)]).await,
+            6..11 => self.append_together(store, marks, number).await,
             11..16 => self.acknowledge(store, marks, number).await,
             16 => publish(store, marks, number, self.next).await,
             17 => take(store, marks, number).await,
             18 => generation(store, marks, number, self.next).await,
             _ => self.create_and_revoke(store, marks, number).await,
         }
+    }
+
+    /// Some messages, to this account and to others.
+    async fn append_together<S: Store>(
+        &mut self,
+        store: &S,
+        marks: &Marks,
+        number: u8,
+    ) -> Result<()> {
+        let mut messages = vec![(number, self.next)];
+        for _ in 0..1 + self.choice.place(4) {
+            self.next += 1;
+            let number = match self.choice.chance(1, 2) {
+                true => number,
+                false => 1 + u8::try_from(self.choice.below(u64::from(ACCOUNTS)))?,
+            };
+            messages.push((number, self.next));
+        }
+        append(store, marks, &messages).await
     }
 
     async fn acknowledge<S: Store>(&mut self, store: &S, marks: &Marks, number: u8) -> Result<()> {
@@ -226,13 +246,20 @@ impl Worker {
     }
 }
 
-async fn append<S: Store>(store: &S, marks: &Marks, number: u8, message: u32) -> Result<()> {
-    marks.say(&format!("put? {number} {message}"))?;
-    let appended = store.append(sending(number, message)).await??;
-    let [(_, position)] = appended.stored.as_slice() else {
-        bail!("a new message was taken for an old one");
-    };
-    marks.say(&format!("put {number} {message} {}", position.0))?;
+async fn append<S: Store>(store: &S, marks: &Marks, messages: &[(u8, u32)]) -> Result<()> {
+    for (number, message) in messages {
+        marks.say(&format!("put? {number} {message}"))?;
+    }
+    let sendings = messages.iter();
+    let sendings = sendings.map(|(number, message)| sending(*number, *message));
+    let answers = store.append_all(sendings.collect()).await;
+    for ((number, message), appended) in messages.iter().zip(answers) {
+        let appended = appended??;
+        let [(_, position)] = appended.stored.as_slice() else {
+            bail!("a new message was taken for an old one");
+        };
+        marks.say(&format!("put {number} {message} {}", position.0))?;
+    }
     Ok(())
 }
 
