@@ -27,7 +27,7 @@ pub(crate) async fn serve<S: Store>(state: Arc<State<S>>, link: Link) {
         return;
     };
     let _counted = state.census.count(&link);
-    let mut draining = state.draining();
+    let draining = state.draining();
     let greeted = tokio::select! {
         biased;
         () = draining.started() => None,
@@ -83,7 +83,7 @@ async fn serve_call<S: Store>(
     caller: Arc<Caller>,
     pending: PendingCall,
 ) -> Option<Stream> {
-    let mut draining = state.draining();
+    let draining = state.draining();
     let call = tokio::select! {
         biased;
         // A request that is not there yet was not accepted.

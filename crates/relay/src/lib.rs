@@ -10,6 +10,7 @@ pub mod arrivals;
 mod calls;
 mod census;
 mod connection;
+mod drain;
 mod live;
 mod plane;
 mod refusal;

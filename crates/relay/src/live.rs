@@ -67,13 +67,11 @@ impl Live {
 
     /// Opens the delivery stream of a device and ends the one that it had.
     pub(crate) fn open_stream(self: &Arc<Self>, mailbox: Mailbox) -> LiveStream {
-        let superseded = Arc::new(Notify::new());
+        let ended = Arc::new(Notify::new());
         let mut tables = self.tables();
         let number = tables.next;
         tables.next = tables.next.wrapping_add(1);
-        let before = tables
-            .streams
-            .insert(mailbox, (number, Arc::clone(&superseded)));
+        let before = tables.streams.insert(mailbox, (number, Arc::clone(&ended)));
         if let Some((_, older)) = before {
             older.notify_one();
         }
@@ -81,7 +79,14 @@ impl Live {
             live: Arc::clone(self),
             mailbox,
             number,
-            superseded,
+            ended,
+        }
+    }
+
+    /// Ends every delivery stream.
+    pub(crate) fn end_streams(&self) {
+        for (_, ended) in self.tables().streams.values() {
+            ended.notify_one();
         }
     }
 }
@@ -103,13 +108,13 @@ pub(crate) struct LiveStream {
     live: Arc<Live>,
     mailbox: Mailbox,
     number: u64,
-    superseded: Arc<Notify>,
+    ended: Arc<Notify>,
 }
 
 impl LiveStream {
-    /// Completes when the same device has opened another stream. Cancellation safe.
-    pub(crate) async fn superseded(&self) {
-        self.superseded.notified().await;
+    /// Completes when the same device has opened another stream, or all have to end. Cancellation safe.
+    pub(crate) async fn has_to_end(&self) {
+        self.ended.notified().await;
     }
 }
 

@@ -74,7 +74,7 @@ impl<S: Store> Relay<S> {
         let mut tasks = JoinSet::new();
         let mut sweep = JoinSet::new();
         sweep.spawn(retention::sweep_daily(Arc::clone(&self.state)));
-        let mut draining = self.state.draining();
+        let draining = self.state.draining();
         let mut failure = core::pin::pin!(self.state.failure());
         loop {
             tokio::select! {

@@ -23,8 +23,9 @@ use self::outcomes::Outcomes;
 use self::under_way::{Call, UnderWay};
 use crate::calls::send::send_all;
 use crate::calls::{Caller, Context};
+use crate::drain::Draining;
 use crate::refusal::Refusal;
-use crate::state::{Draining, State};
+use crate::state::State;
 
 /// Serves one sending stream until the client or the relay ends it.
 pub(crate) async fn serve<S: Store>(

@@ -11,6 +11,7 @@ use waxwing_transport::{Clock, CloseCode, Elsewhere, Entropy, Link};
 
 use crate::admission::Admission;
 use crate::census::Census;
+use crate::drain::Draining;
 use crate::live::Live;
 use crate::refusal::Refusal;
 use crate::relay::{Seams, Settings};
@@ -40,7 +41,7 @@ pub(crate) struct State<S> {
     pub(crate) census: Arc<Census>,
     /// What all connections together read of large requests at a time.
     pub(crate) large_requests: Arc<Semaphore>,
-    draining: watch::Sender<bool>,
+    draining: Draining,
     elsewhere: OnceLock<Elsewhere>,
     failure: watch::Sender<Option<StoreError>>,
 }
@@ -64,7 +65,7 @@ impl<S> State<S> {
             connections: AtomicUsize::new(0),
             census: Arc::default(),
             large_requests: Arc::new(Semaphore::new(limits::LARGE_REQUESTS_MAX)),
-            draining: watch::Sender::new(false),
+            draining: Draining::default(),
             elsewhere: OnceLock::new(),
             failure: watch::Sender::new(None),
         }
@@ -137,7 +138,8 @@ impl<S> State<S> {
         if let Some(elsewhere) = elsewhere {
             let _ = self.elsewhere.set(elsewhere);
         }
-        self.draining.send_replace(true);
+        self.draining.start();
+        self.live.end_streams();
     }
 
     /// Tells a client of a relay that ends when to come back, and perhaps where to.
@@ -161,9 +163,13 @@ impl<S> State<S> {
         }
     }
 
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.has_started()
+    }
+
     /// Tells when the relay is draining.
     pub(crate) fn draining(&self) -> Draining {
-        Draining(self.draining.subscribe())
+        self.draining.clone()
     }
 
     /// The first failure of the store, when it comes.
@@ -182,27 +188,5 @@ pub(crate) struct Place<S>(Arc<State<S>>);
 impl<S> Drop for Place<S> {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Whether the relay is draining.
-#[derive(Clone)]
-pub(crate) struct Draining(watch::Receiver<bool>);
-
-impl Draining {
-    #[cfg(test)]
-    pub(crate) fn of(sender: &watch::Sender<bool>) -> Self {
-        Self(sender.subscribe())
-    }
-
-    /// Completes when it is. Cancellation safe.
-    pub(crate) async fn started(&mut self) {
-        if self.0.wait_for(|draining| *draining).await.is_err() {
-            // The relay itself is gone.
-        }
-    }
-
-    pub(crate) fn has_started(&self) -> bool {
-        *self.0.borrow()
     }
 }

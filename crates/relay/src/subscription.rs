@@ -103,12 +103,12 @@ impl<S: Store> Subscription<S> {
         // Watched before the first look: what comes between is noticed.
         let watch = self.state.wake_bus.watch(self.mailbox);
         let waker = watch.waker();
-        let mut draining = self.state.draining();
         let clock = Arc::clone(&self.state.clock);
         let mut looked_ms = clock.monotonic_ms();
         let mut alarm = clock.sleep(LOOK_INTERVAL_MS);
         loop {
-            if draining.has_started() {
+            // Whoever drains ends the streams that it finds: this one was listed before that is asked.
+            if self.state.is_draining() {
                 return End::Finished;
             }
             if let Err(end) = self.hand_over(watch.arrivals()).await {
@@ -122,7 +122,7 @@ impl<S: Store> Subscription<S> {
                 self.answers_waiting < ANSWERS_WAITING_MAX && self.deletion.is_none();
             tokio::select! {
                 biased;
-                () = live.superseded() => return End::Finished,
+                () = live.has_to_end() => return End::Finished,
                 flushed = self.sink.flush(), if unsent => match flushed {
                     Ok(()) => {
                         self.unsent = false;
@@ -149,7 +149,6 @@ impl<S: Store> Subscription<S> {
                         Err(end) => return end,
                     }
                 }
-                () = draining.started() => {}
                 // What has come is asked for above.
                 () = waker.notified() => {}
                 () = &mut alarm => {

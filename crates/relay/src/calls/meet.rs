@@ -62,7 +62,7 @@ pub(super) async fn fetch<S: Store>(
     let Some(_waiter) = Waiter::enter(&state.rendezvous_waiters) else {
         return Err(Refusal::UNAVAILABLE);
     };
-    let mut draining = state.draining();
+    let draining = state.draining();
     let mut over = state.clock.sleep_until(wait_until_ms);
     let mut cancelled = cancelled;
     loop {

@@ -42,7 +42,7 @@ impl Gate {
 struct Fixture {
     client: Client,
     gate: Arc<Gate>,
-    drain: tokio::sync::watch::Sender<bool>,
+    drain: Draining,
     serving: JoinHandle<()>,
 }
 
@@ -58,8 +58,8 @@ impl Fixture {
             begun: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
         });
-        let drain = tokio::sync::watch::Sender::new(false);
-        let draining = Draining::of(&drain);
+        let drain = Draining::default();
+        let draining = drain.clone();
         let (serving_clock, gated) = (Arc::clone(&clock), Arc::clone(&gate));
         let serving = tokio::spawn(async move {
             let link = listener.accept().await.unwrap();
@@ -172,7 +172,7 @@ async fn a_drain_takes_no_more_and_answers_what_was_taken() {
     let mut stream = RawStream::open(&fixture.client).await;
     stream.sending(1, some()).await;
     a_while().await;
-    fixture.drain.send_replace(true);
+    fixture.drain.start();
     a_while().await;
     stream.sending(2, some()).await;
     a_while().await;
