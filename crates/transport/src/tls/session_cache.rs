@@ -27,7 +27,9 @@ impl SessionCache {
     /// The settings for one attempt to call `server`; `make` makes those of the first one.
     ///
     /// The anonymous plane gets fresh ones without tickets, each time: a ticket would let the server
-    /// tie two of its connections to one client.
+    /// tie two of its connections to one client. So does a server of which two keys are held: by a
+    /// ticket it would know who comes before it shows one of them, and which one it showed would tell
+    /// that client apart on the anonymous plane.
     pub(crate) fn config(
         &self,
         server: &ServerAddress,
@@ -35,7 +37,7 @@ impl SessionCache {
         make: impl FnOnce() -> Result<ClientConfig, LinkError>,
     ) -> Result<ClientConfig, LinkError> {
         // TRN-5, TRN-81.
-        if plane == Plane::Anonymous {
+        if plane == Plane::Anonymous || server.key_pins.len() > 1 {
             return make();
         }
         let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,5 +117,27 @@ mod tests {
         let asked = cache.config(&rotated, Plane::Account, make);
         assert!(asked.is_ok());
         assert!(is_made);
+    }
+
+    #[test]
+    fn a_server_of_two_keys_is_called_without_tickets() {
+        let cache = SessionCache::default();
+        let server = ServerAddress {
+            key_pins: vec![
+                waxwing_proto::KeyPin([1; 32]),
+                waxwing_proto::KeyPin([2; 32]),
+            ],
+            ..address(1)
+        };
+        for _ in 0..2 {
+            let mut is_made = false;
+            let make = || {
+                is_made = true;
+                config::client(Arc::new(provider()), Vec::new(), b"test/1")
+            };
+            assert!(cache.config(&server, Plane::Account, make).is_ok());
+            assert!(is_made);
+        }
+        assert!(cache.0.lock().unwrap().is_empty());
     }
 }
