@@ -32,8 +32,10 @@ const SUCCESSORS_AFTER_MS: (u64, u64) = (30_000, 300_000);
 pub(crate) struct Connection {
     /// The exporter value of the connection that is up.
     pub(crate) exporter: Option<[u8; 32]>,
-    /// The key that the server showed on the newest connection of this run.
+    /// The key that the server proved last in this run.
     pub(crate) server_key: Option<KeyPin>,
+    /// Whether it was proved by the handshake of the newest connection, which a resumed one is not.
+    pub(crate) is_key_proved: bool,
     /// Whether this device proved itself on it.
     pub(crate) authenticated: bool,
     /// Whether the server agreed, in this run, that this store is the newest of the device.

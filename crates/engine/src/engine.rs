@@ -166,7 +166,8 @@ impl Engine {
                 server_time_ms,
                 server_key,
             } => {
-                self.connection.server_key = server_key;
+                self.connection.is_key_proved = server_key.is_some();
+                self.connection.server_key = server_key.or(self.connection.server_key);
                 self.link_up(&mut turn, exporter, server_time_ms);
             }
             Event::LinkDown(failure) => self.link_down(&mut turn, failure),

@@ -28,8 +28,8 @@ pub enum Event {
         exporter: [u8; 32],
         /// The server's clock, in milliseconds since the Unix epoch.
         server_time_ms: u64,
-        /// Of the keys that the server is known by, the one that it showed; `None` where the link
-        /// cannot say.
+        /// Of the keys that the server is known by, the one that it proved in this connection's
+        /// handshake; `None` where it proved none, as on a resumed connection.
         server_key: Option<KeyPin>,
     },
     /// The connection of the account plane is gone; calls in flight on it fail separately.

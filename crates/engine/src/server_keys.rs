@@ -70,8 +70,9 @@ impl Account {
 impl Engine {
     /// Heeds what the server told, at a login, of the keys by which it is known.
     pub(crate) fn heed_server_keys(&mut self, turn: &mut Turn<'_>, told: &[bytes::Bytes]) {
-        // A server of an earlier version.
-        if told.is_empty() {
+        // TRN-93. Nothing comes of a server of an earlier version, nor over a resumed connection: who has
+        // its tickets alone has not its key.
+        if told.is_empty() || !self.connection.is_key_proved {
             return;
         }
         let shown = self.connection.server_key;

@@ -212,8 +212,9 @@ impl Link {
         self.0.negotiated_group()
     }
 
-    /// Of the pins that this connection was dialled with, the one whose key the server showed, on a
-    /// resumed connection when it was made first. `None` at the server's end.
+    /// Of the pins that this connection was dialled with, the one whose key the server proved in its
+    /// handshake. `None` on a resumed connection, whose handshake proves no key, and at the server's
+    /// end.
     #[must_use]
     pub fn server_key(&self) -> Option<KeyPin> {
         self.0.server_key()

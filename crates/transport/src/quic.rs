@@ -18,6 +18,7 @@ mod dialer;
 mod link;
 mod listener;
 pub(crate) mod packets;
+mod proving;
 mod settings;
 pub(crate) mod socket;
 mod tls;

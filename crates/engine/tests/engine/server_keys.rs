@@ -118,14 +118,48 @@ fn what_breaks_the_rules_changes_nothing() {
     }
     // A server that tells nothing takes nothing away.
     said(&mut world, "alice");
+    let logins = |world: &World| world.relay.calls.get("authenticate").copied();
+    let before = logins(&world);
     world
         .relay
         .keys
         .insert(HOME.to_owned(), (SECOND, Vec::new()));
     world.go_offline("alice");
     world.go_online("alice");
+    assert!(logins(&world) > before);
     assert_eq!(said(&mut world, "alice"), []);
     assert_eq!(home(&world, "alice"), [FIRST, SECOND]);
+}
+
+/// [TRN-93]: who stole tickets alone tells nobody a key.
+#[test]
+fn what_is_told_over_a_resumed_connection_changes_nothing() {
+    let mut world = acquainted(709);
+    let bob = world.account("bob");
+    world.sleep(60_000);
+    world.client("alice").resumes = true;
+    for list in [&[FIRST, SECOND][..], &[FIRST], &[SECOND]] {
+        let keys = (FIRST, told(list));
+        world.relay.keys.insert(HOME.to_owned(), keys);
+        world.go_offline("alice");
+        world.go_online("alice");
+        assert_eq!(said(&mut world, "alice"), []);
+        assert_eq!(home(&world, "alice"), [FIRST]);
+    }
+    // The next handshake proves the key.
+    world.client("alice").resumes = false;
+    restart(&mut world, HOME, &[FIRST, SECOND]);
+    assert_eq!(home(&world, "alice"), [FIRST, SECOND]);
+    // [TRN-95]: one that proves none takes nothing from what was proved before.
+    world.client("alice").resumes = true;
+    world.go_offline("alice");
+    world.go_online("alice");
+    world.client("alice").called.clear();
+    world.send("alice", bob, "hello").unwrap();
+    world.sleep(60_000);
+    let called = &world.clients["alice"].called;
+    assert!(!called.is_empty());
+    assert!(called.iter().all(|server| server.key_pins == [FIRST]));
 }
 
 /// [TRN-95]: neither of the two writes between, and links that are older than the change go on working.

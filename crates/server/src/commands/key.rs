@@ -28,6 +28,9 @@ pub(super) fn run(scene: &Scene, command: &KeyCommand) -> Result<(), Failure> {
             if before.next_pin_hex().is_some() {
                 return Err(text::key_prepared(folder.path()));
             }
+            // A client heeds what it is told where the key was proved, which a resumed session is not.
+            platform::remove_folder(&folder.tickets_path())
+                .map_err(|error| text::folder_failed(folder.path(), &error))?;
             ServerKey::create(&folder.next_key_path())?;
         }
         KeyCommand::Switch => {

@@ -47,6 +47,7 @@ fn who_has_a_link_with_both_keys_goes_on_after_the_switch() {
         assert_eq!(dial(&both).await, Ok(()));
     });
     stop(server);
+    assert!(place.data().join("tickets").exists());
 
     let switched = place.run(&["key", "switch", "--json"]).json();
     let after = address(&switched);
@@ -74,8 +75,12 @@ fn keys_are_neither_replaced_by_accident_nor_under_a_server() {
         said.failed_with(exit, code);
     };
     refused("switch", 1, "no_next_key");
+    // Sessions that prove no key are no way to tell of another one.
+    stop(Server::start(&place.data(), &["serve"]));
+    assert!(place.data().join("tickets").exists());
     let prepared = place.run(&["key", "prepare", "--json"]).json();
     refused("prepare", 1, "key_prepared");
+    assert!(!place.data().join("tickets").exists());
     let server = Server::start(&place.data(), &["serve"]);
     refused("switch", 6, "data_folder_in_use");
     assert_eq!(server.ready["key_pin"], made["key_pin"]);

@@ -167,14 +167,14 @@ fn pad(transport: &mut TransportConfig, bare: &Arc<Bare>) {
 
 /// A client's settings for one connection.
 pub(super) fn client(
-    tls: quinn::crypto::rustls::QuicClientConfig,
+    tls: Arc<dyn quinn::crypto::ClientConfig>,
     keep_alive: Option<Duration>,
 ) -> Result<ClientConfig, LinkError> {
     // TRN-86.
     let bare = Arc::default();
     let mut transport = settings::client_transport(keep_alive)?;
     pad(&mut transport, &bare);
-    let tls = ClientKeys::new(Arc::new(tls), bare);
+    let tls = ClientKeys::new(tls, bare);
     Ok(settings::client(Arc::new(tls), Arc::new(transport)))
 }
 

@@ -18,6 +18,7 @@ use waxwing_proto::{ServerAddress, limits};
 
 use super::link::{End, Local, QuicLink};
 use super::packets::{self, Packets, SystemPackets};
+use super::proving::Proving;
 use super::{SERVER_NAME, constant, settings, tls};
 use crate::error::LinkError;
 use crate::link::{Dialer, Dialled, Link, Plane};
@@ -119,12 +120,12 @@ impl QuicDialer {
                 config.enable_early_data = true;
                 Ok(config)
             });
-            let tls = tls::attempt(config?)?;
+            let tls = Arc::new(Proving::new(Arc::new(tls::attempt(config?)?)));
             let config = if self.settings.constant_packets {
                 constant::client(tls, keep_alive)?
             } else {
                 let transport = settings::client_transport(keep_alive)?;
-                settings::client(Arc::new(tls), Arc::new(transport))
+                settings::client(tls, Arc::new(transport))
             };
             let (endpoint, local) = self.endpoint(address.is_ipv6())?;
             let first = first.clone();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustls::Connection;
+use rustls::{Connection, HandshakeKind};
 use tokio::net::TcpStream;
 use waxwing_proto::KeyPin;
 
@@ -131,7 +131,11 @@ impl LinkBackend for TcpLink {
 
     fn server_key(&self) -> Option<KeyPin> {
         match &**lock(&self.shared().tls) {
-            Connection::Client(tls) => shown_key(tls.peer_certificates()?),
+            // TRN-93. TLS gives the key on a resumed connection too.
+            Connection::Client(tls) if tls.handshake_kind() != Some(HandshakeKind::Resumed) => {
+                shown_key(tls.peer_certificates()?)
+            }
+            Connection::Client(_) => None,
             Connection::Server(_) => None,
         }
     }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Recognises a server by the hash of its raw public key (RFC 7250).
 
+#[cfg(feature = "quic")]
+use core::cell::Cell;
+
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
@@ -11,6 +14,20 @@ use rustls::{
 use waxwing_proto::KeyPin;
 
 use super::identity::pin_of;
+
+#[cfg(feature = "quic")]
+thread_local! {
+    /// Whether a server proved a key on this thread, since somebody asked last.
+    static IS_PROVED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a server proved its key while `reads` read of a handshake. A resumed one proves nothing.
+#[cfg(feature = "quic")]
+pub(crate) fn proves_key<T>(reads: impl FnOnce() -> T) -> (T, bool) {
+    IS_PROVED.set(false);
+    let read = reads();
+    (read, IS_PROVED.take())
+}
 
 /// Accepts the keys that the pins name.
 #[derive(Debug)]
@@ -96,7 +113,10 @@ impl ServerCertVerifier for PinnedKeys {
             ));
         }
         let spki = SubjectPublicKeyInfoDer::from(cert.as_ref());
-        verify_tls13_signature_with_raw_key(message, &spki, dss, &self.algorithms)
+        let verified = verify_tls13_signature_with_raw_key(message, &spki, dss, &self.algorithms);
+        #[cfg(feature = "quic")]
+        IS_PROVED.set(verified.is_ok());
+        verified
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The two planes of one client.
 
+use waxwing_proto::ServerAddress;
 use waxwing_transport::{Connection, Dialer, Plane};
 
 use crate::kinds::{Kind, Quic, Resumable, Tcp, serve, status};
@@ -39,14 +40,26 @@ pub(crate) async fn the_key_that_was_shown_is_known<K: Kind>(kind: K) {
 /// Connects on a plane, and makes a call: the ticket has come before its answer. Gives the sessions
 /// that the server keeps then, one more for each handshake, one less for each that was resumed.
 async fn sessions_after<K: Resumable>(kind: &K, dialer: &dyn Dialer, plane: Plane) -> usize {
-    let (listener, address) = (kind.listener(), kind.address());
+    let (address, before) = (kind.address(), kind.sessions());
+    sessions_after_at(kind, dialer, plane, (address, before)).await
+}
+
+async fn sessions_after_at<K: Resumable>(
+    kind: &K,
+    dialer: &dyn Dialer,
+    plane: Plane,
+    (address, before): (ServerAddress, usize),
+) -> usize {
+    let listener = kind.listener();
     let (ours, theirs) = tokio::join!(dialer.dial(&address, plane), listener.accept());
     tokio::spawn(serve(theirs.unwrap(), kind.clock()));
     let connection = Connection::establish(ours.unwrap(), kind.clock()).await;
     let connection = connection.unwrap();
     connection.call(status(), 0).await.unwrap();
-    // Also where it was shown on an earlier one.
-    assert_eq!(connection.link().server_key(), Some(address.key_pins[0]));
+    // TRN-93: a resumed connection proves no key.
+    let is_full = kind.sessions() > before;
+    let proved = is_full.then_some(address.key_pins[0]);
+    assert_eq!(connection.link().server_key(), proved);
     kind.sessions()
 }
 
@@ -65,6 +78,14 @@ async fn the_account_plane_alone_is_resumed<K: Resumable>(kind: K) {
     // Another dialer is another client.
     let other = kind.dialer();
     assert_eq!(sessions_after(&kind, &*other, Plane::Account).await, 4);
+    // Nor is anything resumed while two keys are held.
+    let mut address = kind.address();
+    address.key_pins.push(kind.other_pin());
+    for before in 4..6 {
+        let with = (address.clone(), before);
+        let sessions = sessions_after_at(&kind, &*other, Plane::Account, with).await;
+        assert_eq!(sessions, before + 1, "a full handshake");
+    }
 }
 
 #[tokio::test]

@@ -29,6 +29,8 @@ pub(crate) struct Client {
     pub(crate) home: Option<ServerAddress>,
     /// The key for which it was not taken.
     refused: Option<KeyPin>,
+    /// Whether its next links are resumed, by tickets: no key is proved.
+    pub(crate) resumes: bool,
     /// Where anonymous calls went.
     pub(crate) called: Vec<ServerAddress>,
     link: Option<Caller>,
@@ -69,6 +71,7 @@ impl Client {
             network: true,
             home: None,
             refused: None,
+            resumes: false,
             called: Vec::new(),
             link: None,
             ahead: None,
@@ -148,7 +151,7 @@ impl Client {
             self.waiting.push_back(Event::LinkUp {
                 exporter,
                 server_time_ms: now.wall_ms,
-                server_key,
+                server_key: server_key.filter(|_| !self.resumes),
             });
         }
         self.answer_polls(relay);

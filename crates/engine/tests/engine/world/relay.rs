@@ -102,6 +102,7 @@ const fn kind(call: &Call) -> &'static str {
         Call::PublishPrekeys(_) => "publish",
         Call::RevokeDeliveryIds(_) => "revoke",
         Call::CreateDeliveryIds(_) => "create",
+        Call::Authenticate(_) => "authenticate",
         _ => "other",
     }
 }
