@@ -359,6 +359,7 @@ impl Engine {
         self.timers
             .set_sooner(Timer::Successors, turn.after_ms(delay));
         self.resume_device_change(turn);
+        self.arm_addresses(turn);
         self.pump_all(turn);
     }
 

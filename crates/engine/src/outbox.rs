@@ -123,6 +123,16 @@ impl Outbox {
         })
     }
 
+    /// Whether a content for an account waits that is not final yet.
+    pub(crate) fn holds_unsealed(&self, account: &AccountKey) -> bool {
+        let numbers = self.lanes.get(account).map(|lane| &lane.shipments);
+        let mut held = numbers
+            .into_iter()
+            .flatten()
+            .filter_map(|number| self.shipments.get(number));
+        held.any(|shipment| !shipment.sealed)
+    }
+
     /// How many shipments there are.
     pub(crate) fn len(&self) -> usize {
         self.shipments.len()

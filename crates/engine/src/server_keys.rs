@@ -6,6 +6,7 @@ use waxwing_proto::v1::content::Kind;
 use waxwing_proto::{AccountKey, KeyPin, MessageId, ServerAddress, limits, v1};
 
 use crate::account::Account;
+use crate::contacts::Contact;
 use crate::content::silent;
 use crate::effect::Effect;
 use crate::engine::{Engine, Turn};
@@ -16,6 +17,14 @@ use crate::timers::{Timer, jitter};
 /// Contacts elsewhere are told of other keys after a delay between these, in milliseconds, each after one
 /// of its own: all at once would show their servers who belongs together.
 const TOLD_AFTER_MS: (u64, u64) = (1_000, 600_000);
+/// Between two contents to one contact that show nothing.
+const PAUSE_MS: u64 = limits::CONTROL_HOURS_MIN as u64 * 3_600_000;
+/// A time that passed longer ago passed while this device slept.
+const LATE_MS: u64 = 10_000;
+
+fn told_after_ms(turn: &mut Turn<'_>) -> u64 {
+    jitter(turn.rng, TOLD_AFTER_MS.0, TOLD_AFTER_MS.1)
+}
 
 /// What a server told that showed `shown`, if it is to be kept in place of `held`: the key that it showed
 /// first, then the one that is to follow.
@@ -133,15 +142,19 @@ impl Engine {
         let Some(own) = self.own_server() else { return };
         let mut changed = Vec::new();
         for contact in self.contacts.values_mut() {
+            let before = (contact.address_due, contact.address_leaves_at_ms);
             contact.address_due = true;
             let is_given = contact.given.is_some_and(|given| given.active);
             let route = contact.route.as_ref().filter(|_| is_given);
             let is_elsewhere = route.is_some_and(|route| !route.server.is_at(&own));
-            if alone && contact.is_accepted() && is_elsewhere {
-                let delay_ms = jitter(turn.rng, TOLD_AFTER_MS.0, TOLD_AFTER_MS.1);
-                contact.address_leaves_at_ms = turn.now.wall_ms.saturating_add(delay_ms);
+            // A time that is set stands: who announces key after key puts nothing off.
+            let is_free = contact.address_leaves_at_ms == 0;
+            if alone && is_free && contact.is_accepted() && is_elsewhere {
+                contact.address_leaves_at_ms = turn.now.wall_ms.saturating_add(told_after_ms(turn));
             }
-            changed.push(contact.account);
+            if before != (contact.address_due, contact.address_leaves_at_ms) {
+                changed.push(contact.account);
+            }
         }
         for account in changed {
             if self.journal.is_large() {
@@ -152,25 +165,32 @@ impl Engine {
         }
     }
 
-    fn arm_address(&mut self, turn: &Turn<'_>, account: AccountKey) {
+    /// What is overdue leaves after another delay: a client that was away tells nobody at once.
+    fn arm_address(&mut self, turn: &mut Turn<'_>, account: AccountKey) {
         let timer = Timer::Address(account);
-        let leaves_at_ms = self
-            .contacts
-            .get(&account)
-            .map_or(0, |contact| contact.address_leaves_at_ms);
-        if leaves_at_ms == 0 {
+        let Some(contact) = self.contacts.get_mut(&account) else {
+            return;
+        };
+        if contact.address_leaves_at_ms == 0 {
             self.timers.clear(timer);
             return;
         }
+        let now_ms = turn.now.wall_ms;
         // A clock that was set back keeps nobody waiting.
-        let delay_ms = leaves_at_ms.saturating_sub(turn.now.wall_ms);
-        self.timers
-            .set(timer, turn.after_ms(delay_ms.min(TOLD_AFTER_MS.1)));
+        let latest_ms = now_ms.saturating_add(PAUSE_MS.max(TOLD_AFTER_MS.1));
+        if contact.address_leaves_at_ms <= now_ms || contact.address_leaves_at_ms > latest_ms {
+            // Not saved: after a restart there is another one.
+            contact.address_leaves_at_ms = now_ms.saturating_add(told_after_ms(turn));
+        }
+        let delay_ms = contact.address_leaves_at_ms.saturating_sub(now_ms);
+        self.timers.set(timer, turn.after_ms(delay_ms));
     }
 
-    /// After opening: what the rows say is owed.
-    pub(crate) fn arm_addresses(&mut self, turn: &Turn<'_>) {
-        let accounts: Vec<AccountKey> = self.contacts.keys().copied().collect();
+    /// After opening, and where the connection is up again: what the rows say is owed.
+    pub(crate) fn arm_addresses(&mut self, turn: &mut Turn<'_>) {
+        let owed = |contact: &&Contact| contact.address_leaves_at_ms > 0;
+        let owed = self.contacts.values().filter(owed);
+        let accounts: Vec<AccountKey> = owed.map(|contact| contact.account).collect();
         for account in accounts {
             self.arm_address(turn, account);
         }
@@ -182,14 +202,42 @@ impl Engine {
         let Some(contact) = self.contacts.get_mut(&account) else {
             return;
         };
-        let leaves = is_active && contact.is_accepted() && contact.address_due;
-        contact.address_leaves_at_ms = 0;
-        self.save_contact(&account);
-        if !leaves {
+        if !is_active || !contact.is_accepted() || !contact.address_due {
+            contact.address_leaves_at_ms = 0;
+            self.save_contact(&account);
             return;
         }
+        // The connection that is up next arms it again.
+        if !self.connection.subscribed {
+            return;
+        }
+        let now_ms = turn.now.wall_ms;
+        // TRN-96. One that was late was held up with all others. What waits in the lane names the address
+        // when it leaves.
+        let leaves_at_ms = contact.address_leaves_at_ms;
+        let is_late = now_ms.saturating_sub(leaves_at_ms) > LATE_MS;
+        if is_late || now_ms < leaves_at_ms || self.outbox.holds_unsealed(&account) {
+            self.arm_address(turn, account);
+            return;
+        }
+        let last_ms = self.sessions.last_control_ms(&account);
+        let is_soon = |since_ms: u64| since_ms < PAUSE_MS;
+        if now_ms.checked_sub(last_ms).is_some_and(is_soon) {
+            if let Some(contact) = self.contacts.get_mut(&account) {
+                contact.address_leaves_at_ms = last_ms.saturating_add(PAUSE_MS);
+            }
+            self.save_contact(&account);
+            self.arm_address(turn, account);
+            return;
+        }
+        if let Some(contact) = self.contacts.get_mut(&account) {
+            contact.address_leaves_at_ms = 0;
+        }
+        self.save_contact(&account);
+        self.sessions
+            .note_control(&mut self.journal, &account, now_ms);
         let kind = Kind::Control(v1::Control {});
-        let content = silent(MessageId::new(turn.id()), turn.now.wall_ms, kind);
+        let content = silent(MessageId::new(turn.id()), now_ms, kind);
         let parcel = Parcel::silent(v1::shipment_row::Kind::Control, content);
         self.ship(turn, account, &parcel);
         self.pump(turn, account);

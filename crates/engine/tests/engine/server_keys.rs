@@ -6,7 +6,7 @@ use prost::Message as _;
 use waxwing_engine::notice::ServerKeys;
 use waxwing_engine::{Command, Notice, RowKey, Table};
 use waxwing_identity::ServerLink;
-use waxwing_proto::{AccountKey, KeyPin, ServerAddress, v1};
+use waxwing_proto::{AccountKey, KeyPin, ServerAddress, limits, v1};
 
 use crate::conversation::acquainted;
 use crate::devices::link_at;
@@ -18,6 +18,9 @@ const AWAY: &str = "away.example";
 const FIRST: KeyPin = KeyPin([7; 32]);
 const SECOND: KeyPin = KeyPin([8; 32]);
 const THIRD: KeyPin = KeyPin([9; 32]);
+
+/// Contacts elsewhere get one content for it in so long.
+const PAUSE_MS: u64 = limits::CONTROL_HOURS_MIN as u64 * 3_600_000;
 
 fn told(pins: &[KeyPin]) -> Vec<Bytes> {
     pins.iter().map(|pin| pin.to_wire()).collect()
@@ -247,6 +250,7 @@ fn contacts_elsewhere_are_told() {
         world.send("alice", bob, "and back").unwrap();
         world.sleep(60_000);
         assert_eq!(route(&world, "bob", alice), [next]);
+        world.sleep(PAUSE_MS);
     }
     assert_eq!(route(&world, "alice", bob), [FIRST]);
 }
@@ -283,6 +287,68 @@ fn contacts_elsewhere_are_told_once() {
     assert_eq!(route(&world, "bob", alice), [SECOND, THIRD]);
     // The receipt for it, and nothing else.
     assert_eq!(accepted(&mut world), 1);
+}
+
+/// [TRN-96]: a server that tells another key at each login makes nobody write more often.
+#[test]
+fn contacts_elsewhere_are_told_once_in_six_hours() {
+    let mut world = World::new(710);
+    world.register("alice", 1);
+    world.register_at(AWAY, "bob", 2);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    world.befriend("alice", "bob");
+    world.befriend("bob", "alice");
+    world.send("alice", bob, "hello").unwrap();
+    world.send("bob", alice, "hello").unwrap();
+    world.sleep(3_600_000);
+    let before = world.relay.accepted;
+    let mut newest = FIRST;
+    // As long as a first one may take, and the pause after it.
+    for number in 20..=82 {
+        newest = KeyPin([number; 32]);
+        restart(&mut world, HOME, &[FIRST, newest]);
+        world.sleep(PAUSE_MS / 62);
+    }
+    assert!((1..=2).contains(&(world.relay.accepted - before)));
+    // Nor is it put off for ever.
+    world.sleep(PAUSE_MS + 700_000);
+    assert_eq!(route(&world, "bob", alice), [FIRST, newest]);
+    assert!(world.relay.accepted - before <= 3);
+}
+
+/// [TRN-96]: what is overdue when a client comes back leaves at no one instant.
+#[test]
+fn contacts_elsewhere_are_not_told_in_the_instant_of_a_return() {
+    let mut world = World::new(711);
+    world.register("alice", 1);
+    let alice = world.account("alice");
+    for name in ["bob", "carol"] {
+        let away = if name == "bob" { AWAY } else { "far.example" };
+        world.register_at(away, name, if name == "bob" { 2 } else { 3 });
+        let account = world.account(name);
+        world.befriend("alice", name);
+        world.befriend(name, "alice");
+        world.send("alice", account, "hello").unwrap();
+        world.send(name, alice, "hello").unwrap();
+    }
+    world.sleep(3_600_000);
+    for (list, dies) in [([FIRST, SECOND], false), ([FIRST, THIRD], true)] {
+        let before = world.relay.accepted;
+        restart(&mut world, HOME, &list);
+        world.go_offline("alice");
+        world.sleep(700_000);
+        if dies {
+            world.crash("alice");
+        }
+        world.go_online("alice");
+        world.sleep(900);
+        assert_eq!(world.relay.accepted, before);
+        world.sleep(700_000);
+        assert_eq!(world.relay.accepted, before + 2);
+        assert_eq!(route(&world, "bob", alice), list);
+        assert_eq!(route(&world, "carol", alice), list);
+        world.sleep(PAUSE_MS);
+    }
 }
 
 /// [TRN-95]: a device that is new knows nothing of the keys that were.
