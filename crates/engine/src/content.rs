@@ -92,9 +92,6 @@ impl Engine {
             content.manifests = self.manifests_to_tell(known_version);
         }
         content.return_address = self.return_address(account);
-        if content.return_address.is_some() {
-            self.address_told(account);
-        }
         // ENV-43.
         if matches!(content.kind, Some(Kind::Text(_)))
             && encoded.len() <= CONTENT_WITH_MANIFESTS_MAX
@@ -139,7 +136,7 @@ impl Engine {
 
     /// How a contact reaches this account, until it has used the id that it was given, and once more
     /// where that has changed.
-    fn return_address(&self, account: &AccountKey) -> Option<v1::ReturnAddress> {
+    pub(crate) fn return_address(&self, account: &AccountKey) -> Option<v1::ReturnAddress> {
         // ENV-16, BOX-3, TRN-96.
         let contact = self.contacts.get(account)?;
         let is_due = |given: &GivenId| !given.used || contact.address_due;

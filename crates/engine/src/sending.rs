@@ -242,6 +242,10 @@ impl Engine {
             content
         } else {
             let decorated = self.decorate(turn, account, &content, begins);
+            // TRN-96. Not where a content is put in the lane again: that one may be dropped unsent.
+            if self.return_address(account).is_some() {
+                self.address_told(account);
+            }
             if let Some(shipment) = self.outbox.get_mut(number) {
                 shipment.content = decorated.clone();
                 shipment.sealed = true;
