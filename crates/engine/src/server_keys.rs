@@ -96,9 +96,19 @@ impl Engine {
             return;
         }
         // TRN-94.
+        let is_own = |contact: &&Contact| {
+            let route = contact.route.as_ref();
+            route.is_some_and(|route| account.is_own_server(&route.server))
+        };
+        let neighbours: Vec<AccountKey> = self
+            .contacts
+            .values()
+            .filter(is_own)
+            .map(|contact| contact.account)
+            .collect();
         let is_new = account.take_key_pins(key_pins.clone());
         // The account's row comes last: what is told again after a crash between is owed again.
-        self.owe_address(turn, is_new);
+        self.owe_address(turn, is_new, &neighbours);
         self.save_account();
         self.journal.push(Effect::KeyPins(key_pins));
         self.notify(Notice::ServerKeys(if is_new {
@@ -136,13 +146,21 @@ impl Engine {
     }
 
     /// Contacts are to be told of the address anew: with the next content, and where `alone` and they are
-    /// elsewhere with one of its own. Those on the same server learn its keys themselves.
-    fn owe_address(&mut self, turn: &mut Turn<'_>, alone: bool) {
+    /// elsewhere with one of its own. Those on the same server, the `neighbours`, learn its keys themselves,
+    /// and are known by these from now on: however many follow, their routes name one of them.
+    fn owe_address(&mut self, turn: &mut Turn<'_>, alone: bool, neighbours: &[AccountKey]) {
         // TRN-96.
         let Some(own) = self.own_server() else { return };
         let mut changed = Vec::new();
         for contact in self.contacts.values_mut() {
             let before = (contact.address_due, contact.address_leaves_at_ms);
+            let mut is_moved = false;
+            if neighbours.binary_search(&contact.account).is_ok()
+                && let Some(route) = &mut contact.route
+            {
+                is_moved = route.server != own;
+                route.server = own.clone();
+            }
             contact.address_due = true;
             let is_given = contact.given.is_some_and(|given| given.active);
             let route = contact.route.as_ref().filter(|_| is_given);
@@ -152,7 +170,7 @@ impl Engine {
             if alone && is_free && contact.is_accepted() && is_elsewhere {
                 contact.address_leaves_at_ms = turn.now.wall_ms.saturating_add(told_after_ms(turn));
             }
-            if before != (contact.address_due, contact.address_leaves_at_ms) {
+            if is_moved || before != (contact.address_due, contact.address_leaves_at_ms) {
                 changed.push(contact.account);
             }
         }
