@@ -176,9 +176,15 @@ impl Engine {
         contact.address = address.to_string();
         contact.address_claimed = false;
         contact.public_delivery_id = Some(route.delivery_id);
-        // What the contact gave us inside the encryption is kept: it is for us alone.
-        if contact.route.is_none() || !contact.answered {
-            contact.route = Some(route);
+        // What the contact gave us inside the encryption is kept: it is for us alone. The keys of its server
+        // may have changed since.
+        match &mut contact.route {
+            Some(held) if contact.answered => {
+                if held.server.is_at(&route.server) {
+                    held.server = self.address_for_devices(&route.server);
+                }
+            }
+            _ => contact.route = Some(route),
         }
         contact.by_name = by_name && (known.is_none() || contact.by_name);
         contact.request_pending = false;

@@ -48,11 +48,15 @@ fn home(world: &World, name: &'static str) -> Vec<KeyPin> {
 
 /// By which keys it looks for the server of its contact.
 fn route(world: &World, name: &'static str, contact: AccountKey) -> Vec<KeyPin> {
+    let row = row_of(world, name, contact);
+    KeyPin::list_from_wire(&row.server.unwrap().key_pins).unwrap()
+}
+
+fn row_of(world: &World, name: &'static str, contact: AccountKey) -> v1::ContactRow {
     let mut rows = world.clients[name].rows.iter();
     let is_row = |key: &RowKey| key.table == Table::Contacts && key.scope == contact.as_bytes();
     let (_, row) = rows.find(|(key, _)| is_row(key)).unwrap();
-    let row = v1::ContactRow::decode(row.as_slice()).unwrap();
-    KeyPin::list_from_wire(&row.server.unwrap().key_pins).unwrap()
+    v1::ContactRow::decode(row.as_slice()).unwrap()
 }
 
 fn said(world: &mut World, name: &'static str) -> Vec<ServerKeys> {
@@ -368,6 +372,32 @@ fn contacts_elsewhere_are_not_told_in_the_instant_of_a_return() {
         assert_eq!(route(&world, "carol", alice), list);
         world.sleep(PAUSE_MS);
     }
+}
+
+/// [TRN-97]: who was told of no other key is helped by a new link.
+#[test]
+fn a_new_link_names_the_new_key_of_a_contact() {
+    let mut world = World::new(713);
+    world.register("alice", 1);
+    world.register_at(AWAY, "bob", 2);
+    let (alice, bob) = (world.account("alice"), world.account("bob"));
+    world.befriend("alice", "bob");
+    world.befriend("bob", "alice");
+    world.send("alice", bob, "hello").unwrap();
+    world.send("bob", alice, "hello").unwrap();
+    world.sleep(120_000);
+    restart(&mut world, HOME, &[FIRST, SECOND]);
+    restart(&mut world, HOME, &[SECOND]);
+    assert_eq!(route(&world, "bob", alice), [FIRST]);
+    let given = |world: &World| row_of(world, "bob", alice).delivery_id;
+    let before = given(&world);
+    world.befriend("bob", "alice");
+    assert_eq!(route(&world, "bob", alice), [SECOND]);
+    assert_eq!(given(&world), before);
+    world.send("bob", alice, "by the new link").unwrap();
+    world.sleep(1_000);
+    let text = "by the new link".to_owned();
+    assert!(world.texts("alice", bob).contains(&text));
 }
 
 /// [TRN-95]: a device that is new knows nothing of the keys that were.
