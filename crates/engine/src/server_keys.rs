@@ -50,6 +50,24 @@ pub(crate) fn address_after(held: Option<&ServerAddress>, said: ServerAddress) -
     }
 }
 
+/// The address of a contact's server as another device of this account has it. What the contact has said to
+/// this device stands, unless the other keys begin with the last of those that are held: they follow them.
+pub(crate) fn address_of_device(
+    held: Option<&ServerAddress>,
+    said: ServerAddress,
+    answered: bool,
+) -> ServerAddress {
+    // TRN-97.
+    match held {
+        Some(held)
+            if answered && held.is_at(&said) && held.key_pins.last() != said.key_pins.first() =>
+        {
+            held.clone()
+        }
+        _ => address_after(held, said),
+    }
+}
+
 impl Account {
     /// Takes other keys of the server. Gives whether one is new.
     fn take_key_pins(&mut self, key_pins: Vec<KeyPin>) -> bool {
@@ -347,5 +365,39 @@ mod tests {
         let held = address(&[1, 2]);
         assert_eq!(address_after(Some(&held), elsewhere.clone()), elsewhere);
         assert_eq!(address_after(None, held.clone()), held);
+    }
+
+    /// [TRN-97].
+    #[test]
+    fn an_older_device_does_not_take_back_what_a_contact_said() {
+        let after = |held: &[u8], said: &[u8], answered| {
+            let after = address_of_device(Some(&address(held)), address(said), answered);
+            after.key_pins
+        };
+        let pins = |list: &[u8]| address(list).key_pins;
+        for (held, said) in [
+            (&[2][..], &[1][..]),
+            (&[2], &[1, 2]),
+            (&[2, 3], &[1, 2]),
+            (&[2, 3], &[1]),
+            (&[1, 2], &[1]),
+            (&[1, 3], &[1, 2]),
+        ] {
+            assert_eq!(after(held, said, true), pins(held));
+        }
+        for (held, said) in [
+            (&[1][..], &[1, 2][..]),
+            (&[1, 2], &[2]),
+            (&[1, 2], &[2, 3]),
+            (&[1, 2], &[1, 2]),
+        ] {
+            assert_eq!(after(held, said, true), pins(said));
+        }
+        // Nothing came of the contact itself.
+        assert_eq!(after(&[2], &[1], false), pins(&[1]));
+        let mut elsewhere = address(&[1]);
+        elsewhere.port = 444;
+        let moved = address_of_device(Some(&address(&[2])), elsewhere.clone(), true);
+        assert_eq!(moved, elsewhere);
     }
 }

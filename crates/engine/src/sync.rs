@@ -13,7 +13,7 @@ use crate::content::silent;
 use crate::engine::{Engine, Turn};
 use crate::notice::Notice;
 use crate::sending::Parcel;
-use crate::server_keys::address_after;
+use crate::server_keys::address_of_device;
 use crate::trust::Witness;
 
 /// Contacts in one account state, so that it fits a content with their manifests.
@@ -239,7 +239,7 @@ fn apply_state(contact: &mut Contact, state: &v1::ContactState) {
     if let (Some(server), Some(delivery_id)) = (server, id) {
         let held = contact.route.as_ref().map(|route| &route.server);
         contact.route = Some(Route {
-            server: address_after(held, server),
+            server: address_of_device(held, server, contact.answered),
             delivery_id,
         });
     }
