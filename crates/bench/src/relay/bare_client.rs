@@ -24,10 +24,10 @@ use super::process::Carrier;
 use crate::transport::any_port;
 
 /// Read at a time, at least.
-const READ_SIZE: usize = 32 * 1024;
+const READ_SIZE: usize = 8 * 1024;
 
 /// Sockets of all connections over QUIC.
-const SOCKETS: usize = 2;
+const SOCKETS: usize = 16;
 
 type Read = Box<dyn AsyncRead + Send + Unpin>;
 type Write = Box<dyn AsyncWrite + Send + Unpin>;
