@@ -173,7 +173,8 @@ pub const RECONNECT_DELAY_MS_MAX: u32 = 30_000;
 pub const RETURN_SPREAD_MS_MAX: u32 = 30_000;
 /// How often a silent server is tried while something waits to get through, in milliseconds.
 pub const PROBE_INTERVAL_MS: u32 = 2_000;
-/// How long something that waits makes a client try so often, in milliseconds.
+/// How long something that waits makes a client try so often, in milliseconds: ten minutes, and the interval
+/// in which the end of an outage of ten minutes is noticed.
 pub const PROBE_EAGER_MS: u32 = 602_000;
 /// How long a server may be silent while nothing waits before it is probed, in milliseconds.
 pub const PROBE_IDLE_MS: u32 = 30_000;
