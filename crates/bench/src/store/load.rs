@@ -16,12 +16,13 @@ use waxwing_storage::server::{
 use waxwing_storage::{Day, Minute};
 
 use super::bare_log::BareLog;
-use super::{device, machine};
+use super::device::Told;
+use super::machine;
 
 /// Bytes of an envelope.
 pub(super) const BODY: usize = 1024;
 /// Accounts with one mailbox each.
-const MAILBOXES: u32 = 1000;
+const MAILBOXES: u32 = 2048;
 /// Envelopes that a device reads and acknowledges at once.
 const WINDOW: usize = 16;
 /// What an acknowledgement of a window takes in a log.
@@ -35,6 +36,8 @@ pub(super) enum Kind {
     Append,
     /// Append, and read and acknowledge as many.
     Steady,
+    /// The same, and one mailbox in ten is never read.
+    OneInTen,
 }
 
 /// How much.
@@ -53,8 +56,9 @@ pub(super) struct Sample {
     appended: f64,
     seconds: f64,
     cpu: f64,
-    /// Bytes to the device for each byte appended.
+    /// Bytes to the device for each byte appended, and messages for each flush of it, in the last two thirds.
     pub(super) written_each: f64,
+    pub(super) batch: f64,
     /// Messages a second in the last and in the second third.
     pub(super) last_third: f64,
     pub(super) second_third: f64,
@@ -245,14 +249,15 @@ impl Load {
         let round = move |writer: u32, turn: u64| {
             let world = world.clone();
             async move {
-                // Each writer has mailboxes of its own, so that each is drained in order.
+                // Up to 128 writers have mailboxes of their own, so that each is drained in order.
                 let mailbox = (writer.wrapping_mul(16) + u32::try_from(turn % 16)?) % MAILBOXES;
                 world.append(mailbox).await?;
-                if kind == Kind::Steady && turn % 16 == 15 {
+                if kind != Kind::Append && turn % 16 == 15 {
                     let which = u32::try_from(turn / 16 % 16)?;
-                    world
-                        .drain((writer.wrapping_mul(16) + which) % MAILBOXES)
-                        .await?;
+                    let mailbox = (writer.wrapping_mul(16) + which) % MAILBOXES;
+                    if kind == Kind::Steady || !mailbox.is_multiple_of(10) {
+                        world.drain(mailbox).await?;
+                    }
                 }
                 anyhow::Ok(())
             }
@@ -268,7 +273,7 @@ impl Load {
             let log = Arc::clone(&log);
             async move {
                 log.append(&body(u64::from(writer) << 32 | turn)).await?;
-                if kind == Kind::Steady && turn % 16 == 15 {
+                if kind != Kind::Append && turn % 16 == 15 {
                     log.append(&[0xac; ACKNOWLEDGEMENT]).await?;
                 }
                 anyhow::Ok(())
@@ -288,7 +293,7 @@ impl Load {
         let done = Arc::new(AtomicBool::new(false));
         let appended = Arc::new(AtomicU64::new(0));
         let mut tasks = JoinSet::new();
-        let (cpu, written, began) = (machine::cpu(), device::written(folder)?, machine::now());
+        let (cpu, began) = (machine::cpu(), machine::now());
         for writer in 0..self.writers {
             let (round, done, appended) = (round.clone(), Arc::clone(&done), Arc::clone(&appended));
             tasks.spawn(async move {
@@ -305,39 +310,59 @@ impl Load {
         // The watch is a thread of its own, so that a busy runtime does not make it late.
         let count = Arc::clone(&appended);
         let third = std::time::Duration::from_secs_f64(f64::from(self.seconds) / 3.0);
+        let folder = folder.to_owned();
         let watch = std::thread::spawn(move || {
-            let mut marks = vec![(began, 0_u64)];
+            let mut marks = vec![Mark::now(&count, &folder)];
             for _ in 0..3 {
                 let until = machine::now() + third.as_secs_f64();
                 while machine::now() < until {
                     std::thread::park_timeout(std::time::Duration::from_millis(5));
                 }
-                marks.push((machine::now(), count.load(Ordering::Relaxed)));
+                marks.push(Mark::now(&count, &folder));
             }
             done.store(true, Ordering::Relaxed);
-            marks
+            marks.into_iter().collect::<Result<Vec<_>>>()
         });
         while let Some(ended) = tasks.join_next().await {
             ended??;
         }
         let seconds = machine::now() - began;
-        let marks = watch.join().ok().context("the watch panicked")?;
-        let rates: Vec<f64> = marks
-            .windows(2)
-            .filter_map(|pair| match pair {
-                [(from, first), (to, last)] => Some((last - first) as f64 / (to - from)),
-                _ => None,
-            })
-            .collect();
-        let appended = appended.load(Ordering::Relaxed) as f64;
-        let written = (device::written(folder)? - written) as f64;
+        let marks = watch.join().ok().context("the watch panicked")??;
+        let [_, first, second, third] = marks.as_slice() else {
+            anyhow::bail!("the watch ended early");
+        };
+        // What is made once, at the beginning, is not what goes on.
+        let later = third.count - first.count;
         Ok(Sample {
-            appended,
+            appended: appended.load(Ordering::Relaxed) as f64,
             seconds,
             cpu: machine::cpu() - cpu,
-            written_each: written / (appended * BODY as f64),
-            last_third: rates.last().copied().unwrap_or(f64::NAN),
-            second_third: rates.get(1).copied().unwrap_or(f64::NAN),
+            written_each: (third.told.bytes - first.told.bytes) / (later * BODY as f64),
+            batch: later / (third.told.flushes - first.told.flushes),
+            last_third: third.rate_since(second),
+            second_third: second.rate_since(first),
         })
+    }
+}
+
+/// A moment of a run.
+struct Mark {
+    at: f64,
+    /// Messages that were appended.
+    count: f64,
+    told: Told,
+}
+
+impl Mark {
+    fn now(count: &AtomicU64, folder: &Path) -> Result<Self> {
+        Ok(Self {
+            at: machine::now(),
+            count: count.load(Ordering::Relaxed) as f64,
+            told: Told::of(folder)?,
+        })
+    }
+
+    fn rate_since(&self, earlier: &Self) -> f64 {
+        (self.count - earlier.count) / (self.at - earlier.at)
     }
 }

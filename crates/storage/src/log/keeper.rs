@@ -8,8 +8,9 @@
 
 mod copying;
 mod saving;
+mod victims;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -30,8 +31,6 @@ const QUIET: Duration = Duration::from_secs(2);
 const ENTRIES_PER_LOOK: usize = 2048;
 /// Rounds of copying forward in one tidying up.
 const ROUNDS_MAX: usize = 64;
-/// Segments that are copied forward in one round.
-const VICTIMS_MAX: usize = 8;
 /// Files that are kept for the next segments while nothing happens.
 const SPARES_QUIET: usize = 1;
 /// Files are kept for the next segments up to so much of what is stored, and so many segments.
@@ -113,6 +112,8 @@ struct Work {
     unsaved: Vec<u8>,
     next_remembered: u32,
     cold: Option<Cold>,
+    /// What was wanted in each segment when it was looked for some to copy forward.
+    wanted: BTreeMap<u32, u64>,
     /// What had been appended when the keeper looked last.
     seen: u64,
     /// How many segments were in use when files were given back, the last times.
@@ -163,6 +164,7 @@ impl Keeper {
             unsaved: Vec::new(),
             next_remembered: next_remembered.max(leftover).unwrap_or(1),
             cold: None,
+            wanted: BTreeMap::new(),
             seen: 0,
             uses: VecDeque::new(),
             pause: 0,

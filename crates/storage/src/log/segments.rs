@@ -12,7 +12,8 @@ use super::file::{LogFile, LogFolder};
 use super::format::{Place, RECORD_HEADER, RecordHeader, Sealer, fits};
 use crate::StoreError;
 
-/// How much is zeroed in one write when a segment is prepared.
+/// How much of a segment that is prepared is zeroed and synced at once: a sync of the log waits behind
+/// what the device has to do for this one.
 const ZEROS: usize = 1024 * 1024;
 
 pub(crate) fn segment_name(number: u32) -> String {
@@ -202,7 +203,7 @@ impl Segments {
         };
         let name = spare_name(number);
         let file = self.folder.create(&name)?;
-        if zeroed && let Err(error) = zero(file.as_ref(), self.size) {
+        if zeroed && let Err(error) = zero(file.as_ref(), 0, self.size) {
             // The room that it took is better used for records.
             self.folder.remove(&name)?;
             return Err(error);
@@ -242,8 +243,17 @@ impl Segments {
             return Ok(true);
         };
         let name = segment_name(number);
-        let is_whole = segment.file.length()? >= u64::from(self.size);
-        match spare.filter(|_| is_whole) {
+        // What does not end with the segment was not prepared, or copied to: what is missing is added.
+        let filled = match spare {
+            Some(_) => zero(segment.file.as_ref(), segment.file.length()?, self.size),
+            None => Ok(()),
+        };
+        let has_room = match filled.as_ref().map_err(StoreError::from) {
+            Ok(()) => true,
+            Err(StoreError::DiskFull) => false,
+            Err(_) => return filled.map(|()| true),
+        };
+        match spare.filter(|_| has_room) {
             Some(spare) => {
                 let spare = spare_name(spare);
                 self.folder.rename(&name, &spare)?;
@@ -273,23 +283,25 @@ impl Segments {
     }
 }
 
-fn zero(file: &dyn LogFile, size: u32) -> io::Result<()> {
+/// Fills a file with zeros from an offset up to a size, durably.
+fn zero(file: &dyn LogFile, from: u64, size: u32) -> io::Result<()> {
     let size = u64::from(size);
-    let zeros = vec![0; ZEROS.min(usize::try_from(size).unwrap_or(ZEROS))];
+    let zeros = vec![0; ZEROS.min(usize::try_from(size.saturating_sub(from)).unwrap_or(ZEROS))];
     let step = u64::try_from(zeros.len()).unwrap_or(u64::MAX).max(1);
-    let mut at = 0_u64;
+    let mut at = from;
     while at < size {
         let left = usize::try_from(size.saturating_sub(at)).unwrap_or(usize::MAX);
         let part = zeros.get(..left.min(zeros.len())).unwrap_or_default();
         file.write_vectored_at(&[IoSlice::new(part)], at)?;
+        file.sync_data()?;
         at = at.saturating_add(step);
     }
-    file.sync_data()
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory::MemoryFolder;
+    use super::super::memory::{MemoryFolder, Trouble};
     use super::*;
 
     /// A segment begins before its first batch is written. The one after it is prepared meanwhile.
@@ -307,5 +319,33 @@ mod tests {
         }
         assert_eq!(folder.call_count(), calls, "nothing was made anew");
         assert!(!segments.is_prepared(2));
+    }
+    /// A segment that was not prepared ends with its last record.
+    #[test]
+    fn a_segment_that_ends_early_is_filled_and_used_again() {
+        let folder = MemoryFolder::new();
+        let segments = Segments::new(Arc::new(folder.clone()), 4096);
+        let file = segments.take(1).unwrap().file.clone();
+        file.write_vectored_at(&[IoSlice::new(&[7; 100])], 0)
+            .unwrap();
+        assert!(segments.free(1, 1).unwrap());
+        segments.prepare(2).unwrap();
+        let second = segments.take(2).unwrap();
+        assert_eq!(second.file.length().unwrap(), 4096);
+        let mut bytes = [1; 4096];
+        second.file.read_at(&mut bytes, 0).unwrap();
+        assert!(bytes[..100] == [7; 100] && bytes[100..] == [0; 3996]);
+        assert!(!folder.list().unwrap().contains(&segment_name(1)));
+    }
+
+    /// Where there is no room to fill it, it gives back what it takes.
+    #[test]
+    fn on_a_full_disk_a_segment_that_ends_early_is_removed() {
+        let folder = MemoryFolder::new();
+        let segments = Segments::new(Arc::new(folder.clone()), 4096);
+        segments.take(1).unwrap();
+        folder.set_trouble(Some((0, Trouble::DiskFull)));
+        assert!(segments.free(1, 1).unwrap());
+        assert!(folder.list().unwrap().is_empty());
     }
 }

@@ -6,11 +6,12 @@ use std::io::IoSlice;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{COPY, Cold, ENTRIES_PER_LOOK, VICTIMS_MAX, Work};
+use super::victims::Segments;
+use super::{COPY, Cold, ENTRIES_PER_LOOK, Work};
 use crate::StoreError;
 use crate::log::committer::first_offset;
 use crate::log::format::{Place, SegmentHeader, Stream, begin_record, end_record, set_position};
-use crate::log::index::{COLD_FIRST, Entry};
+use crate::log::index::Entry;
 use crate::log::record::{Kind, MailboxKey};
 
 impl Work {
@@ -72,61 +73,22 @@ impl Work {
     }
 
     /// Which segments to copy forward.
-    fn victims(&self, is_quiet: bool) -> BTreeSet<u32> {
-        let size = u64::from(self.shared.segments.size);
-        let state = self.shared.state();
-        let live = &state.index.live;
-        // Segments that cannot be given back whatever is copied: those that are replayed.
-        let start = self.kept.back().map_or(0, |kept| kept.start.segment);
-        let cold = self.cold.as_ref().map(|cold| cold.segment.number);
-        let count = u64::try_from(live.len()).unwrap_or(u64::MAX);
-        let used = count.saturating_mul(size);
-        let (percent, slack, threshold) = if is_quiet {
-            (110, size, 90)
-        } else {
-            (140, size.saturating_mul(2), 75)
-        };
-        let allowed = state
-            .index
-            .live_bytes
-            .saturating_mul(percent)
-            .checked_div(100)
-            .unwrap_or(0)
-            .saturating_add(slack);
-        let mut over = used.saturating_sub(allowed);
-        let mut candidates: Vec<(u64, u32)> = live
-            .iter()
-            .filter(|(number, bytes)| {
-                Some(**number) != cold
-                    && (**number >= COLD_FIRST
-                        || (**number < start && **number < state.tail.segment))
-                    && bytes.saturating_mul(100) < size.saturating_mul(threshold)
-            })
-            .map(|(number, bytes)| (*bytes, *number))
-            .collect();
-        candidates.sort_unstable();
-        let mut victims = BTreeSet::new();
-        let mut copied = 0_u64;
-        for (bytes, number) in candidates {
-            if over == 0 || victims.len() >= VICTIMS_MAX {
-                break;
-            }
-            over = over.saturating_sub(size.saturating_sub(bytes));
-            copied = copied.saturating_add(bytes);
-            victims.insert(number);
+    fn victims(&mut self, is_quiet: bool) -> BTreeSet<u32> {
+        let shared = Arc::clone(&self.shared);
+        let state = shared.state();
+        let before = std::mem::replace(&mut self.wanted, state.index.live.clone());
+        // Segments that are replayed cannot be given back whatever is copied.
+        let replayed_from = self.kept.back().map_or(0, |kept| kept.start.segment);
+        let cold = self.cold.as_ref();
+        Segments {
+            size: shared.segments.size,
+            live: &state.index.live,
+            live_bytes: state.index.live_bytes,
+            before: &before,
+            hot_below: replayed_from.min(state.tail.segment),
+            copied_to: cold.map(|cold| (cold.segment.number, cold.end)),
         }
-        // Copying is worth it only where it takes fewer segments than it gives back; the last part of
-        // a segment stays empty where the next record does not fit.
-        let room = self
-            .cold
-            .as_ref()
-            .map_or(0, |cold| self.shared.segments.size.saturating_sub(cold.end));
-        let packed = size.saturating_mul(3).checked_div(4).unwrap_or(1).max(1);
-        let begun = copied.saturating_sub(u64::from(room)).div_ceil(packed);
-        if begun >= u64::try_from(victims.len()).unwrap_or(u64::MAX) {
-            victims.clear();
-        }
-        victims
+        .victims(is_quiet)
     }
 
     fn entries_in(&self, victims: &BTreeSet<u32>) -> Vec<(MailboxKey, Entry)> {
