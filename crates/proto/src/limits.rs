@@ -222,7 +222,7 @@ pub const STORE_VALUE_SIZE_MAX: usize = 64 * 1024;
 pub const STORE_BATCH_SIZE_MAX: usize = 256 * 1024;
 /// A segment of the delivery log, in bytes.
 pub const LOG_SEGMENT_SIZE: u32 = 16 * 1024 * 1024;
-/// Bytes that wait to be written to the delivery log; then further steps are put off.
+/// Bytes for the delivery log that are not durable yet; then further steps are put off.
 pub const LOG_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of batches in a server's row journal, beyond a quarter of its rows; then it is written anew.
 pub const ROW_JOURNAL_BATCHES: u64 = 16 * 1024 * 1024;

@@ -214,13 +214,13 @@ impl DeliveryLog {
     /// Whether another step may be taken now.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] while more than [`LOG_QUEUE_BYTES_MAX`] bytes wait for the disk;
+    /// [`StoreError::Busy`] while more than [`LOG_QUEUE_BYTES_MAX`] bytes are not durable yet;
     /// [`StoreError::Stopped`].
     pub fn admit(&self) -> Result<(), StoreError> {
         if self.shared.committer.has_stopped() {
             return Err(StoreError::Stopped);
         }
-        if self.shared.committer.queued_bytes() > LOG_QUEUE_BYTES_MAX {
+        if self.shared.committer.unpublished_bytes() > LOG_QUEUE_BYTES_MAX {
             return Err(StoreError::Busy {
                 retry_after_ms: LOG_QUEUE_RETRY_MS,
             });

@@ -55,6 +55,10 @@ impl Request {
         }
     }
 
+    fn bytes(&self) -> usize {
+        usize::try_from(self.size).unwrap_or(usize::MAX)
+    }
+
     /// Where the next ones will begin.
     const fn end(&self) -> Place {
         Place {
@@ -96,10 +100,10 @@ pub(crate) struct Committer {
     publishing: Mutex<()>,
     /// Up to which place everything is durable: segment and offset.
     durable: AtomicU64,
-    /// Whether the desk says that it has failed or closes, and how much is queued there: for those who
-    /// only look.
+    /// Whether the desk says that it has failed or closes, and how much of what was queued is not durable:
+    /// for those who only look.
     stopped: AtomicBool,
-    queued_bytes: AtomicUsize,
+    unpublished_bytes: AtomicUsize,
     segments: Arc<Segments>,
     log: LogId,
     sealer: Sealer,
@@ -123,7 +127,7 @@ impl Committer {
             publishing: Mutex::new(()),
             durable: AtomicU64::new(pack(durable)),
             stopped: AtomicBool::new(false),
-            queued_bytes: AtomicUsize::new(0),
+            unpublished_bytes: AtomicUsize::new(0),
             segments,
             sealer: Sealer::new(&log),
             log,
@@ -140,9 +144,9 @@ impl Committer {
         self.stopped.load(Ordering::Acquire)
     }
 
-    /// About how many bytes wait to be written.
-    pub(crate) fn queued_bytes(&self) -> usize {
-        self.queued_bytes.load(Ordering::Relaxed)
+    /// About how many bytes are not durable yet, written or not.
+    pub(crate) fn unpublished_bytes(&self) -> usize {
+        self.unpublished_bytes.load(Ordering::Relaxed)
     }
 
     /// Queues records. They are queued in the order of their places.
@@ -151,11 +155,9 @@ impl Committer {
         if desk.failed || desk.closing {
             return Err(StoreError::Stopped);
         }
-        desk.queued_bytes = desk
-            .queued_bytes
-            .saturating_add(usize::try_from(request.size).unwrap_or(usize::MAX));
-        self.queued_bytes
-            .store(desk.queued_bytes, Ordering::Relaxed);
+        let size = request.bytes();
+        desk.queued_bytes = desk.queued_bytes.saturating_add(size);
+        self.unpublished_bytes.fetch_add(size, Ordering::Relaxed);
         desk.queue.push_back(request);
         let is_idle = !desk.syncing && !desk.writing;
         let is_worth_filling = desk.queued_bytes >= FILL && !desk.writing;
@@ -264,7 +266,6 @@ impl Committer {
     fn take(&self, desk: &mut Desk) -> Vec<Request> {
         desk.writing = true;
         desk.queued_bytes = 0;
-        self.queued_bytes.store(0, Ordering::Relaxed);
         desk.queue.drain(..).collect()
     }
 
@@ -292,10 +293,7 @@ impl Committer {
         };
         // Whatever of the batch is in an older segment was synced before this one was begun.
         if let Some(segment) = segment {
-            segment
-                .file
-                .sync_data()
-                .map_err(|error| self.stop(error.into()))?;
+            segment.sync().map_err(|error| self.stop(error.into()))?;
         }
         if let Some(tail) = lock(&self.tail).as_mut()
             && tail.segment.number == end.segment
@@ -310,6 +308,8 @@ impl Committer {
         desk.syncing = false;
         let has_more = !desk.queue.is_empty() || !desk.written.is_empty() || desk.closing;
         self.durable.fetch_max(pack(end), Ordering::Release);
+        let size = batch.iter().map(Request::bytes).sum();
+        self.unpublished_bytes.fetch_sub(size, Ordering::Relaxed);
         drop(desk);
         self.published.notify_all();
         if has_more {
@@ -352,7 +352,7 @@ impl Committer {
         if let Some(opens) = first.opens {
             // The header of a segment says where the one before it ends: that has to be durable.
             if let Some(before) = tail.take() {
-                before.segment.file.sync_data()?;
+                before.segment.sync()?;
             }
             *tail = Some(Tail {
                 segment: self.segments.take(opens.number)?,

@@ -83,3 +83,25 @@ pub trait LogFile: Send + Sync + 'static {
     /// The device's.
     fn length(&self) -> io::Result<u64>;
 }
+
+/// How much is read and written again at once.
+const AGAIN: u64 = 1024 * 1024;
+
+/// Makes durable what a file holds between two offsets, whatever became of syncs before: after a sync that
+/// failed an operating system may take pages for clean that are not on the disk, and then no sync alone
+/// brings them there. They are read and written again.
+pub(crate) fn make_durable(file: &dyn LogFile, from: u64, to: u64) -> io::Result<()> {
+    let mut at = from;
+    while at < to {
+        let length = to.saturating_sub(at).min(AGAIN);
+        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        let read = file.read_at(&mut bytes, at)?;
+        bytes.truncate(read);
+        if bytes.is_empty() {
+            break;
+        }
+        file.write_vectored_at(&[IoSlice::new(&bytes)], at)?;
+        at = at.saturating_add(length);
+    }
+    file.sync_data()
+}

@@ -32,6 +32,9 @@ pub enum Trouble {
     Dead,
     /// Every sync of a file fails.
     SyncFails,
+    /// Every sync of a file fails, and what it was to make durable is still read and never becomes so, as
+    /// operating systems do that take a page that they could not write for clean.
+    SyncLoses,
     /// Syncs of files say that they succeeded and make nothing durable: a planted fault.
     SyncLies,
     /// No space is left: what would make a file, or make one longer, fails.
@@ -379,6 +382,10 @@ impl LogFile for MemoryFile {
         folder.step()?;
         match folder.trouble() {
             Some(Trouble::SyncFails) => return Err(io::ErrorKind::Other.into()),
+            Some(Trouble::SyncLoses) => {
+                folder.file(self.number)?.unsynced.clear();
+                return Err(io::ErrorKind::Other.into());
+            }
             Some(Trouble::SyncFull) => return Err(io::ErrorKind::StorageFull.into()),
             Some(Trouble::SyncLies) => return Ok(()),
             _ => folder.syncs = folder.syncs.saturating_add(1),

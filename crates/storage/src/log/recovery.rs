@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::checkpoint::{self, Head, Loaded, read_file};
 use super::committer::{Committer, first_offset};
-use super::file::LogFolder;
+use super::file::{LogFolder, make_durable};
 use super::format::{Place, RecordHeader, SEGMENT_HEADER, Sealer, SegmentHeader, Stream};
 use super::index::{COLD_FIRST, Entry, Fingerprint, Index};
 use super::keeper::{Keeper, Kept, Signal};
@@ -33,6 +33,8 @@ struct Replay<'a> {
     damage: Vec<Damage>,
     tables: Vec<(LogPosition, Bytes)>,
     last_tables: Place,
+    /// Up to where the last segment was durable when its last record was written.
+    synced_to: u32,
 }
 
 impl Replay<'_> {
@@ -144,6 +146,7 @@ impl Replay<'_> {
         };
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let mut offset = from;
+        self.synced_to = 0;
         let mut group: Vec<(Place, RecordHeader, Bytes, u32)> = Vec::new();
         loop {
             if end.is_some_and(|end| offset >= end) {
@@ -155,6 +158,7 @@ impl Replay<'_> {
                     offset,
                 };
                 let is_last = !header.more;
+                self.synced_to = self.synced_to.max(header.synced_to);
                 group.push((place, header, payload, next));
                 offset = next;
                 if is_last {
@@ -283,14 +287,20 @@ pub(crate) fn open(folder: Arc<dyn LogFolder>, options: &LogOptions) -> Result<O
             segment: 0,
             offset: 0,
         },
+        synced_to: 0,
     };
     let segments = Arc::new(Segments::new(Arc::clone(&folder), options.segment_size));
     let headers = open_segments(folder.as_ref(), &segments, &found, &head)?;
     let tail = replay_hot(&mut replay, folder.as_ref(), &headers)?;
-    // What was read may be in the memory of the machine alone, if only the process had died. It
-    // is going to be shown and acknowledged, so it has to be durable.
+    // BOX-75. What was read may be in the memory of the machine alone, if only the process had died, or if
+    // a sync had failed. It is going to be shown and acknowledged, so it has to be durable. A segment was
+    // durable as a whole before the next one was begun.
     if let Some(last) = segments.get(tail.segment) {
-        last.file.sync_data()?;
+        make_durable(
+            last.file.as_ref(),
+            replay.synced_to.into(),
+            tail.offset.into(),
+        )?;
     }
     folder.sync()?;
     let highest = |cold: bool| {
@@ -378,10 +388,7 @@ fn open_segments(
         {
             headers.insert(*number, header);
         }
-        segments.insert(Arc::new(Segment {
-            number: *number,
-            file,
-        }));
+        segments.insert(Arc::new(Segment::new(*number, file)));
     }
     Ok(headers)
 }

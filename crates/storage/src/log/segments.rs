@@ -44,9 +44,32 @@ pub(crate) fn number_in(name: &str, ending: &str) -> Option<u32> {
 pub(crate) struct Segment {
     pub(crate) number: u32,
     pub(crate) file: Arc<dyn LogFile>,
+    /// Whether a sync has failed. Held during each.
+    has_failed: Mutex<bool>,
 }
 
 impl Segment {
+    pub(crate) fn new(number: u32, file: Arc<dyn LogFile>) -> Self {
+        Self {
+            number,
+            file,
+            has_failed: Mutex::new(false),
+        }
+    }
+
+    /// Makes durable what was written before. The operating system tells one caller alone that bytes were
+    /// lost; here, after one sync that failed, all fail.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let has_failed = self.has_failed.lock();
+        let mut has_failed = has_failed.unwrap_or_else(PoisonError::into_inner);
+        if *has_failed {
+            return Err(io::Error::other("an earlier sync of the segment failed"));
+        }
+        let synced = self.file.sync_data();
+        *has_failed = synced.is_err();
+        synced
+    }
+
     /// Reads and checks the record at a place: its header and payload; `None` where it is damaged.
     pub(crate) fn record(
         &self,
@@ -156,7 +179,7 @@ impl Segments {
             return Ok(());
         }
         let file = self.name(number)?;
-        let segment = Arc::new(Segment { number, file });
+        let segment = Arc::new(Segment::new(number, file));
         self.table().prepared.push(segment);
         Ok(())
     }
@@ -172,10 +195,7 @@ impl Segments {
         };
         let segment = match prepared {
             Some(segment) => segment,
-            None => Arc::new(Segment {
-                number,
-                file: self.name(number)?,
-            }),
+            None => Arc::new(Segment::new(number, self.name(number)?)),
         };
         self.insert(Arc::clone(&segment));
         Ok(segment)
@@ -184,7 +204,7 @@ impl Segments {
     /// The file for a cold segment.
     pub(crate) fn take_cold(&self, number: u32) -> io::Result<Arc<Segment>> {
         let file = self.name(number)?;
-        let segment = Arc::new(Segment { number, file });
+        let segment = Arc::new(Segment::new(number, file));
         self.insert(Arc::clone(&segment));
         Ok(segment)
     }
@@ -347,5 +367,16 @@ mod tests {
         folder.set_trouble(Some((0, Trouble::DiskFull)));
         assert!(segments.free(1, 1).unwrap());
         assert!(folder.list().unwrap().is_empty());
+    }
+    /// Linux reports a write that was lost once for each open file.
+    #[test]
+    fn after_a_sync_that_failed_no_sync_of_the_segment_succeeds() {
+        let folder = MemoryFolder::new();
+        let segment = Segment::new(1, folder.create("a").unwrap());
+        segment.sync().unwrap();
+        folder.set_trouble(Some((0, Trouble::SyncLoses)));
+        assert!(segment.sync().is_err());
+        folder.set_trouble(None);
+        assert!(segment.sync().is_err());
     }
 }

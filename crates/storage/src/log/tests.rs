@@ -3,6 +3,7 @@
 
 mod full;
 mod model;
+mod syncs;
 mod turns;
 
 use bytes::Bytes;

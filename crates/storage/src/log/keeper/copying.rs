@@ -61,7 +61,7 @@ impl Work {
         }
         self.write_cold(&mut buffer)?;
         if let Some(cold) = &self.cold {
-            cold.segment.file.sync_data()?;
+            cold.segment.sync()?;
         }
         for chunk in moves.chunks(ENTRIES_PER_LOOK) {
             let mut state = shared.state();
@@ -135,7 +135,7 @@ impl Work {
         }
         self.write_cold(buffer)?;
         if let Some(full) = &self.cold {
-            full.segment.file.sync_data()?;
+            full.segment.sync()?;
         }
         let number = {
             let mut state = self.shared.state();

@@ -11,7 +11,7 @@ use super::{HEAD, Head, Journal, name, number_in};
 use crate::StoreError;
 use crate::embedded::key_value::Batch;
 use crate::log::LogPosition;
-use crate::log::file::{LogFile, LogFolder};
+use crate::log::file::{LogFile, LogFolder, make_durable};
 
 /// Bytes that are read together.
 const WINDOW: usize = 1024 * 1024;
@@ -159,6 +159,10 @@ pub(in crate::embedded) fn start(
 struct Batches {
     tail: Tail,
     end: u64,
+    /// Where the last write began, which no later one says to be durable.
+    last_write: u64,
+    /// Where the next one would begin.
+    next_write: u64,
     last: u64,
     position: LogPosition,
 }
@@ -168,6 +172,8 @@ fn batches(reading: &mut Reading, head: &Head, after: LogPosition) -> Result<Bat
     let mut found = Batches {
         tail: Tail::default(),
         end: head.batches,
+        last_write: head.batches,
+        next_write: head.batches,
         last: 0,
         position: head.position,
     };
@@ -211,6 +217,9 @@ fn batches(reading: &mut Reading, head: &Head, after: LogPosition) -> Result<Bat
         found.position = found.position.max(position);
         at = entry.next;
         found.end = at;
+        if kind == Kind::End {
+            found.last_write = std::mem::replace(&mut found.next_write, at);
+        }
     }
 }
 
@@ -235,8 +244,8 @@ impl Journal {
         if found.end < reading.length {
             reading.file.truncate(found.end)?;
         }
-        // What was read may be in the memory of the machine alone.
-        reading.file.sync_data()?;
+        // BOX-75. What was read may be in the memory of the machine alone, also after a sync that failed.
+        make_durable(reading.file.as_ref(), found.last_write, found.end)?;
         let journal = Self {
             folder: Arc::clone(folder),
             file: reading.file,

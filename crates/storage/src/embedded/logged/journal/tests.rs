@@ -226,6 +226,33 @@ async fn a_journal_that_is_cut_reaches_less_and_says_how_far() {
     assert_eq!(reached.into_iter().collect::<Vec<_>>(), [5, 6, 7, 8, 9, 10]);
 }
 
+/// [BOX-75]. What a failed sync took for clean is read, and would be lost when the power is cut.
+#[tokio::test]
+async fn what_an_opening_gives_after_a_lost_sync_is_durable() {
+    for calls in 0..8 {
+        let folder = filled().await;
+        let opened = Journal::open(&shared(&folder), LOG, position(0)).unwrap();
+        let (mut journal, _) = opened.unwrap();
+        folder.set_trouble(Some((calls, crate::log::memory::Trouble::SyncLoses)));
+        for number in 11..15 {
+            let batch = batch(number);
+            if journal.append([(position(number), &batch)]).is_err() {
+                break;
+            }
+        }
+        folder.set_trouble(None);
+        let (opened, tail) = Journal::open(&shared(&folder), LOG, position(0))
+            .unwrap()
+            .unwrap();
+        let cut = folder.after_power_cut(Loss::All);
+        let (_, kept) = Journal::open(&shared(&cut), LOG, position(0))
+            .unwrap()
+            .unwrap();
+        assert_eq!(kept, tail, "after {calls} calls");
+        assert_eq!(all(&cut).unwrap().1, opened.position());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
