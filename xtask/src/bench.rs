@@ -26,7 +26,8 @@ Examples:
   cargo xtask bench transport --only recovery     how late messages are after faults, in virtual time
   cargo xtask bench tcp --heavy                   over TCP, with up to 10000 idle connections
   cargo xtask bench store                         the server's store against a bare log
-  cargo xtask bench store --live 1000000 --seconds 180   with a million messages stored
+  cargo xtask bench store --live 1000000          with a million messages stored
+  cargo xtask bench store --heavy --only minutes  ten minutes of it instead of three
   cargo xtask bench relay                         the real server against a bare relay, 10 minutes
   cargo xtask bench relay --only quic_w16         a part of it; others: tcp, w1, latency, offline
   cargo xtask bench ratchet --json figures.json   the same, for a program to read; with the fast
@@ -37,7 +38,7 @@ pub(crate) struct Bench {
     /// Also write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Also measure what needs thousands of connections
+    /// Also measure what needs thousands of connections; store: ten minutes instead of three
     #[arg(long)]
     heavy: bool,
     /// transport, store, relay: only the figures that have this in their names, such as upload or append_64

@@ -11,14 +11,17 @@ mod bare_log;
 mod device;
 mod load;
 pub(crate) mod machine;
+mod minutes;
 mod restart;
+mod room;
 pub(crate) mod segments;
+mod world;
 mod written;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tokio::runtime::Runtime;
 use waxwing_storage::embedded::files::{FileOptions, open_server};
 use waxwing_storage::embedded::{ServerLimits, ServerOptions};
@@ -43,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) seconds: u32,
     /// Messages that are stored during the steady state.
     pub(crate) live: u32,
+    /// Whether what takes many minutes takes even more.
+    pub(crate) heavy: bool,
 }
 
 /// Measures everything.
@@ -78,6 +83,12 @@ pub(crate) fn run(settings: &Settings) -> Result<Vec<Figure>> {
         figures.extend(steady(&runtime, settings)?);
     }
     figures.extend(written::run(&runtime, settings.seconds, is_wanted)?);
+    if is_wanted("store.minutes") {
+        figures.extend(minutes::run(&runtime, settings)?);
+    }
+    if is_wanted("store.room") {
+        figures.push(room::run(&runtime, settings.live)?);
+    }
     drop(runtime);
     if is_wanted("store.first_delivery") {
         figures.extend(restart::run(settings.live)?);
@@ -113,7 +124,7 @@ fn append(runtime: &Runtime, writers: u32, seconds: u32) -> Result<(Pairs, Pairs
     let (mut cpu, mut bare_cpu) = (Vec::new(), Vec::new());
     let rate = alternate(
         || {
-            let sample = ours(runtime, load)?.0;
+            let sample = ours(runtime, load)?;
             cpu.push(sample.cpu_us_each());
             Ok(sample.rate())
         },
@@ -126,18 +137,14 @@ fn append(runtime: &Runtime, writers: u32, seconds: u32) -> Result<(Pairs, Pairs
     Ok((rate, cpu.into_iter().zip(bare_cpu).collect()))
 }
 
-/// A sample, and the bytes on the disk for each byte that is stored.
-fn ours(runtime: &Runtime, load: Load) -> Result<(Sample, f64)> {
+fn ours(runtime: &Runtime, load: Load) -> Result<Sample> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("store");
-    let sample = runtime.block_on(async {
+    runtime.block_on(async {
         let store = Arc::new(open(&path).await?);
-        let world = load::World::new(Arc::clone(&store)).await?;
+        let world = world::World::new(Arc::clone(&store)).await?;
         load.on_store(&world, &path).await
-    })?;
-    let live = f64::from(load.live) * load::BODY as f64;
-    let space = machine::space(&path)? as f64 / live.max(1.0);
-    Ok((sample, space))
+    })
 }
 
 fn theirs(runtime: &Runtime, load: Load) -> Result<Sample> {
@@ -161,17 +168,16 @@ fn steady(runtime: &Runtime, settings: &Settings) -> Result<Vec<Figure>> {
         live: settings.live,
     };
     let mut drift = Vec::new();
-    let mut space = None;
+    let mut space = 0.0;
     let rate = alternate(
         || {
-            let (sample, found) = ours(runtime, load)?;
-            drift.push((sample.last_third, sample.second_third));
-            space = Some(found);
+            let sample = ours(runtime, load)?;
+            drift.push((sample.last_part, sample.second_part));
+            space = f64::max(space, sample.space_max);
             Ok(sample.rate())
         },
         || Ok(theirs(runtime, load)?.rate()),
     )?;
-    let space = space.context("nothing was measured")?;
     Ok(vec![
         Figure::from_pairs("store.steady", "msg/s", AGAINST, rate).with_floor(0.60),
         Figure::from_pairs(
@@ -181,13 +187,16 @@ fn steady(runtime: &Runtime, settings: &Settings) -> Result<Vec<Figure>> {
             drift,
         )
         .with_floor(0.90),
-        Figure::from_pairs("store.space", "x", "what is stored", vec![(space, 1.0)])
-            .with_bar(space_bar(settings.live)),
+        space_figure("store.space", space, settings.live, 1.6),
     ])
 }
 
-/// 1.6 × what is stored and 64 MiB, as a multiple of what is stored.
-fn space_bar(live: u32) -> f64 {
-    let live = f64::from(live) * load::BODY as f64;
-    1.6 + 64.0 * 1024.0 * 1024.0 / live.max(1.0)
+/// Bytes on the disk, at most so many times what is stored and 64 MiB.
+fn space_figure(name: &'static str, space: f64, live: u32, times: f64) -> Figure {
+    const MIB: f64 = 1024.0 * 1024.0;
+    let stored = f64::from(live) * world::BODY as f64;
+    let most = times * stored + 64.0 * MIB;
+    let note = format!("{:.0} MiB are stored", stored / MIB);
+    let against = "the most that is allowed";
+    Figure::counted(name, "MiB", against, space / MIB, most / MIB).with_note(note)
 }

@@ -52,16 +52,17 @@ pub(super) fn resident(process: u32) -> Result<u64> {
     Ok(field(&format!("/proc/{process}/status"), "VmRSS")? * 1024)
 }
 
-/// Bytes that the files below a folder take on the disk.
+/// Bytes that the files below a folder take on the disk. One that goes meanwhile does not count.
 pub(super) fn space(folder: &Path) -> Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let mut sum = 0;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        sum += if entry.file_type()?.is_dir() {
-            space(&entry.path())?
-        } else {
-            entry.metadata()?.blocks() * 512
+        sum += match entry.metadata() {
+            Ok(file) if file.is_dir() => space(&entry.path())?,
+            Ok(file) => file.blocks() * 512,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error.into()),
         };
     }
     Ok(sum)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 
-use super::load::World;
+use super::world::World;
 use super::{machine, open};
 use crate::pairs::alternate;
 use crate::report::Figure;

@@ -41,7 +41,7 @@ pub(super) fn run(
         let (mut batches, mut bare_batches) = (Vec::new(), Vec::new());
         let written = alternate(
             || {
-                let sample = ours(runtime, load)?.0;
+                let sample = ours(runtime, load)?;
                 batches.push(sample.batch);
                 Ok(sample.written_each)
             },
