@@ -75,6 +75,12 @@ enum Name {
     /// Fills a store and waits: the process that `store` kills
     #[value(hide = true)]
     Fill,
+    /// Opens a store, says after how long it delivered something, and waits to be killed
+    #[value(hide = true)]
+    First,
+    /// Reads the newest checkpoint of a store, and says how long that took
+    #[value(hide = true)]
+    Checkpoint,
 }
 
 fn main() -> Result<ExitCode> {
@@ -115,9 +121,14 @@ fn main() -> Result<ExitCode> {
             only: arguments.only,
             seconds: arguments.seconds,
         })?,
-        Name::Fill => {
-            let folder = arguments.folder.context("fill needs --folder")?;
-            store::fill(&folder, arguments.live, &mut std::io::stdout().lock())?;
+        Name::Fill | Name::First | Name::Checkpoint => {
+            let folder = arguments.folder.context("--folder is missing")?;
+            let out = &mut std::io::stdout().lock();
+            match arguments.name {
+                Name::Fill => store::fill(&folder, arguments.live, out)?,
+                Name::First => store::first(&folder, out)?,
+                _ => store::checkpoint(&folder, out)?,
+            }
             return Ok(ExitCode::SUCCESS);
         }
     };

@@ -32,7 +32,7 @@ use crate::report::Figure;
 use bare_log::{BareLog, SEGMENTS_KEPT};
 use load::{Kind, Load, Sample};
 
-pub(crate) use restart::fill;
+pub(crate) use restart::{checkpoint, fill, first};
 
 const AGAINST: &str =
     "a bare log: one committer, 16 MiB pre-written, one vectored write and fdatasync a batch";
