@@ -17,10 +17,12 @@ mod checkpoint;
 mod committer;
 pub mod disk;
 pub mod file;
+mod fingerprint;
 pub(crate) mod format;
 mod index;
 mod keeper;
 pub mod memory;
+mod packed;
 pub(crate) mod record;
 mod recovery;
 mod scan;
@@ -323,7 +325,8 @@ impl DeliveryLog {
         if shared.committer.has_stopped() {
             return Err(StoreError::Stopped);
         }
-        let state = shared.state();
+        let mut state = shared.state();
+        state.index.unpack(mailbox)?;
         let Some(held) = state.index.mailboxes.get(mailbox) else {
             return Ok(Vec::new());
         };

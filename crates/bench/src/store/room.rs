@@ -32,7 +32,7 @@ pub(super) fn run(runtime: &Runtime, live: u32) -> Result<Figure> {
         let began = machine::now();
         let mut space = before;
         while space > most && machine::now() - began <= SECONDS_MAX {
-            std::thread::sleep(PAUSE);
+            std::thread::park_timeout(PAUSE);
             space = machine::space(&path)? as f64;
         }
         let seconds = machine::now() - began;

@@ -22,6 +22,8 @@ use crate::StoreError;
 pub(crate) const VERSION: u32 = 1;
 pub(crate) const SEGMENT_HEADER: usize = 64;
 pub(crate) const RECORD_HEADER: usize = 32;
+/// Where in a record's header its kind is, with flags and zeros up to 8 bytes.
+pub(crate) const KIND_AT: usize = 24;
 const MAGIC: [u8; 8] = *b"WXLOGSEG";
 
 /// The record is not the last one of its group.
@@ -40,7 +42,7 @@ pub(crate) enum Stream {
 }
 
 /// A place of a record: a segment's number and an offset in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct Place {
     pub(crate) segment: u32,
     pub(crate) offset: u32,

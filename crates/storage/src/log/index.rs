@@ -6,60 +6,22 @@
 //! of 64 envelopes or more never takes more than 64 bytes for each.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
-use sha2::{Digest, Sha256};
-use waxwing_proto::{AccountKey, DeliveryId, DeviceId, EnvelopeId};
+use waxwing_proto::{AccountKey, DeliveryId, DeviceId};
 
+use super::fingerprint::Plain;
 use super::format::{Place, record_length};
+use super::packed::Packed;
 use super::record::{ENVELOPE_FIELDS, MailboxKey, Range};
 use super::turn::Prepared;
 use crate::Day;
 use crate::server::{DeliveryIdKind, Position};
 
+pub(crate) use super::fingerprint::{Fingerprint, FingerprintKey};
+
 /// The first number of a cold segment; hot ones are below.
 pub(crate) const COLD_FIRST: u32 = 1 << 31;
-
-/// Names an envelope for deduplication: 64 bits under a key that nobody outside knows, so that two
-/// envelopes of one mailbox collide once in 2^50 at its bounds and nobody can make them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fingerprint(pub(crate) u64);
-
-/// The key of fingerprints.
-pub(crate) type FingerprintKey = [u8; 16];
-
-impl Fingerprint {
-    pub(crate) fn new(key: &FingerprintKey, delivery: &DeliveryId, envelope: &EnvelopeId) -> Self {
-        // One block of SHA-256 with fixed lengths; truncated, so it cannot be extended.
-        let digest = Sha256::new()
-            .chain_update(key)
-            .chain_update(delivery.as_bytes())
-            .chain_update(envelope.as_bytes())
-            .finalize();
-        let first = digest.first_chunk::<8>().copied().unwrap_or_default();
-        Self(u64::from_le_bytes(first))
-    }
-}
-
-/// Fingerprints are uniform already.
-#[derive(Default)]
-pub(crate) struct Plain(u64);
-
-impl Hasher for Plain {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
-    }
-}
 
 /// How many entries a mailbox has room for at first, and gets at least when it grows.
 const ENTRIES_FIRST: usize = 4;
@@ -100,9 +62,14 @@ pub struct Held {
 }
 
 impl Held {
-    fn add(&mut self, body: u64) {
+    pub(crate) fn add(&mut self, body: u64) {
         self.envelopes = self.envelopes.saturating_add(1);
         self.bytes = self.bytes.saturating_add(body);
+    }
+
+    fn join(&mut self, other: Self) {
+        self.envelopes = self.envelopes.saturating_add(other.envelopes);
+        self.bytes = self.bytes.saturating_add(other.bytes);
     }
 
     fn remove(&mut self, body: u64) {
@@ -122,12 +89,16 @@ pub(crate) struct Share {
 #[derive(Default)]
 pub struct Mailbox {
     pub(crate) last_position: u64,
+    /// What a checkpoint had, until it is unpacked: these entries are before [`Mailbox::entries`].
+    pub(crate) packed: Option<Packed>,
+    /// From which place on its records are replayed.
+    pub(crate) since: Place,
     pub(crate) entries: VecDeque<Entry>,
     pub(crate) shares: Vec<Share>,
     all: Held,
     own: Held,
     strangers: Held,
-    /// Fingerprints of what is held and of what is remembered.
+    /// Fingerprints of what is held and of what is remembered. Empty while anything is packed.
     known: Known,
     /// Fingerprints of what is gone, in the order of the going.
     pub(crate) remembered: VecDeque<u64>,
@@ -195,6 +166,7 @@ impl Mailbox {
     }
 
     pub(crate) fn has_seen(&self, fingerprint: Fingerprint) -> bool {
+        debug_assert!(self.packed.is_none(), "unpacked before it is looked into");
         self.known.contains(&fingerprint.0)
     }
 
@@ -226,7 +198,9 @@ impl Mailbox {
     pub(crate) fn push(&mut self, entry: Entry) {
         let body = entry.body();
         self.last_position = self.last_position.max(entry.position);
-        self.known.insert(entry.fingerprint);
+        if self.packed.is_none() {
+            self.known.insert(entry.fingerprint);
+        }
         self.count(entry.share, |held| held.add(body));
         if self.entries.len() == self.entries.capacity() {
             // Doubling would leave half of it unused.
@@ -312,11 +286,28 @@ impl Mailbox {
         }
     }
 
-    /// Puts back what a checkpoint remembered.
-    pub(crate) fn restore_remembered(&mut self, fingerprints: &[u64], older: usize) {
-        self.known.extend(fingerprints.iter().copied());
-        self.remembered.extend(fingerprints.iter().copied());
-        self.older = older.min(self.remembered.len());
+    /// Puts back what a checkpoint held and remembered; the shares are there.
+    pub(crate) fn restore(&mut self, packed: Packed, remembered: VecDeque<u64>, older: usize) {
+        for share in &self.shares {
+            self.all.join(share.held);
+            match share.kind {
+                DeliveryIdKind::Own => self.own.join(share.held),
+                DeliveryIdKind::Public => self.strangers.join(share.held),
+                DeliveryIdKind::Contact => {}
+            }
+        }
+        self.older = older.min(remembered.len());
+        self.remembered = remembered;
+        self.packed = Some(packed);
+    }
+
+    /// Makes the table of fingerprints anew.
+    pub(super) fn fill_known(&mut self) {
+        let held = self.entries.iter().map(|entry| entry.fingerprint);
+        let count = self.entries.len().saturating_add(self.remembered.len());
+        self.known = Known::with_capacity_and_hasher(count, BuildHasherDefault::default());
+        self.known.extend(self.remembered.iter().copied());
+        self.known.extend(held);
     }
 }
 
@@ -324,8 +315,11 @@ impl Mailbox {
 #[derive(Default)]
 pub(crate) struct Index {
     pub(crate) mailboxes: BTreeMap<MailboxKey, Mailbox>,
-    /// Bytes of wanted records, by segment.
+    /// Mailboxes that are packed.
+    pub(crate) packed: usize,
+    /// Bytes of wanted records, by segment, without those that are packed.
     pub(crate) live: BTreeMap<u32, u64>,
+    /// Of all of them, as the number of entries is.
     pub(crate) live_bytes: u64,
     pub(crate) entries: u64,
     /// The last day on which remembered envelopes were forgotten.
@@ -357,7 +351,7 @@ impl Index {
     }
 
     /// Puts an envelope into its mailbox. One whose position is not above the last one is there, or
-    /// was there, already.
+    /// was there, already; so is one from before where the mailbox is replayed from.
     pub(crate) fn add(
         &mut self,
         mailbox: MailboxKey,
@@ -366,7 +360,7 @@ impl Index {
         mut entry: Entry,
     ) {
         let held = self.mailboxes.entry(mailbox).or_default();
-        if entry.position <= held.last_position {
+        if entry.position <= held.last_position || entry.place < held.since {
             return;
         }
         entry.share = held.share_of(delivery_id, kind);
@@ -390,13 +384,7 @@ impl Index {
         entry.position
     }
 
-    /// Puts back an entry of a checkpoint.
-    pub(crate) fn restore(&mut self, mailbox: &mut Mailbox, entry: Entry) {
-        mailbox.push(entry);
-        self.enliven(&entry);
-    }
-
-    /// Takes envelopes out of a mailbox; positions that hold nothing are passed over. Answers which
+    /// Takes envelopes out of a mailbox, which is unpacked; positions that hold nothing are passed over. Answers which
     /// positions held something, as ranges.
     pub(crate) fn acknowledge(
         &mut self,
@@ -429,7 +417,7 @@ impl Index {
         ranges
     }
 
-    /// Removes a mailbox with all that is in it.
+    /// Removes a mailbox, which is unpacked, with all that is in it.
     pub(crate) fn remove_mailbox(&mut self, mailbox: &MailboxKey) {
         if let Some(held) = self.mailboxes.remove(mailbox) {
             for entry in &held.entries {
@@ -465,7 +453,7 @@ impl Index {
         self.generation = self.generation.saturating_add(1);
     }
 
-    /// Moves an envelope that was copied forward, if it is still where it was.
+    /// Moves an envelope of an unpacked mailbox that was copied forward, if it is still where it was.
     pub(crate) fn relocate(
         &mut self,
         mailbox: &MailboxKey,

@@ -74,6 +74,10 @@ impl Signal {
         self.0.1.notify_one();
     }
 
+    fn is_closing(&self) -> bool {
+        self.flags().closing
+    }
+
     /// Waits; answers whether nothing had happened, or `None` when the log is closed.
     fn wait(&self) -> Option<bool> {
         let flags = self.flags();
@@ -131,6 +135,12 @@ pub(crate) struct Keeper {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Says why the log stops, and stops it.
+fn stop(shared: &Shared, error: StoreError) {
+    tracing::error!(code = error.code(), "the delivery log stopped: {error}");
+    shared.committer.fail();
+}
+
 fn lock(work: &Mutex<Work>) -> MutexGuard<'_, Work> {
     work.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -176,6 +186,11 @@ impl Keeper {
                 .name("log-keeper".to_owned())
                 .spawn(move || {
                     let mut was_full = false;
+                    let unpacked = lock(&work).unpack(|| signal.is_closing());
+                    if let Err(error) = unpacked {
+                        stop(&shared, error);
+                        return;
+                    }
                     while let Some(is_quiet) = signal.wait() {
                         let result = lock(&work).round(is_quiet);
                         let is_full = matches!(result, Err(StoreError::DiskFull));
@@ -192,11 +207,7 @@ impl Keeper {
                         if let Err(error) = result
                             && !is_full
                         {
-                            tracing::error!(
-                                code = error.code(),
-                                "the delivery log stopped: {error}"
-                            );
-                            shared.committer.fail();
+                            stop(&shared, error);
                             return;
                         }
                     }
@@ -238,6 +249,19 @@ impl Keeper {
 }
 
 impl Work {
+    /// Unpacks, piece by piece, what the opening has left packed, until that is done or is to end.
+    fn unpack(&self, is_to_end: impl Fn() -> bool) -> Result<(), StoreError> {
+        let mut after = None;
+        while !is_to_end() {
+            let mut state = self.shared.state();
+            after = state.index.unpack_some(after, ENTRIES_PER_LOOK)?;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn round(&mut self, is_quiet: bool) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
         let prepared = self.prepare_now_and_then();
@@ -303,6 +327,7 @@ impl Work {
     }
 
     fn tidy_up(&mut self) -> Result<(), StoreError> {
+        self.unpack(|| false)?;
         self.prepare()?;
         self.checkpoint()?;
         for _ in 0..ROUNDS_MAX {

@@ -6,198 +6,24 @@
 //! whose `synced to` is beyond it, or the checkpoint. Then it is damage: it is reported, passed
 //! over, and the rest is read.
 
+mod replay;
+
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use bytes::Bytes;
-
-use super::checkpoint::{self, Head, Loaded, read_file};
+use self::replay::Replay;
+use super::checkpoint::{self, Head};
 use super::committer::{Committer, first_offset};
 use super::file::{LogFolder, make_durable};
-use super::format::{Place, RecordHeader, SEGMENT_HEADER, Sealer, SegmentHeader, Stream};
-use super::index::{COLD_FIRST, Entry, Fingerprint, Index};
+use super::format::{Place, SEGMENT_HEADER, SegmentHeader, Stream};
+use super::index::{COLD_FIRST, Index};
 use super::keeper::{Keeper, Kept, Signal};
-use super::record::{self, Event, MailboxKey};
-use super::scan::{Damage, Scan};
+use super::scan::Damage;
 use super::segments::{Segment, Segments, number_in, segment_name};
 use super::{DeliveryLog, LogOptions, LogPosition, Opened, Shared, State};
 use crate::StoreError;
-
-/// What is found while the log is replayed.
-struct Replay<'a> {
-    loaded: Loaded,
-    since: BTreeMap<MailboxKey, Place>,
-    sealer: Sealer,
-    options: &'a LogOptions,
-    damage: Vec<Damage>,
-    tables: Vec<(LogPosition, Bytes)>,
-    last_tables: Place,
-    /// Up to where the last segment was durable when its last record was written.
-    synced_to: u32,
-}
-
-impl Replay<'_> {
-    fn report(&mut self, damage: Damage) {
-        tracing::error!(
-            code = "store_corrupt",
-            segment = damage.segment,
-            offset = damage.offset,
-            "a part of the log is damaged"
-        );
-        self.damage.push(damage);
-    }
-
-    /// Whether a mailbox's checkpointed state does not have this record yet.
-    fn is_new(&self, mailbox: &MailboxKey, place: Place) -> bool {
-        self.since.get(mailbox).is_none_or(|since| place >= *since)
-    }
-
-    fn apply(&mut self, place: Place, header: &RecordHeader, payload: &Bytes, next: u32) {
-        let Some(event) = record::event(header.kind, payload) else {
-            self.report(Damage {
-                segment: place.segment,
-                offset: place.offset,
-                length: next.saturating_sub(place.offset),
-            });
-            return;
-        };
-        let end = Place {
-            offset: next,
-            ..place
-        };
-        if let Event::Tables(rows) = event {
-            self.last_tables = end;
-            if LogPosition::from(end) > self.options.tables_from {
-                self.tables.push((end.into(), rows));
-            }
-            return;
-        }
-        if place < self.loaded.head.start {
-            return;
-        }
-        match event {
-            Event::Envelope(found) => {
-                let key = &self.loaded.head.fingerprint_key;
-                let arrival = &found.arrival;
-                let fingerprint = Fingerprint::new(key, &arrival.delivery_id, &arrival.envelope_id);
-                let entry = Entry {
-                    position: header.position,
-                    fingerprint: fingerprint.0,
-                    place,
-                    length: header.payload_length,
-                    share: 0,
-                };
-                if self.is_new(&found.mailbox, place) {
-                    let index = &mut self.loaded.index;
-                    index.add(found.mailbox, arrival.delivery_id, arrival.kind, entry);
-                }
-            }
-            Event::Acknowledge(mailbox, ranges) => {
-                if self.is_new(&mailbox, place) {
-                    let positions = ranges.iter().flat_map(|range| {
-                        range.first..range.first.saturating_add(range.count.into())
-                    });
-                    self.loaded.index.acknowledge(&mailbox, positions);
-                }
-            }
-            Event::RemoveMailbox(mailbox) => {
-                if self.is_new(&mailbox, place) {
-                    self.loaded.index.remove_mailbox(&mailbox);
-                }
-            }
-            Event::RemoveAccount(account) => {
-                for mailbox in self.loaded.index.mailboxes_of(&account) {
-                    if self.is_new(&mailbox, place) {
-                        self.loaded.index.remove_mailbox(&mailbox);
-                    }
-                }
-            }
-            Event::Forget(day) => {
-                if self.loaded.index.is_new_day(day) {
-                    self.loaded.index.turn_day(day);
-                }
-                let since = &self.since;
-                for (mailbox, held) in &mut self.loaded.index.mailboxes {
-                    if since.get(mailbox).is_none_or(|since| place >= *since) {
-                        held.forget_older();
-                    }
-                }
-            }
-            Event::Tables(_) => {}
-        }
-    }
-
-    /// Replays a segment from an offset. `end` is where it is known to end; `claimed` up to where
-    /// it is known to have been durable. Answers where it ends.
-    fn segment(
-        &mut self,
-        number: u32,
-        bytes: &Bytes,
-        from: u32,
-        end: Option<u32>,
-        claimed: u32,
-    ) -> u32 {
-        let sealer = self.sealer.clone();
-        let scan = Scan {
-            sealer: &sealer,
-            segment: number,
-            bytes,
-        };
-        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let mut offset = from;
-        self.synced_to = 0;
-        let mut group: Vec<(Place, RecordHeader, Bytes, u32)> = Vec::new();
-        loop {
-            if end.is_some_and(|end| offset >= end) {
-                break;
-            }
-            if let Some((header, payload, next)) = scan.record(offset) {
-                let place = Place {
-                    segment: number,
-                    offset,
-                };
-                let is_last = !header.more;
-                self.synced_to = self.synced_to.max(header.synced_to);
-                group.push((place, header, payload, next));
-                offset = next;
-                if is_last {
-                    self.apply_group(&mut group);
-                }
-                continue;
-            }
-            let was_durable = end.is_some() || claimed > offset || scan.is_claimed(offset);
-            if !was_durable {
-                // The end: a group that is not whole was never acknowledged.
-                let begin = group.first().map_or(offset, |(place, ..)| place.offset);
-                return begin;
-            }
-            // What is left of a group that was acknowledged counts.
-            self.apply_group(&mut group);
-            let next = scan.next_record(offset, end.unwrap_or(length));
-            self.report(Damage {
-                segment: number,
-                offset,
-                length: next
-                    .or(end)
-                    .unwrap_or(claimed.max(offset))
-                    .saturating_sub(offset),
-            });
-            match next {
-                Some(next) => offset = next,
-                None => return end.unwrap_or(claimed.max(offset)),
-            }
-        }
-        self.apply_group(&mut group);
-        offset
-    }
-
-    fn apply_group(&mut self, group: &mut Vec<(Place, RecordHeader, Bytes, u32)>) {
-        for (place, header, payload, next) in group.drain(..) {
-            self.apply(place, &header, &payload, next);
-        }
-    }
-}
 
 /// What lies in the folder.
 struct Found {
@@ -231,10 +57,7 @@ fn make(folder: &dyn LogFolder, options: &LogOptions) -> Result<(), StoreError> 
     let fingerprint_key = rest
         .first_chunk::<16>()
         .ok_or(StoreError::Bug("entropy of the log"))?;
-    let start = Place {
-        segment: 0,
-        offset: 0,
-    };
+    let start = Place::default();
     let head = Head {
         log: *log,
         fingerprint_key: *fingerprint_key,
@@ -251,8 +74,28 @@ fn make(folder: &dyn LogFolder, options: &LogOptions) -> Result<(), StoreError> 
     Ok(())
 }
 
+/// A log that was read. Nothing of it has changed, but that spare files are gone and that what lies in the
+/// machine's memory is durable.
+pub(crate) struct Read {
+    folder: Arc<dyn LogFolder>,
+    replay: Replay,
+    segments: Arc<Segments>,
+    found: Found,
+    headers: BTreeMap<u32, SegmentHeader>,
+    tail: Place,
+}
+
 /// See [`DeliveryLog::open`].
 pub(crate) fn open(folder: Arc<dyn LogFolder>, options: &LogOptions) -> Result<Opened, StoreError> {
+    read(folder, options)?.open(options.tables_from)
+}
+
+/// Reads a log: its newest checkpoint that can be read, and what came after that. From which place on table
+/// records are wanted may be known later.
+///
+/// # Errors
+/// As [`DeliveryLog::open`].
+pub(crate) fn read(folder: Arc<dyn LogFolder>, options: &LogOptions) -> Result<Read, StoreError> {
     let mut found = look(folder.as_ref())?;
     if found.checkpoints.is_empty() {
         // The first checkpoint is durable before the first segment is made.
@@ -275,22 +118,9 @@ pub(crate) fn open(folder: Arc<dyn LogFolder>, options: &LogOptions) -> Result<O
     let loaded = loaded.ok_or(StoreError::Corrupt {
         what: "log checkpoint",
     })?;
-    let head = loaded.head.clone();
-    let mut replay = Replay {
-        since: loaded.since.iter().copied().collect(),
-        sealer: Sealer::new(&head.log),
-        loaded,
-        options,
-        damage: Vec::new(),
-        tables: Vec::new(),
-        last_tables: Place {
-            segment: 0,
-            offset: 0,
-        },
-        synced_to: 0,
-    };
     let segments = Arc::new(Segments::new(Arc::clone(&folder), options.segment_size));
-    let headers = open_segments(folder.as_ref(), &segments, &found, &head)?;
+    let headers = open_segments(folder.as_ref(), &segments, &found, &loaded.head)?;
+    let mut replay = Replay::new(loaded);
     let tail = replay_hot(&mut replay, folder.as_ref(), &headers)?;
     // BOX-75. What was read may be in the memory of the machine alone, if only the process had died, or if
     // a sync had failed. It is going to be shown and acknowledged, so it has to be durable. A segment was
@@ -303,27 +133,51 @@ pub(crate) fn open(folder: Arc<dyn LogFolder>, options: &LogOptions) -> Result<O
         )?;
     }
     folder.sync()?;
-    let highest = |cold: bool| {
-        let numbers = found.segments.iter().copied();
-        numbers
-            .filter(move |number| (*number >= COLD_FIRST) == cold)
-            .max()
-    };
-    let next_hot = highest(false)
-        .unwrap_or(0)
-        .max(tail.segment)
-        .saturating_add(1);
-    let next_cold = highest(true).map_or(COLD_FIRST, |number| number.saturating_add(1));
-    start(replay, segments, &found, tail, (next_hot, next_cold))
+    Ok(Read {
+        folder,
+        replay,
+        segments,
+        found,
+        headers,
+        tail,
+    })
+}
+
+impl Read {
+    /// Opens the log that was read, and hands out the table records from a place on.
+    ///
+    /// # Errors
+    /// As [`DeliveryLog::open`].
+    pub(crate) fn open(mut self, tables_from: LogPosition) -> Result<Opened, StoreError> {
+        replay_tables(&mut self, tables_from)?;
+        self.replay.broken()?;
+        let highest = |cold: bool| {
+            let numbers = self.found.segments.iter().copied();
+            numbers
+                .filter(move |number| (*number >= COLD_FIRST) == cold)
+                .max()
+        };
+        let next_hot = highest(false)
+            .unwrap_or(0)
+            .max(self.tail.segment)
+            .saturating_add(1);
+        let next_cold = highest(true).map_or(COLD_FIRST, |number| number.saturating_add(1));
+        start(self, tables_from, (next_hot, next_cold))
+    }
 }
 
 fn start(
-    replay: Replay<'_>,
-    segments: Arc<Segments>,
-    found: &Found,
-    tail: Place,
+    read: Read,
+    tables_from: LogPosition,
     (next_hot, next_cold): (u32, u32),
 ) -> Result<Opened, StoreError> {
+    let Read {
+        replay,
+        segments,
+        found,
+        tail,
+        ..
+    } = read;
     let head = replay.loaded.head;
     let index: Index = replay.loaded.index;
     let signal = Signal::default();
@@ -345,7 +199,7 @@ fn start(
         log: head.log,
         fingerprint_key: head.fingerprint_key,
         damaged: AtomicU64::new(0),
-        tables_kept: AtomicU64::new(replay.options.tables_from.0),
+        tables_kept: AtomicU64::new(tables_from.0),
         told: OnceLock::new(),
         signal: signal.clone(),
     });
@@ -393,35 +247,21 @@ fn open_segments(
     Ok(headers)
 }
 
-/// Replays the hot segments in order; answers where the log ends.
+/// Replays the hot segments from the checkpoint on, in order; answers where the log ends.
 fn replay_hot(
-    replay: &mut Replay<'_>,
+    replay: &mut Replay,
     folder: &dyn LogFolder,
     headers: &BTreeMap<u32, SegmentHeader>,
 ) -> Result<Place, StoreError> {
-    let head = replay.loaded.head.clone();
-    let tables_from = Place::from(replay.options.tables_from);
-    let begin = if tables_from.segment == 0 {
-        // Nobody has kept tables yet: they are in all that is left of the log.
-        Place {
-            segment: 0,
-            offset: 0,
-        }
-    } else {
-        head.start.min(tables_from)
-    };
-    let mut tail = head.start;
-    let hot: Vec<SegmentHeader> = headers
-        .values()
-        .filter(|header| header.stream == Stream::Hot && header.number >= begin.segment)
-        .copied()
-        .collect();
+    let (start, durable) = (replay.loaded.head.start, replay.loaded.head.durable);
+    let mut tail = start;
+    let hot = hot(headers, start.segment);
     let mut expected: Option<u32> = None;
     for (at, header) in hot.iter().enumerate() {
         let number = header.number;
         // One that was there once and is needed. Those before the checkpoint may have been given back.
         let is_missing =
-            header.previous >= head.start.segment.max(1) && expected != Some(header.previous);
+            header.previous >= start.segment.max(1) && expected != Some(header.previous);
         if is_missing {
             replay.report(Damage {
                 segment: header.previous,
@@ -430,26 +270,70 @@ fn replay_hot(
             });
         }
         expected = Some(number);
-        let successor = at.checked_add(1).and_then(|next| hot.get(next));
-        let end = successor
-            .filter(|next| next.previous == number)
-            .map(|next| next.previous_end);
-        let bytes = Bytes::from(read_file(folder, &segment_name(number))?);
-        let from = if number == begin.segment {
-            begin.offset.max(first_offset())
+        let end = end(&hot, at);
+        let from = if number == start.segment {
+            start.offset.max(first_offset())
         } else {
             first_offset()
         };
-        let claimed = if head.durable.segment == number {
-            head.durable.offset
+        let claimed = if durable.segment == number {
+            durable.offset
         } else {
             0
         };
-        let end = replay.segment(number, &bytes, from, end, claimed);
         tail = Place {
             segment: number,
-            offset: end,
+            offset: replay.segment(folder, number, from, end, claimed)?,
         };
     }
-    Ok(tail.max(head.start))
+    Ok(tail.max(start))
+}
+
+/// The hot segments from a number on.
+fn hot(headers: &BTreeMap<u32, SegmentHeader>, from: u32) -> Vec<SegmentHeader> {
+    let hot = headers.range(from..).map(|(_, header)| *header);
+    hot.filter(|header| header.stream == Stream::Hot).collect()
+}
+
+/// Where a segment ends, as the one after it says.
+fn end(hot: &[SegmentHeader], at: usize) -> Option<u32> {
+    let number = hot.get(at)?.number;
+    hot.get(at.checked_add(1)?)
+        .filter(|next| next.previous == number)
+        .map(|next| next.previous_end)
+}
+
+/// Adds the table records from a place on that are before the checkpoint, and leaves those out that are
+/// before the place.
+fn replay_tables(read: &mut Read, tables_from: LogPosition) -> Result<(), StoreError> {
+    let start = read.replay.loaded.head.start;
+    let from = Place::from(tables_from);
+    let replay = &mut read.replay;
+    // Where nobody has kept tables yet they are in all that is left of the log.
+    let is_all = from.segment == 0;
+    if is_all || from < start {
+        let after = std::mem::take(&mut replay.tables);
+        let damaged = std::mem::take(&mut replay.damage);
+        let first = if is_all { 0 } else { from.segment };
+        let hot = hot(&read.headers, first);
+        for (at, header) in hot.iter().enumerate() {
+            let number = header.number;
+            let begin = if number == from.segment {
+                from.offset
+            } else {
+                0
+            };
+            let begin = begin.max(first_offset());
+            let end = match number.cmp(&start.segment) {
+                Ordering::Less => end(&hot, at),
+                Ordering::Equal if begin < start.offset => Some(start.offset),
+                _ => break,
+            };
+            replay.segment(read.folder.as_ref(), number, begin, end, 0)?;
+        }
+        replay.tables.extend(after);
+        replay.damage.extend(damaged);
+    }
+    replay.tables.retain(|(end, _)| *end > tables_from);
+    Ok(())
 }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::format::{Place, RECORD_HEADER, RecordHeader, Sealer, fits, record_length};
+use super::format::{KIND_AT, Place, RECORD_HEADER, RecordHeader, Sealer, fits, record_length};
 
 /// Bytes that were durable and cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,17 +63,19 @@ impl Scan<'_> {
 
     /// Whether a header after this offset says that the offset was durable.
     pub(crate) fn is_claimed(&self, offset: u32) -> bool {
-        let end = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
-        let mut at = offset.saturating_add(8);
-        while at < end {
-            if self
-                .header(at)
-                .is_some_and(|header| header.synced_to > offset)
-            {
-                return true;
+        // A header has kind and flags in two bytes and zeros up to the next multiple of 8: most of what is not
+        // used has not.
+        let first = usize::try_from(offset.saturating_add(8)).unwrap_or(usize::MAX);
+        let kinds = self.bytes.get(first.saturating_add(KIND_AT)..);
+        let (words, _) = kinds.unwrap_or_default().as_chunks::<8>();
+        words.iter().enumerate().any(|(number, word)| {
+            let word = u64::from_le_bytes(*word);
+            if word == 0 || word >> 16 != 0 {
+                return false;
             }
-            at = at.saturating_add(8);
-        }
-        false
+            let at = first.saturating_add(number.saturating_mul(8));
+            let header = u32::try_from(at).ok().and_then(|at| self.header(at));
+            header.is_some_and(|header| header.synced_to > offset)
+        })
     }
 }

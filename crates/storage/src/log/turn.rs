@@ -112,9 +112,12 @@ impl<'a> Turn<'a> {
     }
 
     /// A mailbox, with everything that was committed, durable or not.
-    #[must_use]
-    pub fn mailbox(&self, mailbox: &MailboxKey) -> Option<&Mailbox> {
-        self.state.index.mailboxes.get(mailbox)
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] where the checkpoint that was opened says of it what cannot be.
+    pub fn mailbox(&mut self, mailbox: &MailboxKey) -> Result<Option<&Mailbox>, StoreError> {
+        self.state.index.unpack(mailbox)?;
+        Ok(self.state.index.mailboxes.get(mailbox))
     }
 
     /// Whether a day is later than the last one that was committed with [`Change::Forget`].
@@ -143,12 +146,14 @@ impl<'a> Turn<'a> {
     /// # Errors
     /// [`StoreError::Limit`] where the group is larger than a segment; [`StoreError::Busy`] where it would
     /// need a segment that there is no room for on the disk. Nothing of it was done then, and what was
-    /// staged before stays. [`StoreError::Stopped`]: nothing of either is kept.
+    /// staged before stays; so it is with the errors of [`Turn::mailbox`]. [`StoreError::Stopped`]: nothing
+    /// of either is kept.
     pub fn stage(
         &mut self,
         group: &mut Group,
         positions: &mut Vec<Position>,
     ) -> Result<(), StoreError> {
+        self.unpack(group)?;
         let large = self.room_for(group)?;
         let shared = self.shared;
         let state = &mut *self.state;
@@ -204,6 +209,31 @@ impl<'a> Turn<'a> {
             end: end.into(),
             durable,
         })
+    }
+
+    /// Unpacks what the group changes: nothing can go wrong with that later.
+    fn unpack(&mut self, group: &[Change]) -> Result<(), StoreError> {
+        let index = &mut self.state.index;
+        if index.packed == 0 {
+            return Ok(());
+        }
+        for change in group {
+            match change {
+                Change::Deliver(prepared) | Change::Import(prepared, _) => {
+                    index.unpack(&prepared.mailbox)?;
+                }
+                Change::Acknowledge(mailbox, _) | Change::RemoveMailbox(mailbox) => {
+                    index.unpack(mailbox)?;
+                }
+                Change::RemoveAccount(account) => {
+                    for mailbox in index.mailboxes_of(account) {
+                        index.unpack(&mailbox)?;
+                    }
+                }
+                Change::Forget(_) | Change::Tables(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Whether the group fits: the bytes that it takes at most.

@@ -54,7 +54,13 @@ pub fn verify(folder: &dyn LogFolder) -> Result<Verified, StoreError> {
     let mut newest = None;
     for name in &names {
         if let Some(number) = number_in(name, "checkpoint") {
-            match checkpoint::load(folder, number, usize::MAX)? {
+            let mut loaded = checkpoint::load(folder, number, usize::MAX)?;
+            if let Some(whole) = &mut loaded
+                && whole.index.unpack_all().is_err()
+            {
+                loaded = None;
+            }
+            match loaded {
                 Some(loaded) => {
                     verified.checkpoints = verified.checkpoints.saturating_add(1);
                     newest = Some(loaded);

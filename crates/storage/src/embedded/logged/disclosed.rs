@@ -111,8 +111,8 @@ fn walk_mailbox(
     visit: &mut (dyn FnMut(DisclosedRow) + Send),
 ) -> Result<(), StoreError> {
     let (state, shares, remembered) = {
-        let turn = log.turn()?;
-        let Some(held) = turn.mailbox(mailbox) else {
+        let mut turn = log.turn()?;
+        let Some(held) = turn.mailbox(mailbox)? else {
             return Ok(());
         };
         (

@@ -168,7 +168,7 @@ fn begin<K: KeyValue>(
         if routes(store)?.moment() != seen {
             continue;
         }
-        touch(&turn, &prepared);
+        touch(&mut turn, &prepared);
         let mut delivering = Delivering {
             limits: &store.limits,
             turn: &mut turn,
@@ -192,11 +192,11 @@ fn begin<K: KeyValue>(
 
 /// Looks once for what mailboxes remember of envelopes. Each look misses the processor's caches; without
 /// anything between them they are waited for together, and what is decided then finds its memory there.
-fn touch(turn: &Turn<'_>, prepared: &[Prepared]) {
+fn touch(turn: &mut Turn<'_>, prepared: &[Prepared]) {
     let is_same = |one: &Prepared, other: &Prepared| one.mailbox() == other.mailbox();
     for together in prepared.chunk_by(is_same) {
         if let Some(first) = together.first()
-            && let Some(mailbox) = turn.mailbox(first.mailbox())
+            && let Ok(Some(mailbox)) = turn.mailbox(first.mailbox())
         {
             let known = together.iter().filter(|one| mailbox.knows(one));
             core::hint::black_box(known.count());
@@ -258,7 +258,7 @@ impl Delivering<'_, '_> {
         let mut is_full = false;
         let mut stored = Vec::with_capacity(append.envelopes.len());
         for (addressed, prepared) in append.envelopes.iter().zip(&mut self.prepared) {
-            let mailbox = self.turn.mailbox(prepared.mailbox());
+            let mailbox = self.turn.mailbox(prepared.mailbox())?;
             if mailbox.is_some_and(|mailbox| mailbox.knows(&prepared)) {
                 continue;
             }

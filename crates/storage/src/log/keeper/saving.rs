@@ -17,6 +17,8 @@ impl Work {
     /// its own, from which on its records are replayed.
     pub(super) fn checkpoint(&mut self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.shared);
+        // One that is closed at once has packed mailboxes still.
+        self.unpack(|| false)?;
         let number = self.last_checkpoint.saturating_add(1);
         let (start, forgotten, generation, before) = {
             let state = shared.state();

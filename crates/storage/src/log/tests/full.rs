@@ -27,7 +27,7 @@ fn expected(numbers: impl IntoIterator<Item = u32>) -> Contents {
 
 fn remembers(log: &DeliveryLog, number: u32) -> bool {
     let prepared = log.prepare(mailbox(1), &arrival(number, SIZE));
-    knows(&log.turn().unwrap(), &prepared)
+    knows(&mut log.turn().unwrap(), &prepared)
 }
 
 /// What needs another segment is refused before anything of it is done, with a time; nothing stops, what is

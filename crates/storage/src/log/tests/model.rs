@@ -13,8 +13,11 @@ type Shown = BTreeMap<u8, (u64, Contents)>;
 fn shown(log: &DeliveryLog) -> Shown {
     (0..4)
         .map(|of| {
-            let turn = log.turn().unwrap();
-            let last = turn.mailbox(&mailbox(of)).map(Mailbox::last_position);
+            let mut turn = log.turn().unwrap();
+            let last = turn
+                .mailbox(&mailbox(of))
+                .unwrap()
+                .map(Mailbox::last_position);
             drop(turn);
             (of, (last.map_or(0, |last| last.0), contents(log, of)))
         })
@@ -132,12 +135,12 @@ impl World {
         for (of, held) in &state.held {
             for number in held.values() {
                 let prepared = log.prepare(mailbox(*of), &arrival(*number, 4));
-                assert!(knows(&log.turn().unwrap(), &prepared), "stored twice");
+                assert!(knows(&mut log.turn().unwrap(), &prepared), "stored twice");
             }
         }
         for (of, number) in &fitting[0].gone {
             let prepared = log.prepare(mailbox(*of), &arrival(*number, 4));
-            assert!(knows(&log.turn().unwrap(), &prepared), "not remembered");
+            assert!(knows(&mut log.turn().unwrap(), &prepared), "not remembered");
         }
         self.states = vec![state];
         self.log = Some(log);

@@ -119,7 +119,7 @@ fn export_mailbox(
     writing: &mut Writing<'_>,
     exported: &mut Exported,
 ) -> Result<(), StoreError> {
-    let last_position = match log.turn()?.mailbox(mailbox) {
+    let last_position = match log.turn()?.mailbox(mailbox)? {
         Some(held) => held.last_position(),
         None => return Ok(()),
     };
