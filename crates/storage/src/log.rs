@@ -6,7 +6,7 @@
 //! group is durable; what is not durable is shown to nobody.
 //!
 //! Where to read on: [`file`] is the seam below; `format` the bytes; `record` what they say; `index` what
-//! is held, in memory; `committer` the batches; `checkpoint` the index on disk; `recovery` the opening;
+//! is held, in memory; `committer` the batches; `reading` what is shown; `checkpoint` the index on disk; `recovery` the opening;
 //! `keeper` the thread that prepares segments, writes checkpoints and copies forward.
 //!
 //! Nothing that was deleted can come back: an opening replays only what is after a checkpoint,
@@ -23,6 +23,7 @@ mod index;
 mod keeper;
 pub mod memory;
 mod packed;
+mod reading;
 pub(crate) mod record;
 mod recovery;
 mod scan;
@@ -43,10 +44,9 @@ use waxwing_proto::{DeliveryId, EnvelopeId};
 use self::committer::Committer;
 use self::file::LogFolder;
 use self::format::{LogId, Place, Sealer};
-use self::index::{COLD_FIRST, Entry, Fingerprint, FingerprintKey, Index};
+use self::index::{Fingerprint, FingerprintKey, Index};
 use self::keeper::{Keeper, Signal};
 use self::segments::Segments;
-use crate::server::{Position, StoredEnvelope};
 use crate::{Day, StoreError};
 
 pub use index::{Held, Mailbox};
@@ -123,9 +123,6 @@ pub struct Opened {
     /// The table records from [`LogOptions::tables_from`] on, each with the place after it.
     pub tables: Vec<(LogPosition, Bytes)>,
 }
-
-/// An entry to be read, and its segment, held so that it is not written over meanwhile.
-type Wanted = (Entry, Option<Arc<segments::Segment>>);
 
 struct State {
     index: Index,
@@ -240,141 +237,6 @@ impl DeliveryLog {
             return Err(StoreError::Stopped);
         }
         Ok(Turn::new(shared))
-    }
-
-    /// The envelopes of a mailbox after a position, in order: at most `max_count`, and at most
-    /// `max_bytes` of them, but the first in any case. Only what is durable is shown. An envelope that
-    /// is damaged is passed over and counted.
-    ///
-    /// # Errors
-    /// The files could not be read, or the log stopped.
-    pub fn read(
-        &self,
-        mailbox: &MailboxKey,
-        after: Position,
-        max_count: usize,
-        max_bytes: usize,
-    ) -> Result<Vec<StoredEnvelope>, StoreError> {
-        // BOX-77.
-        let mut after = after;
-        loop {
-            let wanted = self.wanted(mailbox, after, max_count, max_bytes)?;
-            let Some((last, _)) = wanted.last() else {
-                return Ok(Vec::new());
-            };
-            after = Position(last.position);
-            let found = self.whole(mailbox, wanted)?;
-            // Where all of them are damaged what comes after them is wanted.
-            if !found.is_empty() {
-                return Ok(found);
-            }
-        }
-    }
-
-    fn whole(
-        &self,
-        mailbox: &MailboxKey,
-        wanted: Vec<(Entry, Option<Arc<segments::Segment>>)>,
-    ) -> Result<Vec<StoredEnvelope>, StoreError> {
-        let mut found = Vec::with_capacity(wanted.len());
-        for (entry, segment) in wanted {
-            let Some(envelope) = self.envelope(mailbox, &entry, segment)? else {
-                self.shared.damaged.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(code = "store_corrupt", "an envelope in the log is damaged");
-                continue;
-            };
-            found.push(StoredEnvelope {
-                position: Position(entry.position),
-                envelope_id: envelope.envelope_id,
-                delivery_id: envelope.delivery_id,
-                envelope: envelope.body,
-            });
-        }
-        Ok(found)
-    }
-
-    /// The arrivals of a mailbox after a position with their positions; `None` for one that is
-    /// damaged. Bounded as [`DeliveryLog::read`].
-    ///
-    /// # Errors
-    /// As [`DeliveryLog::read`].
-    pub fn arrivals(
-        &self,
-        mailbox: &MailboxKey,
-        after: Position,
-        max_count: usize,
-    ) -> Result<Vec<(Position, Option<Arrival>)>, StoreError> {
-        let wanted = self.wanted(mailbox, after, max_count, usize::MAX)?;
-        wanted
-            .into_iter()
-            .map(|(entry, segment)| {
-                let arrival = self.envelope(mailbox, &entry, segment)?;
-                Ok((Position(entry.position), arrival))
-            })
-            .collect()
-    }
-
-    fn wanted(
-        &self,
-        mailbox: &MailboxKey,
-        after: Position,
-        max_count: usize,
-        max_bytes: usize,
-    ) -> Result<Vec<Wanted>, StoreError> {
-        let shared = &*self.shared;
-        if shared.committer.has_stopped() {
-            return Err(StoreError::Stopped);
-        }
-        let mut state = shared.state();
-        state.index.unpack(mailbox)?;
-        let Some(held) = state.index.mailboxes.get(mailbox) else {
-            return Ok(Vec::new());
-        };
-        let first = held
-            .entries
-            .partition_point(|entry| entry.position <= after.0);
-        let mut bytes_left = u64::try_from(max_bytes).unwrap_or(u64::MAX);
-        let mut wanted = Vec::new();
-        // Positions become durable in their order, so what follows a pending one is pending too.
-        for entry in held.entries.range(first..).take(max_count) {
-            let end = Place {
-                offset: entry.place.offset.saturating_add(1),
-                ..entry.place
-            };
-            let is_durable = entry.place.segment >= COLD_FIRST || shared.committer.is_durable(end);
-            let left = bytes_left.checked_sub(entry.body());
-            if !is_durable || (left.is_none() && !wanted.is_empty()) {
-                break;
-            }
-            bytes_left = left.unwrap_or(0);
-            // Held while it is read, so that it is not written over meanwhile.
-            wanted.push((*entry, shared.segments.get(entry.place.segment)));
-        }
-        Ok(wanted)
-    }
-
-    fn envelope(
-        &self,
-        mailbox: &MailboxKey,
-        entry: &Entry,
-        segment: Option<Arc<segments::Segment>>,
-    ) -> Result<Option<Arrival>, StoreError> {
-        let Some(segment) = segment else {
-            return Ok(None);
-        };
-        let sealer = &self.shared.sealer;
-        let Some((header, payload)) = segment.record(sealer, entry.place.offset, entry.length)?
-        else {
-            return Ok(None);
-        };
-        Ok(match record::event(header.kind, &payload) {
-            Some(record::Event::Envelope(found))
-                if found.mailbox == *mailbox && header.position == entry.position =>
-            {
-                Some(found.arrival)
-            }
-            _ => None,
-        })
     }
 
     /// At most `limit` mailboxes after one, in their order.

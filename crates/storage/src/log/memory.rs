@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::file::{LogFile, LogFolder};
@@ -85,6 +86,9 @@ struct Folder {
     trouble: Option<(u64, Trouble)>,
     syncs: u64,
     writes: u64,
+    reads: u64,
+    /// Bytes of a file that cannot be read.
+    unreadable: Option<(usize, Range<usize>)>,
 }
 
 impl Folder {
@@ -165,6 +169,12 @@ impl MemoryFolder {
         self.lock().writes
     }
 
+    /// How many reads of files there were.
+    #[must_use]
+    pub fn read_count(&self) -> u64 {
+        self.lock().reads
+    }
+
     /// Lets `trouble` begin after `calls` more calls that change or sync something; `None` ends it.
     pub fn set_trouble(&self, trouble: Option<(u64, Trouble)>) {
         let mut folder = self.lock();
@@ -216,6 +226,12 @@ impl MemoryFolder {
         let folder = self.lock();
         let number = *folder.names.get(name)?;
         Some(folder.files.get(number)?.current.clone())
+    }
+
+    /// From now on the device does not read these bytes of a file.
+    pub fn set_unreadable(&self, name: &str, bytes: Range<usize>) {
+        let mut folder = self.lock();
+        folder.unreadable = folder.find(name).ok().map(|file| (file, bytes));
     }
 
     /// Writes past every check, durably: to damage a file in a test.
@@ -367,8 +383,16 @@ impl LogFile for MemoryFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut folder = self.folder.lock();
-        let file = folder.file(self.number)?;
+        folder.reads = folder.reads.saturating_add(1);
         let offset = usize::try_from(offset).map_err(io::Error::other)?;
+        let end = offset.saturating_add(buffer.len());
+        let bad = folder.unreadable.as_ref();
+        if bad
+            .is_some_and(|(file, bad)| *file == self.number && offset < bad.end && bad.start < end)
+        {
+            return Err(io::ErrorKind::Other.into());
+        }
+        let file = folder.file(self.number)?;
         let rest = file.current.get(offset..).unwrap_or_default();
         let count = rest.len().min(buffer.len());
         if let (Some(to), Some(from)) = (buffer.get_mut(..count), rest.get(..count)) {

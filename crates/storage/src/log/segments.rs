@@ -77,21 +77,39 @@ impl Segment {
         offset: u32,
         payload: u32,
     ) -> io::Result<Option<(RecordHeader, Bytes)>> {
-        let length = usize::try_from(payload).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; RECORD_HEADER.saturating_add(length)];
+        let header = u32::try_from(RECORD_HEADER).unwrap_or(u32::MAX);
+        let bytes = self.read(offset, header.saturating_add(payload))?;
+        Ok(self.record_in(sealer, offset, payload, &bytes))
+    }
+
+    /// So many bytes from an offset on; fewer where the file ends.
+    pub(crate) fn read(&self, offset: u32, length: u32) -> io::Result<Bytes> {
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
         let read = self.file.read_at(&mut bytes, offset.into())?;
-        if read < bytes.len() {
-            return Ok(None);
-        }
+        bytes.truncate(read);
+        Ok(bytes.into())
+    }
+
+    /// Checks the record that begins what was read from its offset on: its header and payload; `None`
+    /// where it is damaged or cut off.
+    pub(crate) fn record_in(
+        &self,
+        sealer: &Sealer,
+        offset: u32,
+        payload: u32,
+        bytes: &Bytes,
+    ) -> Option<(RecordHeader, Bytes)> {
         let place = Place {
             segment: self.number,
             offset,
         };
-        let Some(header) = sealer.header(&bytes, place) else {
-            return Ok(None);
-        };
-        let bytes = Bytes::from(bytes).slice(RECORD_HEADER..);
-        Ok(fits(&header, &bytes).then_some((header, bytes)))
+        let end = RECORD_HEADER.checked_add(usize::try_from(payload).ok()?)?;
+        if bytes.len() < end {
+            return None;
+        }
+        let header = sealer.header(bytes, place)?;
+        let payload = bytes.slice(RECORD_HEADER..end);
+        fits(&header, &payload).then_some((header, payload))
     }
 }
 

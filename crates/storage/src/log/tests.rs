@@ -3,6 +3,7 @@
 
 mod full;
 mod model;
+mod reading;
 mod syncs;
 mod turns;
 
@@ -12,7 +13,7 @@ use waxwing_proto::{AccountKey, DeviceId};
 use super::memory::{Loss, MemoryFolder, Trouble};
 use super::*;
 use crate::Day;
-use crate::server::DeliveryIdKind;
+use crate::server::{DeliveryIdKind, Position};
 
 const SEGMENT: u32 = 8 * 1024;
 
