@@ -160,6 +160,20 @@ impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Sees to it that the first segment after the opening has its file before any step is taken, unless
+    /// there is no room for it.
+    fn begin(&self) -> Result<(), StoreError> {
+        if self.segments.has_begun() {
+            return Ok(());
+        }
+        // No step was taken: the number is still that of the first one.
+        let next_hot = self.state().next_hot;
+        self.segments.begin(next_hot).inspect_err(|error| {
+            tracing::error!(code = error.code(), "the delivery log stopped: {error}");
+            self.committer.fail();
+        })
+    }
 }
 
 /// The delivery log.
@@ -227,15 +241,16 @@ impl DeliveryLog {
         Ok(())
     }
 
-    /// Takes the turn.
+    /// Takes the turn. The first one waits for the first segment, where the opening found no file for it.
     ///
     /// # Errors
-    /// [`StoreError::Stopped`].
+    /// [`StoreError::Stopped`], or the files'.
     pub fn turn(&self) -> Result<Turn<'_>, StoreError> {
         let shared = &*self.shared;
         if shared.committer.has_stopped() {
             return Err(StoreError::Stopped);
         }
+        shared.begin()?;
         Ok(Turn::new(shared))
     }
 

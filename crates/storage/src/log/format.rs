@@ -147,6 +147,16 @@ impl SegmentHeader {
         Ok(header.filter(|(_, header)| header.number == number))
     }
 
+    /// Whether no header of this number was ever written here: there are zeros, or a whole one of another
+    /// number. Anything else may be one that is damaged.
+    pub(crate) fn is_missing(bytes: &[u8; SEGMENT_HEADER], number: u32) -> bool {
+        let is_others = || {
+            let header = Self::read(bytes).and_then(|(_, header)| header);
+            header.is_some_and(|(_, header)| header.number != number)
+        };
+        bytes.iter().all(|byte| *byte == 0) || is_others()
+    }
+
     fn read(bytes: &[u8]) -> Option<(u32, Option<(LogId, Self)>)> {
         let covered = bytes.get(..60)?;
         let mut reader = Reader(bytes);
@@ -277,10 +287,13 @@ mod tests {
         let bytes = header.encode(&LOG);
         assert_eq!(SegmentHeader::decode(&bytes, 7), Ok(Some((LOG, header))));
         assert_eq!(SegmentHeader::decode(&bytes, 8), Ok(None));
+        assert!(SegmentHeader::is_missing(&bytes, 8) && !SegmentHeader::is_missing(&bytes, 7));
+        assert!(SegmentHeader::is_missing(&[0; SEGMENT_HEADER], 7));
         for at in 0..SEGMENT_HEADER {
             let mut changed = bytes;
             changed[at] ^= 0x10;
             assert_eq!(SegmentHeader::decode(&changed, 7), Ok(None), "byte {at}");
+            assert!(!SegmentHeader::is_missing(&changed, 7), "byte {at}");
         }
         let mut newer = bytes;
         newer[8] = 2;

@@ -186,6 +186,10 @@ impl Keeper {
                 .name("log-keeper".to_owned())
                 .spawn(move || {
                     let mut was_full = false;
+                    // Where nothing was left over for it: the first step waits for that.
+                    if shared.begin().is_err() {
+                        return;
+                    }
                     let unpacked = lock(&work).unpack(|| signal.is_closing());
                     if let Err(error) = unpacked {
                         stop(&shared, error);

@@ -41,7 +41,7 @@ fn look(folder: &dyn LogFolder) -> Result<Found, StoreError> {
             found.checkpoints.push(number);
         } else if let Some(number) = number_in(&name, "segment") {
             found.segments.push(number);
-        } else if name.ends_with(".spare") || name.ends_with(".new") {
+        } else if name.ends_with(".new") {
             folder.remove(&name)?;
         }
     }
@@ -74,8 +74,7 @@ fn make(folder: &dyn LogFolder, options: &LogOptions) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// A log that was read. Nothing of it has changed, but that spare files are gone and that what lies in the
-/// machine's memory is durable.
+/// A log that was read. Nothing of it has changed, but that what lies in the machine's memory is durable.
 pub(crate) struct Read {
     folder: Arc<dyn LogFolder>,
     replay: Replay,
@@ -132,7 +131,6 @@ pub(crate) fn read(folder: Arc<dyn LogFolder>, options: &LogOptions) -> Result<R
             tail.offset.into(),
         )?;
     }
-    folder.sync()?;
     Ok(Read {
         folder,
         replay,
@@ -162,6 +160,9 @@ impl Read {
             .max(self.tail.segment)
             .saturating_add(1);
         let next_cold = highest(true).map_or(COLD_FIRST, |number| number.saturating_add(1));
+        let index = &self.replay.loaded.index;
+        self.segments.keep_leftovers(index, self.tail, next_hot)?;
+        self.folder.sync()?;
         start(self, tables_from, (next_hot, next_cold))
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The files of a log: which segment is which file, those that are prepared, and those to use again.
 
+mod leftovers;
+
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -133,6 +135,10 @@ pub(crate) struct Segments {
     naming: Mutex<()>,
     /// Whether there was no room for the last segment that was to be prepared.
     lacks_room: AtomicBool,
+    /// Whether the first segment after the opening was prepared, or found no room; held while it is being
+    /// prepared.
+    begun: Mutex<bool>,
+    has_begun: AtomicBool,
 }
 
 impl Segments {
@@ -143,6 +149,8 @@ impl Segments {
             table: Mutex::default(),
             naming: Mutex::default(),
             lacks_room: AtomicBool::new(false),
+            begun: Mutex::new(false),
+            has_begun: AtomicBool::new(false),
         }
     }
 
@@ -178,6 +186,25 @@ impl Segments {
         self.lacks_room.load(Ordering::Acquire) && !self.is_prepared(number)
     }
 
+    /// Whether [`Segments::begin`] has nothing to do.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Acquire)
+    }
+
+    /// Prepares the first segment after the opening, unless that was done; waits for whoever does it. Where
+    /// there is no room the keeper tries again.
+    pub(crate) fn begin(&self, number: u32) -> Result<(), StoreError> {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*begun {
+            match self.prepare(number) {
+                Ok(()) | Err(StoreError::DiskFull) => *begun = true,
+                Err(error) => return Err(error),
+            }
+        }
+        self.has_begun.store(true, Ordering::Release);
+        Ok(())
+    }
+
     /// Makes the file for the next hot segment, zeroed or written over, under its name.
     pub(crate) fn prepare(&self, number: u32) -> Result<(), StoreError> {
         let prepared = self.prepare_file(number).map_err(StoreError::from);
@@ -187,13 +214,17 @@ impl Segments {
     }
 
     fn prepare_file(&self, number: u32) -> io::Result<()> {
+        if self.is_prepared(number) {
+            return Ok(());
+        }
         if self.table().spares.is_empty() {
             let spare = self.spare(true)?;
             self.table().spares.push(spare);
         }
         let _naming = self.naming();
-        if self.get(number).is_some() {
-            // It was needed sooner.
+        if self.get(number).is_some() || self.is_prepared(number) {
+            // It was needed sooner, or somebody else made it: a second file would take the name away from
+            // the first one.
             return Ok(());
         }
         let file = self.name(number)?;
@@ -351,6 +382,9 @@ mod tests {
         segments.prepare(2).unwrap();
         assert!(segments.is_prepared(2) && !segments.is_prepared(3));
         let calls = folder.call_count();
+        // Whoever was slower takes no name away.
+        segments.prepare(2).unwrap();
+        assert_eq!(folder.call_count(), calls, "nothing was made anew");
         for number in [1, 2] {
             let segment = segments.take(number).unwrap();
             assert_eq!(segment.file.length().unwrap(), 4096);

@@ -257,13 +257,15 @@ impl<'a> Turn<'a> {
         if large > limit {
             return Err(StoreError::Limit { what: "group" });
         }
-        // BOX-74. A log that has just been opened tries: less than a segment may be enough.
-        if !state.must_roll && shared.segments.lacks_room_for(state.next_hot) {
+        // BOX-74.
+        if shared.segments.lacks_room_for(state.next_hot) {
             let room = shared.segments.size.saturating_sub(state.tail.offset);
             let reserved = shared.segments.size.div_euclid(RESERVE_SHARE);
             let left = room.saturating_sub(reserved);
             let takes_room = |change| matches!(change, &Change::Deliver(_) | &Change::Tables(_));
-            if large > left && group.iter().any(takes_room) {
+            let is_over = large > left && group.iter().any(takes_room);
+            // A log that has just been opened has no room at all: it begins with a segment.
+            if is_over || (state.must_roll && large > 0) {
                 return Err(StoreError::Busy {
                     retry_after_ms: FULL_RETRY_MS,
                 });

@@ -73,6 +73,59 @@ fn on_a_full_disk_what_needs_another_segment_is_refused_and_the_log_goes_on() {
     assert!(remembers(&log, 0) && remembers(&log, 2) && !remembers(&log, next + 1));
 }
 
+/// As on a disk that fills later: refused with a time, and nothing stops.
+#[test]
+fn a_log_that_is_opened_on_a_full_disk_refuses_and_goes_on_when_there_is_room() {
+    // BOX-74.
+    for trouble in [Trouble::DiskFull, Trouble::SyncFull] {
+        let folder = MemoryFolder::new();
+        drop(open(&folder));
+        // Nothing was left over.
+        for name in folder.list().unwrap() {
+            if name.ends_with("segment") || name.ends_with("spare") {
+                folder.remove(&name).unwrap();
+            }
+        }
+        folder.set_trouble(Some((0, trouble)));
+        let log = open(&folder);
+        for number in 0..3 {
+            let refused = deliver(&log, 1, number, SIZE);
+            assert!(
+                matches!(refused, Err(StoreError::Busy { retry_after_ms }) if retry_after_ms >= 1_000)
+            );
+        }
+        assert_eq!(log.tidy_up(), Err(StoreError::DiskFull));
+        assert!(contents(&log, 1).is_empty());
+        folder.set_trouble(None);
+        log.tidy_up().unwrap();
+        send(&log, 1, 3, SIZE);
+        assert_eq!(contents(&log, 1), [(1, 3)], "{trouble:?}");
+        let cut = open(&folder.after_power_cut(Loss::All));
+        assert_eq!(contents(&cut, 1), [(1, 3)], "{trouble:?}");
+    }
+}
+
+/// What the process before had prepared is used, however that one ended, and costs no writes.
+#[test]
+fn a_full_disk_does_no_harm_where_a_segment_was_prepared_before() {
+    for closed in [false, true] {
+        let (folder, log) = filled();
+        let image = folder.after_power_cut(Loss::All);
+        drop(log);
+        let folder = if closed { folder } else { image };
+        folder.set_trouble(Some((0, Trouble::DiskFull)));
+        let writes = folder.write_count();
+        let log = open(&folder);
+        assert_eq!(folder.write_count(), writes, "nothing was zeroed");
+        send(&log, 1, FIRST, SIZE);
+        acknowledge(&log, 1, &[1]);
+        assert_eq!(contents(&log, 1), expected(1..=FIRST));
+        drop(log);
+        folder.set_trouble(None);
+        assert_eq!(contents(&open(&folder), 1), expected(1..=FIRST));
+    }
+}
+
 /// Files whose making failed half way take no room and are in nobody's way.
 #[test]
 fn what_could_not_be_made_is_removed() {
