@@ -16,7 +16,7 @@ use waxwing_identity::{DeviceEntry, DeviceManifest, Signature};
 use waxwing_proto::v1::request::Call;
 use waxwing_proto::v1::response::Result as Answer;
 use waxwing_proto::v1::{self, ErrorCode};
-use waxwing_storage::server::Store;
+use waxwing_storage::server::{AccountRecord, Store};
 use waxwing_transport::{AddressPrefix, BoxFuture, Link, StreamError};
 
 use crate::admission::Action;
@@ -82,11 +82,11 @@ impl<S: Store> Context<S> {
             .from_address(action, prefix, cost, now_ms)?)
     }
 
-    /// The newest manifest of an account, and in it the device.
+    /// An account, its newest manifest, and in it the device.
     async fn listed_device(
         &self,
         mailbox: Mailbox,
-    ) -> Result<(DeviceManifest, DeviceEntry), Refusal> {
+    ) -> Result<(AccountRecord, DeviceManifest, DeviceEntry), Refusal> {
         let record = self
             .state
             .stored(self.state.store.account(mailbox.account).await)?;
@@ -95,7 +95,7 @@ impl<S: Store> Context<S> {
         let entry = *manifest
             .device(&mailbox.device)
             .ok_or(ErrorCode::DeviceNotListed)?;
-        Ok((manifest, entry))
+        Ok((record, manifest, entry))
     }
 }
 

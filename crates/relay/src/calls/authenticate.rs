@@ -28,13 +28,11 @@ pub(super) async fn authenticate<S: Store>(
     context.admit(Action::Authenticate, 1)?;
     // Listed as live before the manifest is read: a removal that comes between cuts it off.
     let live = state.live.connect(mailbox, caller.link.clone());
-    let (manifest, entry) = context.listed_device(mailbox).await?;
+    let (record, manifest, entry) = context.listed_device(mailbox).await?;
     let (account, device) = (&mailbox.account, &mailbox.device);
     let exporter = caller.exporter()?;
     verify_authentication(&exporter, account, device, &entry.signing_key(), &signature)
         .map_err(|_| ErrorCode::Unauthenticated)?;
-    let record = state.stored(state.store.account(mailbox.account).await)?;
-    let record = record.ok_or(ErrorCode::DeviceNotListed)?;
     let mut devices = record.devices.iter();
     let known = devices.find(|known| known.device == mailbox.device);
     let generation = known.ok_or(ErrorCode::DeviceNotListed)?.generation;
@@ -78,7 +76,7 @@ pub(super) async fn advance_generation<S: Store>(
     let state = &context.state;
     let signature = signature(&request.signature)?;
     context.admit(Action::Authenticate, 1)?;
-    let (_, entry) = context.listed_device(caller).await?;
+    let (_, _, entry) = context.listed_device(caller).await?;
     let (account, device) = (caller.account, caller.device);
     let generation = request.generation;
     let held: Vec<ExpiredCount> = request

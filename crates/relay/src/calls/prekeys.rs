@@ -27,7 +27,7 @@ pub(super) async fn publish<S: Store>(
         return Err(Refusal::MALFORMED);
     }
     context.admit(Action::Authenticate, 1)?;
-    let (_, entry) = context.listed_device(caller).await?;
+    let (_, _, entry) = context.listed_device(caller).await?;
     let signed_pair = if request.signed_pair.is_empty() {
         None
     } else {
