@@ -3,6 +3,7 @@
 //! acknowledges. At most `UNACKNOWLEDGED_MAX` envelopes and `UNACKNOWLEDGED_BYTES_MAX` bytes are
 //! under way; what was handed over and not acknowledged comes again on the next stream.
 
+mod frames;
 mod under_way;
 
 use std::sync::Arc;
@@ -21,8 +22,6 @@ use crate::wake::Mailbox;
 
 /// How long a lost wake can stay unnoticed, in milliseconds.
 const LOOK_INTERVAL_MS: u64 = 60_000;
-/// Positions in one acknowledgement.
-const POSITIONS_MAX: usize = 1024;
 /// Answers to acknowledgements that wait for a client that does not read; then no more are taken.
 const ANSWERS_WAITING_MAX: usize = 64;
 /// How long an answer to an acknowledgement waits for a delivery to go out with, in milliseconds: a packet
@@ -46,8 +45,8 @@ impl From<StreamError> for End {
 }
 
 /// A deletion that is not durable yet, and what is said when it is. The store is done with it once it
-/// has been polled: dropping it loses the answer only.
-type Deletion = BoxFuture<'static, Result<v1::Acknowledged, End>>;
+/// has been polled: dropping it loses the answers only.
+type Deletion = BoxFuture<'static, Result<Vec<v1::Acknowledged>, End>>;
 
 /// Serves one delivery stream until it is over. No `async fn`, whose future would have room for its
 /// arguments twice.
@@ -68,6 +67,7 @@ pub(crate) fn serve<S: Store>(
         drained: false,
         is_live: false,
         deletion: None,
+        ending: None,
         state,
     };
     async move {
@@ -95,6 +95,8 @@ struct Subscription<S> {
     /// Whether what was handed over last had just arrived: more may follow soon.
     is_live: bool,
     deletion: Option<Deletion>,
+    /// Why the stream is over once that is durable.
+    ending: Option<End>,
 }
 
 impl<S: Store> Subscription<S> {
@@ -111,6 +113,11 @@ impl<S: Store> Subscription<S> {
             if self.state.is_draining() {
                 return End::Finished;
             }
+            if self.deletion.is_none()
+                && let Some(end) = self.ending.take()
+            {
+                return end;
+            }
             if let Err(end) = self.hand_over(watch.arrivals()).await {
                 return end;
             }
@@ -118,8 +125,9 @@ impl<S: Store> Subscription<S> {
                 return End::Broken;
             }
             let unsent = self.unsent;
-            let takes_frames =
-                self.answers_waiting < ANSWERS_WAITING_MAX && self.deletion.is_none();
+            let takes_frames = self.answers_waiting < ANSWERS_WAITING_MAX
+                && self.deletion.is_none()
+                && self.ending.is_none();
             tokio::select! {
                 biased;
                 () = live.has_to_end() => return End::Finished,
@@ -130,15 +138,10 @@ impl<S: Store> Subscription<S> {
                     }
                     Err(_) => return End::Broken,
                 },
-                frame = acknowledgements.receive(), if takes_frames => {
-                    let begun = match frame {
-                        Ok(Some(frame)) => self.acknowledge(frame),
-                        Ok(None) => Err(End::Finished),
-                        Err(error) => Err(error.into()),
-                    };
-                    match begun {
-                        Ok(begun) => self.deletion = Some(begun),
-                        Err(end) => return end,
+                frames = frames::receive(acknowledgements), if takes_frames => {
+                    self.ending = frames.ending;
+                    if !frames.frames.is_empty() {
+                        self.deletion = Some(self.acknowledge(frames.frames));
                     }
                 }
                 deleted = ended(&mut self.deletion) => {
@@ -235,36 +238,39 @@ impl<S: Store> Subscription<S> {
 
     /// Deletes what the client has stored. What it gives then says so to the client, once that is
     /// durable.
-    fn acknowledge(&mut self, frame: v1::Acknowledge) -> Result<Deletion, End> {
+    fn acknowledge(&mut self, frames: Vec<v1::Acknowledge>) -> Deletion {
         // BOX-22, BOX-23, BOX-78.
-        if frame.positions.len() > POSITIONS_MAX {
-            return Err(End::Broken);
-        }
-        let mut positions = self.under_way.take_up_to(Position(frame.up_to));
-        for position in frame.positions.iter().copied().map(Position) {
-            self.under_way.take(position);
-            positions.push(position);
+        let mut positions = Vec::new();
+        for frame in &frames {
+            positions.append(&mut self.under_way.take_up_to(Position(frame.up_to)));
+            for position in frame.positions.iter().copied().map(Position) {
+                self.under_way.take(position);
+                positions.push(position);
+            }
         }
         let Mailbox { account, device } = self.mailbox;
         let state = Arc::clone(&self.state);
-        Ok(Box::pin(async move {
+        Box::pin(async move {
             let deleted = state.store.acknowledge(account, device, positions).await;
             state.stored(deleted).map_err(|_| End::Broken)?;
-            Ok(v1::Acknowledged {
+            let told = frames.into_iter().map(|frame| v1::Acknowledged {
                 positions: frame.positions,
                 up_to: frame.up_to,
-            })
-        }))
+            });
+            Ok(told.collect())
+        })
     }
 
-    /// Queues the answer to an acknowledgement. Whether it is the first one that waits for something to go
+    /// Queues the answers to acknowledgements. Whether they are the first that wait for something to go
     /// out with.
-    fn answer(&mut self, told: v1::Acknowledged) -> Result<bool, End> {
+    fn answer(&mut self, told: Vec<v1::Acknowledged>) -> Result<bool, End> {
         // After what had waited in the mailbox nothing follows: whoever came for it wants to go again.
         let is_urgent = self.unsent || !self.is_live && self.under_way.is_empty();
         let is_first = self.answers_waiting == 0 && !is_urgent;
-        self.queue(Event::Acknowledged(told))?;
-        self.answers_waiting = self.answers_waiting.saturating_add(1);
+        self.answers_waiting = self.answers_waiting.saturating_add(told.len());
+        for told in told {
+            self.queue(Event::Acknowledged(told))?;
+        }
         self.unsent = is_urgent || self.answers_waiting >= ANSWERS_TOGETHER;
         Ok(is_first)
     }
@@ -274,7 +280,9 @@ impl<S: Store> Subscription<S> {
         if let Some(deletion) = self.deletion.take()
             && let Ok(told) = deletion.await
         {
-            let _ = self.queue(Event::Acknowledged(told));
+            for told in told {
+                let _ = self.queue(Event::Acknowledged(told));
+            }
         }
         let _ = self.sink.finish().await;
     }
@@ -287,7 +295,7 @@ impl<S: Store> Subscription<S> {
 }
 
 /// Waits for a deletion; for ever where there is none.
-async fn ended(deletion: &mut Option<Deletion>) -> Result<v1::Acknowledged, End> {
+async fn ended(deletion: &mut Option<Deletion>) -> Result<Vec<v1::Acknowledged>, End> {
     match deletion {
         Some(deletion) => deletion.await,
         None => core::future::pending().await,

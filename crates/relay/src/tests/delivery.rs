@@ -138,6 +138,52 @@ async fn one_number_acknowledges_what_came_before_it() {
     last.drained().await;
 }
 
+/// [BOX-23], [BOX-78]: each is answered, in order, however many of them are deleted at once.
+#[tokio::test(start_paused = true)]
+async fn acknowledgements_that_come_together_are_each_answered() {
+    let world = World::open().await;
+    let alice = Person::new("alice", 10);
+    world.settle(&alice).await;
+    let sender = world.connect("bob").await;
+    send_many(&sender, &alice, 0..40).await;
+    let client = world.connect_as(&alice, 0).await;
+    let mut subscription = client.subscribe().await;
+    let mut positions = Vec::new();
+    for _ in 0..40 {
+        positions.push(subscription.envelope().await.position);
+    }
+    subscription.drained().await;
+    // More than are taken together.
+    for position in positions.iter().take(20) {
+        let frame = v1::Acknowledge {
+            up_to: *position,
+            ..v1::Acknowledge::default()
+        };
+        subscription.sink.send(&frame).await.unwrap();
+    }
+    let single = v1::Acknowledge {
+        positions: vec![positions[25], positions[30]],
+        ..v1::Acknowledge::default()
+    };
+    subscription.sink.send(&single).await.unwrap();
+    for position in positions.iter().take(20) {
+        match subscription.next().await.unwrap().unwrap() {
+            Event::Acknowledged(told) => assert_eq!(told.up_to, *position),
+            other => panic!("{other:?}"),
+        }
+    }
+    match subscription.next().await.unwrap().unwrap() {
+        Event::Acknowledged(told) => assert_eq!(told.positions, single.positions),
+        other => panic!("{other:?}"),
+    }
+    drop(subscription);
+    let mut again = client.subscribe().await;
+    for number in (20..40).filter(|number| ![25, 30].contains(number)) {
+        assert_eq!(again.envelope().await.position, positions[number]);
+    }
+    again.drained().await;
+}
+
 /// [BOX-19]: by bytes. One less than the window has, and the next is still handed over; exactly as many, and it
 /// is not. It is the same for what lies there and for what arrives.
 #[tokio::test(start_paused = true)]
