@@ -156,7 +156,8 @@ pub trait KeyValue: Send + Sync + 'static {
     /// Takes a batch. It takes effect before this returns; the future resolves when it and every
     /// batch before it are durable. An empty batch waits for the ones before it and costs nothing
     /// when there are none. Batches become durable in the order of the calls, so after a crash a
-    /// prefix of them is there. After the first error the store is stopped for good.
+    /// prefix of them is there. After the first error of a batch that was taken the store is stopped for good.
+    /// Whoever decides on more before it waits asks [`KeyValue::apply_with`] whether the batch was taken.
     fn apply(
         &self,
         batch: Batch,
@@ -192,13 +193,16 @@ pub trait KeyValue: Send + Sync + 'static {
 
     /// Takes a batch and changes of the mailboxes in the delivery log as one: both are there
     /// after a crash, or neither. Without a log the changes are passed over: the mailboxes are rows.
+    ///
+    /// # Errors
+    /// Nothing of either was taken, as where a batch makes no room on a full disk ([`StoreError::Busy`]).
     fn apply_with(
         &self,
         batch: Batch,
         changes: Vec<MailboxChange>,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send + use<Self> {
+    ) -> Result<impl Future<Output = Result<(), StoreError>> + Send + use<Self>, StoreError> {
         drop(changes);
-        self.apply(batch)
+        Ok(self.apply(batch))
     }
 }
 

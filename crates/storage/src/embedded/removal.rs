@@ -3,8 +3,8 @@
 //!
 //! The first batch takes the account or device out of use and leaves a removal row; the batches
 //! after it delete the rows; the last one deletes the removal row. They are queued together, before
-//! any other step, and a store that opens with a removal row left carries it out first. So nobody
-//! ever sees half of a removal.
+//! any other step; where a full disk takes no more of them, no other step writes before the rest is queued, and
+//! a store that opens with a removal row left carries it out first. So nobody ever builds on half of a removal.
 
 use bytes::Bytes;
 use waxwing_proto::{AccountKey, DeviceId};
@@ -102,8 +102,10 @@ impl Removal {
     }
 }
 
-/// Queues the first batch of removals and everything that follows from it. An empty batch queued
-/// after this waits for all of it.
+/// Queues the first batch of removals. What follows from it is left to [`finish`].
+///
+/// # Errors
+/// Nothing of it was taken: nothing is removed, then or later.
 pub(crate) fn begin<K: KeyValue>(
     key_value: &K,
     mut first: Batch,
@@ -116,24 +118,37 @@ pub(crate) fn begin<K: KeyValue>(
     }
     first.extend(step.into_batch());
     let mailboxes = removals.iter().map(Removal::mailboxes).collect();
-    drop(key_value.apply_with(first, mailboxes));
-    removals
-        .iter()
-        .try_for_each(|removal| sweep(key_value, removal))
+    // Whoever waits for what is queued later waits for this.
+    drop(key_value.apply_with(first, mailboxes)?);
+    Ok(())
 }
 
-/// Queues what a crash left of removals.
-pub(crate) fn resume<K: KeyValue>(key_value: &K) -> Result<(), StoreError> {
+/// The removals that a crash or a full disk left unfinished.
+pub(crate) fn left<K: KeyValue>(key_value: &K) -> Result<Vec<Removal>, StoreError> {
     let table = RemovalRow::TABLE;
-    let left = Step::new(key_value).scan_bytes(
+    let rows = Step::new(key_value).scan_bytes(
         &KeyRange::prefix(&[table.prefix]),
         usize::MAX,
         table.name,
         |_| true,
     )?;
-    for row in left {
-        let removal = Removal::from_row(&row.key, &RemovalRow::read(&row.value)?)?;
-        sweep(key_value, &removal)?;
+    rows.iter()
+        .map(|row| Removal::from_row(&row.key, &RemovalRow::read(&row.value)?))
+        .collect()
+}
+
+/// Queues everything that follows from removals which have begun, and takes each that has ended off the list.
+/// An empty batch queued after this waits for all of it.
+///
+/// # Errors
+/// [`StoreError::Busy`] where the disk has no room even for that: those that are left go on where they were.
+pub(crate) fn finish<K: KeyValue>(
+    key_value: &K,
+    removals: &mut Vec<Removal>,
+) -> Result<(), StoreError> {
+    while let Some(removal) = removals.first() {
+        sweep(key_value, removal)?;
+        removals.remove(0);
     }
     Ok(())
 }
@@ -147,10 +162,10 @@ fn sweep<K: KeyValue>(key_value: &K, removal: &Removal) -> Result<(), StoreError
                 break;
             }
             let batch: Batch = scan.rows.into_iter().map(|row| (row.key, None)).collect();
-            drop(key_value.apply(batch));
+            drop(key_value.apply_with(batch, Vec::new())?);
         }
     }
     let (row_key, _) = removal.row();
-    drop(key_value.apply(Batch::from([(row_key, None)])));
+    drop(key_value.apply_with(Batch::from([(row_key, None)]), Vec::new())?);
     Ok(())
 }

@@ -69,8 +69,9 @@ pub struct ServerOptions {
 /// The server's store. Implements [`crate::server::Store`].
 pub struct EmbeddedStore<K> {
     pub(super) key_value: K,
-    /// Held while a step decides, never across a wait.
-    turn: Mutex<()>,
+    /// Held while a step decides, never across a wait. In it are the removals that are decided and for whose rest
+    /// the disk had no room.
+    turn: Mutex<Vec<Removal>>,
     pub(super) limits: ServerLimits,
     pub(super) name_key: Bytes,
 }
@@ -113,11 +114,12 @@ impl<K: KeyValue> EmbeddedStore<K> {
         };
         let batch = step.into_batch();
         key_value.apply(batch).await?;
-        removal::resume(&key_value)?;
+        let mut left = removal::left(&key_value)?;
+        finish_if_there_is_room(&key_value, &mut left)?;
         key_value.apply(Batch::new()).await?;
         Ok(Self {
             key_value,
-            turn: Mutex::new(()),
+            turn: Mutex::new(left),
             limits: options.limits,
             name_key,
         })
@@ -130,7 +132,8 @@ impl<K: KeyValue> EmbeddedStore<K> {
     ) -> Outcome<T, R> {
         let (answer, durable) = {
             self.key_value.admit()?;
-            let _turn = self.turn()?;
+            let mut left = self.turn()?;
+            let unfinished = finish_if_there_is_room(&self.key_value, &mut left)?;
             let mut step = Step::new(&self.key_value);
             let mut removals = Vec::new();
             let answer = decide(&mut step, &mut removals)?;
@@ -139,8 +142,15 @@ impl<K: KeyValue> EmbeddedStore<K> {
                 Ok(_) => step.into_batch(),
                 Err(_) => Batch::new(),
             };
+            if let Some(busy) = unfinished
+                && !batch.is_empty()
+            {
+                return Err(busy);
+            }
             let durable = if answer.is_ok() && !removals.is_empty() {
                 removal::begin(&self.key_value, batch, &removals)?;
+                *left = removals;
+                finish_if_there_is_room(&self.key_value, &mut left)?;
                 Some(self.key_value.apply(Batch::new()))
             } else if saw_pending || !batch.is_empty() {
                 Some(self.key_value.apply(batch))
@@ -195,10 +205,22 @@ impl<K: KeyValue> EmbeddedStore<K> {
         Ok(scan.rows.into_iter().next().map(|row| row.key))
     }
 
-    pub(super) fn turn(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
+    pub(super) fn turn(&self) -> Result<MutexGuard<'_, Vec<Removal>>, StoreError> {
         self.turn
             .lock()
             .map_err(|_| StoreError::Bug("a step panicked"))
+    }
+}
+
+/// Queues the rest of removals. Answers why not, where it has to wait for room.
+fn finish_if_there_is_room<K: KeyValue>(
+    key_value: &K,
+    left: &mut Vec<Removal>,
+) -> Result<Option<StoreError>, StoreError> {
+    match removal::finish(key_value, left) {
+        Ok(()) => Ok(None),
+        Err(busy @ StoreError::Busy { .. }) => Ok(Some(busy)),
+        Err(error) => Err(error),
     }
 }
 

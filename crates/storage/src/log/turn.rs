@@ -16,9 +16,10 @@ use super::{LogPosition, Shared, State};
 use crate::server::{DeliveryIdKind, Position};
 use crate::{Day, StoreError};
 
-/// On a full disk one part in this many of the last segment is kept for what makes room: acknowledgements
-/// and removals.
+/// On a full disk one part in this many of the last segment is kept for what makes room.
 const RESERVE_SHARE: u32 = 4;
+/// One part in this many is kept for what makes room and changes no rows: acknowledgements.
+const LAST_RESERVE_SHARE: u32 = 8;
 /// After how long a step is worth another try that the disk had no room for, in milliseconds.
 const FULL_RETRY_MS: u32 = 30_000;
 
@@ -57,6 +58,8 @@ pub enum Change {
     Forget(Day),
     /// Rows of tables, for whoever keeps them.
     Tables(Bytes),
+    /// The same, where rows go, or say what else of the group goes: on a full disk these are taken for longer.
+    FreeingTables(Bytes),
 }
 
 /// Changes that are there after a crash all or not at all.
@@ -168,7 +171,7 @@ impl<'a> Turn<'a> {
         let records = &mut self.staged.records;
         let before = records.len();
         for change in group.drain(..) {
-            let is_tables = matches!(change, Change::Tables(_));
+            let is_tables = matches!(change, Change::Tables(_) | Change::FreeingTables(_));
             if let Some(record) = apply(state, change, positions) {
                 let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
                 state.tail.offset = state.tail.offset.saturating_add(length);
@@ -246,7 +249,7 @@ impl<'a> Turn<'a> {
             .iter()
             .map(|change| match change {
                 Change::Deliver(prepared) | Change::Import(prepared, _) => prepared.record.len(),
-                Change::Tables(rows) => record_length(rows.len()),
+                Change::Tables(rows) | Change::FreeingTables(rows) => record_length(rows.len()),
                 Change::Acknowledge(_, positions) => {
                     record_length(positions.len().saturating_mul(12).saturating_add(48))
                 }
@@ -260,10 +263,9 @@ impl<'a> Turn<'a> {
         // BOX-74.
         if shared.segments.lacks_room_for(state.next_hot) {
             let room = shared.segments.size.saturating_sub(state.tail.offset);
-            let reserved = shared.segments.size.div_euclid(RESERVE_SHARE);
+            let reserved = shared.segments.size.div_euclid(reserve_share(group));
             let left = room.saturating_sub(reserved);
-            let takes_room = |change| matches!(change, &Change::Deliver(_) | &Change::Tables(_));
-            let is_over = large > left && group.iter().any(takes_room);
+            let is_over = large > left && reserved > 0;
             // A log that has just been opened has no room at all: it begins with a segment.
             if is_over || (state.must_roll && large > 0) {
                 return Err(StoreError::Busy {
@@ -287,6 +289,17 @@ impl Staged {
     fn is_empty(&self) -> bool {
         self.records.is_empty() && self.opens.is_none()
     }
+}
+
+/// Which part of the last segment a group leaves to others on a full disk: one in so many. Groups of
+/// acknowledgements leave none.
+fn reserve_share(group: &[Change]) -> u32 {
+    let shares = group.iter().filter_map(|change| match change {
+        Change::Deliver(_) | Change::Tables(_) => Some(RESERVE_SHARE),
+        Change::FreeingTables(_) => Some(LAST_RESERVE_SHARE),
+        _ => None,
+    });
+    shares.min().unwrap_or(u32::MAX)
 }
 
 /// Gives what was staged to the committer; nothing is staged then. Without anybody who waits, nothing is
@@ -369,7 +382,7 @@ fn apply(state: &mut State, change: Change, positions: &mut Vec<Position>) -> Op
             }
             Some(record::forget(day))
         }
-        Change::Tables(rows) => Some(record::tables(&rows)),
+        Change::Tables(rows) | Change::FreeingTables(rows) => Some(record::tables(&rows)),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::StoreError;
 use crate::embedded::key_value::{Batch, Found, KeyRange, Order, Scan};
 use crate::embedded::overlay::{Overlay, Sequence};
 
-type Durable = oneshot::Receiver<Result<(), StoreError>>;
+pub(super) type Durable = oneshot::Receiver<Result<(), StoreError>>;
 
 struct Request {
     sequence: Sequence,

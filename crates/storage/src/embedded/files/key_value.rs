@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::FileOptions;
-use super::committer::{self, Shared};
+use super::committer::{self, Durable, Shared};
 use super::engine::{Engine, EngineKind};
 use super::folder::Folder;
 use super::panics::{Guarded, Site};
@@ -15,7 +15,7 @@ use super::panics::{Guarded, Site};
 use super::redb::RedbEngine;
 use super::sled::SledEngine;
 use crate::StoreError;
-use crate::embedded::key_value::{Batch, Found, KeyRange, KeyValue, Order, Scan};
+use crate::embedded::key_value::{Batch, Found, KeyRange, KeyValue, MailboxChange, Order, Scan};
 
 /// Rows in files.
 pub struct FileKeyValue {
@@ -101,6 +101,14 @@ impl Drop for FileKeyValue {
     }
 }
 
+/// Resolves when a batch is durable.
+async fn settled(queued: Option<Durable>) -> Result<(), StoreError> {
+    match queued {
+        Some(durable) => durable.await.unwrap_or(Err(StoreError::Stopped)),
+        None => Ok(()),
+    }
+}
+
 impl KeyValue for FileKeyValue {
     fn is_behind(&self) -> bool {
         self.is_behind
@@ -116,11 +124,14 @@ impl KeyValue for FileKeyValue {
 
     fn apply(&self, batch: Batch) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
         let queued = self.shared.queue(batch);
-        async move {
-            match queued? {
-                Some(durable) => durable.await.unwrap_or(Err(StoreError::Stopped)),
-                None => Ok(()),
-            }
-        }
+        async move { settled(queued?).await }
+    }
+
+    fn apply_with(
+        &self,
+        batch: Batch,
+        _: Vec<MailboxChange>,
+    ) -> Result<impl Future<Output = Result<(), StoreError>> + Send + use<>, StoreError> {
+        Ok(settled(self.shared.queue(batch)?))
     }
 }

@@ -128,9 +128,13 @@ impl LoggedKeyValue {
         if batch.values().any(is_too_large) {
             return Err(StoreError::Limit { what: "value" });
         }
+        // BOX-74. Every change of a mailbox here takes something out of it.
+        let frees = !changes.is_empty() || batch.values().all(Option::is_none);
         let mut group: Group = changes.into_iter().map(change).collect();
-        if !batch.is_empty() {
-            group.push(Change::Tables(encode(&batch)));
+        match batch.is_empty() {
+            true => {}
+            false if frees => group.push(Change::FreeingTables(encode(&batch))),
+            false => group.push(Change::Tables(encode(&batch))),
         }
         let mut desk = self.shared.running()?;
         let turn = self.log()?.turn()?;
@@ -330,7 +334,8 @@ impl KeyValue for LoggedKeyValue {
     }
 
     fn apply(&self, batch: Batch) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
-        self.apply_with(batch, Vec::new())
+        let committed = self.commit(batch, Vec::new());
+        async move { committed?.durable().await }
     }
 
     fn admit(&self) -> Result<(), StoreError> {
@@ -362,8 +367,7 @@ impl KeyValue for LoggedKeyValue {
         &self,
         batch: Batch,
         changes: Vec<MailboxChange>,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
-        let committed = self.commit(batch, changes);
-        async move { committed?.durable().await }
+    ) -> Result<impl Future<Output = Result<(), StoreError>> + Send + use<>, StoreError> {
+        Ok(self.commit(batch, changes)?.durable())
     }
 }

@@ -386,7 +386,9 @@ async fn expire_some<K: KeyValue>(
         }
         let positions = expired.into_iter().map(|(position, _)| position).collect();
         let change = MailboxChange::Acknowledge(mailbox.account, mailbox.device, positions);
-        store.key_value.apply_with(step.into_batch(), vec![change])
+        store
+            .key_value
+            .apply_with(step.into_batch(), vec![change])?
     };
     durable.await?;
     Ok(deleted)

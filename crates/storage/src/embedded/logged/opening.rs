@@ -138,7 +138,7 @@ async fn catch_up(
     for (end, batch) in missed {
         let mut batch = batch.clone();
         batch.insert(POSITION_KEY.into(), Some(position_value(*end)));
-        drop(rows.apply(batch));
+        drop(rows.apply_with(batch, Vec::new())?);
         reached = *end;
     }
     rows.apply(Batch::new()).await?;

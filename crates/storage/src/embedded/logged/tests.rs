@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The log and sled together: whichever of them is behind, the other one makes up for it.
 
+mod full;
+
 use std::fs;
 use std::path::Path;
 
