@@ -233,7 +233,7 @@ impl<'a> Turn<'a> {
                         index.unpack(&mailbox)?;
                     }
                 }
-                Change::Forget(_) | Change::Tables(_) => {}
+                Change::Forget(_) | Change::Tables(_) | Change::FreeingTables(_) => {}
             }
         }
         Ok(())

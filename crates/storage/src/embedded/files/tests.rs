@@ -100,6 +100,7 @@ mod client_suite {
 #[cfg(feature = "redb")]
 mod damaged_redb;
 mod exporting;
+mod exporting_meanwhile;
 mod rebuilding;
 
 #[cfg(feature = "redb")]

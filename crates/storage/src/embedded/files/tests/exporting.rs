@@ -34,7 +34,7 @@ async fn example() -> (Place, Vec<u8>) {
     (place, bytes)
 }
 
-async fn import(place: &Place, mut bytes: &[u8]) -> Result<Exported, StoreError> {
+pub(super) async fn import(place: &Place, mut bytes: &[u8]) -> Result<Exported, StoreError> {
     let files = place.files.clone();
     import_server(place.folder.path(), options(), files, &mut bytes).await
 }

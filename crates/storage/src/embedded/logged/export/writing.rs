@@ -42,8 +42,9 @@ impl EmbeddedStore<LoggedKeyValue> {
     /// reads. It holds what the store holds: who has an account, ciphertext, and the key of the
     /// hashes of held names.
     ///
-    /// Rows are as of one moment, and steps wait for as long as reading them takes. Of each mailbox that
-    /// there was then, what waits in it a little later is written. Blocks the thread.
+    /// It is of one moment, when the rows have been read; steps wait for as long as that takes. Every mailbox
+    /// that there was then is written with its last position, and every envelope that came before, but for
+    /// those that are deleted before it is their turn. Blocks the thread.
     ///
     /// # Errors
     /// The store's, or the writer's.
@@ -64,14 +65,14 @@ impl EmbeddedStore<LoggedKeyValue> {
         let mailboxes = {
             let _turn = self.turn()?;
             self.export_rows(&mut writing, &mut exported)?;
-            all_mailboxes(log)
+            all_mailboxes(log)?
         };
-        for mailbox in &mailboxes {
-            export_mailbox(log, mailbox, &mut writing, &mut exported)?;
+        // What is read is not to be more than what a crash would leave, and all of it can be read then.
+        log.wait_until_durable(log.facts().position)?;
+        for (mailbox, last) in &mailboxes {
+            export_mailbox(log, (mailbox, *last), &mut writing, &mut exported)?;
         }
         writing.entry(Kind::End, 0, &[])?;
-        // What was read is not to be more than what a crash now would leave.
-        log.wait_until_durable(log.facts().position)?;
         Ok(exported)
     }
 
@@ -102,36 +103,41 @@ impl EmbeddedStore<LoggedKeyValue> {
     }
 }
 
-fn all_mailboxes(log: &DeliveryLog) -> Vec<MailboxKey> {
-    let mut all = Vec::new();
+/// Every mailbox with the last position that was used in it.
+fn all_mailboxes(log: &DeliveryLog) -> Result<Vec<(MailboxKey, Position)>, StoreError> {
+    let mut all: Vec<(MailboxKey, Position)> = Vec::new();
     loop {
-        let page = log.mailboxes_after(all.last().copied(), PAGE_MAILBOXES);
+        let after = all.last().map(|(mailbox, _)| *mailbox);
+        let page = log.mailboxes_after(after, PAGE_MAILBOXES);
         if page.is_empty() {
-            return all;
+            return Ok(all);
         }
-        all.extend(page);
+        let mut turn = log.turn()?;
+        for mailbox in page {
+            let held = turn.mailbox(&mailbox)?;
+            let last = held.map_or(Position::START, |held| held.last_position());
+            all.push((mailbox, last));
+        }
     }
 }
 
+/// Writes a mailbox, and what waits in it up to a position. What has come since is of a later moment.
 fn export_mailbox(
     log: &DeliveryLog,
-    mailbox: &MailboxKey,
+    (mailbox, last): (&MailboxKey, Position),
     writing: &mut Writing<'_>,
     exported: &mut Exported,
 ) -> Result<(), StoreError> {
-    let last_position = match log.turn()?.mailbox(mailbox)? {
-        Some(held) => held.last_position(),
-        None => return Ok(()),
-    };
     exported.mailboxes = exported.mailboxes.saturating_add(1);
-    writing.entry(Kind::Mailbox, last_position.0, &mailbox_payload(mailbox))?;
+    writing.entry(Kind::Mailbox, last.0, &mailbox_payload(mailbox))?;
     let mut after = Position::START;
     loop {
-        let page = log.arrivals(mailbox, after, PAGE_ENVELOPES)?;
-        let Some((last, _)) = page.last() else {
+        let mut page = log.arrivals(mailbox, after, PAGE_ENVELOPES)?;
+        page.retain(|(position, _)| *position <= last);
+        let Some((end, _)) = page.last() else {
             return Ok(());
         };
-        after = *last;
+        after = *end;
         for (position, arrival) in page {
             let Some(arrival) = arrival else {
                 exported.damaged = exported.damaged.saturating_add(1);
