@@ -17,6 +17,14 @@ const PAGE_MAILBOXES: usize = 128;
 const ENVELOPES_PER_STEP: usize = 64;
 /// Remembered envelopes that one step forgets.
 const FORGOTTEN_PER_STEP: u64 = 1024;
+/// How many days after the last time remembered envelopes are forgotten again: those that were remembered then.
+/// Between two days that follow each other there may be minutes; with a day between them there are 24 hours.
+const FORGETTING_DAYS: u32 = 2;
+
+/// Whether it is time to forget what was remembered when something was forgotten last.
+pub(super) const fn is_time_to_forget(last: Day, today: Day) -> bool {
+    today.days_since(last) >= FORGETTING_DAYS
+}
 
 /// See [`crate::server::MailboxStore::expire`].
 pub(super) async fn expire<K: KeyValue>(
@@ -94,8 +102,8 @@ fn delete_expired<K: KeyValue>(
     Ok(deleted)
 }
 
-/// Forgets some of the envelope ids that were remembered when this ran on an earlier day. Answers
-/// whether nothing is left to do today.
+/// Forgets some of the envelope ids that were remembered when this was done last. Answers whether nothing
+/// is left to do today.
 fn forget_remembered<K: KeyValue>(
     step: &mut Step<'_, K>,
     mailbox: Mailbox,
@@ -104,7 +112,7 @@ fn forget_remembered<K: KeyValue>(
     // BOX-11.
     let mut row = mailbox.row(step)?;
     let is_idle = row.remembered_first == row.remembered_end;
-    if is_idle || row.remembered_mark_day >= today.0 {
+    if is_idle || !is_time_to_forget(Day(row.remembered_mark_day), today) {
         return Ok(true);
     }
     let first = row

@@ -54,7 +54,8 @@ pub enum Change {
     RemoveMailbox(MailboxKey),
     /// Every mailbox of an account goes.
     RemoveAccount(AccountKey),
-    /// A day has come: what was remembered before the last such day is forgotten.
+    /// A day has come: what was remembered before the last such day is forgotten. Whoever says so on two days
+    /// that follow each other may say it twice within minutes.
     Forget(Day),
     /// Rows of tables, for whoever keeps them.
     Tables(Bytes),

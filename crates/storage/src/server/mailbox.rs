@@ -162,8 +162,8 @@ pub trait MailboxStore: Send + Sync + 'static {
 
     /// Deletes every envelope that arrived more than
     /// [`waxwing_proto::limits::RETENTION_DAYS`] before `today` and counts it for its owner; forgets
-    /// remembered envelope ids that an earlier day's call has seen. To be called once a day. Answers
-    /// how many envelopes were deleted.
+    /// remembered envelope ids that a call at least two days before has seen, which is 24 hours before at the
+    /// least. To be called once a day. Answers how many envelopes were deleted.
     fn expire(&self, today: Day) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// What [`MailboxStore::expire`] has counted for a device and the device has not acknowledged, oldest

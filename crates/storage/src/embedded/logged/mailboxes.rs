@@ -326,11 +326,14 @@ pub(in crate::embedded) async fn expire<K: KeyValue>(
             }
         }
     }
-    let is_new_day = log.facts().forgotten != Some(today);
-    let committed = log.turn()?.commit(vec![Change::Forget(today)])?;
-    committed.durable().await?;
+    let forgotten = log.facts().forgotten;
+    if forgotten.is_none_or(|last| expiry::is_time_to_forget(last, today)) {
+        let committed = log.turn()?.commit(vec![Change::Forget(today)])?;
+        committed.durable().await?;
+    }
     expiry::free_names(store, today).await?;
-    if is_new_day {
+    // On a day without forgetting this is done by every call, of which there is one a day.
+    if forgotten != Some(today) {
         store.key_value.forget_deleted();
     }
     Ok(deleted)
