@@ -116,7 +116,11 @@ fn a_full_disk_does_no_harm_where_a_segment_was_prepared_before() {
         folder.set_trouble(Some((0, Trouble::DiskFull)));
         let writes = folder.write_count();
         let log = open(&folder);
-        assert_eq!(folder.write_count(), writes, "nothing was zeroed");
+        // The last records are written again.
+        assert!(
+            folder.write_count() <= writes + 1,
+            "nothing more was written"
+        );
         send(&log, 1, FIRST, SIZE);
         acknowledge(&log, 1, &[1]);
         assert_eq!(contents(&log, 1), expected(1..=FIRST));
