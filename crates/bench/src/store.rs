@@ -31,6 +31,7 @@ use crate::pairs::alternate;
 use crate::report::Figure;
 use bare_log::{BareLog, SEGMENTS_KEPT};
 use load::{Kind, Load, Sample};
+use machine::Space;
 
 pub(crate) use restart::{checkpoint, fill, first};
 
@@ -168,12 +169,12 @@ fn steady(runtime: &Runtime, settings: &Settings) -> Result<Vec<Figure>> {
         live: settings.live,
     };
     let mut drift = Vec::new();
-    let mut space = 0.0;
+    let mut space = Space::default();
     let rate = alternate(
         || {
             let sample = ours(runtime, load)?;
             drift.push((sample.last_part, sample.second_part));
-            space = f64::max(space, sample.space_max);
+            space = space.max(sample.space_max);
             Ok(sample.rate())
         },
         || Ok(theirs(runtime, load)?.rate()),
@@ -191,12 +192,17 @@ fn steady(runtime: &Runtime, settings: &Settings) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Bytes on the disk, at most so many times what is stored and 64 MiB.
-fn space_figure(name: &'static str, space: f64, live: u32, times: f64) -> Figure {
+/// What is on the disk, at most so many times what is stored and 64 MiB. Ids that are remembered have a bound of
+/// their own.
+fn space_figure(name: &'static str, space: Space, live: u32, times: f64) -> Figure {
     const MIB: f64 = 1024.0 * 1024.0;
     let stored = f64::from(live) * world::BODY as f64;
     let most = times * stored + 64.0 * MIB;
-    let note = format!("{:.0} MiB are stored", stored / MIB);
+    let note = format!(
+        "{:.0} MiB are stored; ids that are remembered take {:.0} MiB beside that",
+        stored / MIB,
+        space.remembered / MIB
+    );
     let against = "the most that is allowed";
-    Figure::counted(name, "MiB", against, space / MIB, most / MIB).with_note(note)
+    Figure::counted(name, "MiB", against, space.others / MIB, most / MIB).with_note(note)
 }

@@ -11,7 +11,7 @@ use waxwing_storage::server::Store;
 
 use super::bare_log::BareLog;
 use super::device::Told;
-use super::machine;
+use super::machine::{self, Space};
 use super::world::{BODY, MAILBOXES, World, body};
 
 /// What an acknowledgement of a window takes in a log.
@@ -50,8 +50,8 @@ pub(super) struct Sample {
     /// Messages a second in the last and in the second part.
     pub(super) last_part: f64,
     pub(super) second_part: f64,
-    /// The most bytes that the folder's files took at the end of a part.
-    pub(super) space_max: f64,
+    /// The most that the folder's files took at the end of a part.
+    pub(super) space_max: Space,
 }
 
 impl Sample {
@@ -174,7 +174,10 @@ impl Load {
             batch: later / (last.told.flushes - first.told.flushes),
             last_part: last.rate_since(before),
             second_part: second.rate_since(first),
-            space_max: marks.iter().map(|mark| mark.space).fold(0.0, f64::max),
+            space_max: marks
+                .iter()
+                .map(|mark| mark.space)
+                .fold(Space::default(), Space::max),
         })
     }
 
@@ -191,8 +194,7 @@ struct Mark {
     /// Messages that were appended.
     count: f64,
     told: Told,
-    /// Bytes that the folder's files take.
-    space: f64,
+    space: Space,
 }
 
 impl Mark {
@@ -201,7 +203,7 @@ impl Mark {
             at: machine::now(),
             count: count.load(Ordering::Relaxed) as f64,
             told: Told::of(folder)?,
-            space: machine::space(folder)? as f64,
+            space: Space::of(folder)?,
         })
     }
 

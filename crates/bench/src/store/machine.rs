@@ -52,18 +52,47 @@ pub(super) fn resident(process: u32) -> Result<u64> {
     Ok(field(&format!("/proc/{process}/status"), "VmRSS")? * 1024)
 }
 
-/// Bytes that the files below a folder take on the disk. One that goes meanwhile does not count.
-pub(super) fn space(folder: &Path) -> Result<u64> {
-    use std::os::unix::fs::MetadataExt;
-    let mut sum = 0;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        sum += match entry.metadata() {
-            Ok(file) if file.is_dir() => space(&entry.path())?,
-            Ok(file) => file.blocks() * 512,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error.into()),
-        };
+/// Bytes that the files below a folder take on the disk: those of envelope ids that are remembered, of
+/// which every mailbox has so many at most, and all others. A file that goes meanwhile does not count.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Space {
+    pub(super) remembered: f64,
+    pub(super) others: f64,
+}
+
+impl Space {
+    pub(super) fn of(folder: &Path) -> Result<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let mut sum = Self::default();
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            match entry.metadata() {
+                Ok(file) if file.is_dir() => {
+                    let inner = Self::of(&entry.path())?;
+                    sum.remembered += inner.remembered;
+                    sum.others += inner.others;
+                }
+                Ok(file) => {
+                    let bytes = (file.blocks() * 512) as f64;
+                    let name = entry.file_name();
+                    if Path::new(&name).extension() == Some("remembered".as_ref()) {
+                        sum.remembered += bytes;
+                    } else {
+                        sum.others += bytes;
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(sum)
     }
-    Ok(sum)
+
+    /// The most of each.
+    pub(super) fn max(self, other: Self) -> Self {
+        Self {
+            remembered: self.remembered.max(other.remembered),
+            others: self.others.max(other.others),
+        }
+    }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::runtime::Runtime;
 
+use super::machine::{self, Space};
+use super::open;
 use super::world::{BODY, World};
-use super::{machine, open};
 use crate::report::Figure;
 
 /// Seconds after which it must have been given back.
@@ -25,7 +26,7 @@ pub(super) fn run(runtime: &Runtime, live: u32) -> Result<Figure> {
     runtime.block_on(async {
         let world = World::new(Arc::new(open(&path).await?)).await?;
         world.fill(live).await?;
-        let before = machine::space(&path)? as f64;
+        let before = Space::of(&path)?.others;
         let deleted = world.empty_nine_in_ten().await?;
         let left = f64::from(live.saturating_sub(deleted)) * BODY as f64;
         let most = 1.2 * left + 64.0 * MIB;
@@ -33,7 +34,7 @@ pub(super) fn run(runtime: &Runtime, live: u32) -> Result<Figure> {
         let mut space = before;
         while space > most && machine::now() - began <= SECONDS_MAX {
             std::thread::park_timeout(PAUSE);
-            space = machine::space(&path)? as f64;
+            space = Space::of(&path)?.others;
         }
         let seconds = machine::now() - began;
         let note = format!(

@@ -7,6 +7,7 @@
 //! more: whichever of them an opening reads, everything that it refers to is there.
 
 mod copying;
+mod remembering;
 mod saving;
 mod victims;
 
@@ -34,7 +35,7 @@ const ROUNDS_MAX: usize = 64;
 /// Files that are kept for the next segments while nothing happens.
 const SPARES_QUIET: usize = 1;
 /// Files are kept for the next segments up to so much of what is stored, and so many segments.
-const SPARES_PERCENT: u64 = 135;
+const SPARES_PERCENT: u64 = 130;
 const SPARES_SEGMENTS: u64 = 3;
 /// From so many of the last times that files were given back it is known how many are in use at most.
 const USES_KEPT: usize = 4;
@@ -46,8 +47,8 @@ const WAITS_MAX: u32 = 10;
 const ROUNDS_WITHOUT_ROOM: u32 = 10;
 /// How much is copied forward in one write.
 const COPY: usize = 1024 * 1024;
-/// From which length on remembered envelopes go into another file.
-const REMEMBERED_FILE: u32 = 4 * 1024 * 1024;
+/// A file of remembered envelopes is at least one part in this many of a segment before there is another one.
+const REMEMBERED_FILE_SHARE: u32 = 4;
 
 #[derive(Default)]
 struct Flags {
@@ -114,6 +115,8 @@ struct Work {
     remembered_file: Option<Arc<dyn LogFile>>,
     /// What is remembered and could not be saved yet.
     unsaved: Vec<u8>,
+    /// What all mailboxes remember took when it was saved last.
+    remembered_takes: u64,
     next_remembered: u32,
     cold: Option<Cold>,
     /// What was wanted in each segment when it was looked for some to copy forward.
@@ -172,6 +175,7 @@ impl Keeper {
             last_checkpoint,
             remembered_file: None,
             unsaved: Vec::new(),
+            remembered_takes: 0,
             next_remembered: next_remembered.max(leftover).unwrap_or(1),
             cold: None,
             wanted: BTreeMap::new(),

@@ -4,6 +4,7 @@
 mod full;
 mod model;
 mod reading;
+mod remembered;
 mod syncs;
 mod turns;
 

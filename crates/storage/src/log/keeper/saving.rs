@@ -2,15 +2,14 @@
 //! Writing checkpoints.
 
 use std::collections::BTreeSet;
-use std::io::IoSlice;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{ENTRIES_PER_LOOK, Kept, REMEMBERED_FILE, Work};
+use super::{ENTRIES_PER_LOOK, Kept, Work};
 use crate::StoreError;
-use crate::log::checkpoint::{self, Head, RememberedFile};
+use crate::log::checkpoint::{self, Head};
 use crate::log::record::MailboxKey;
-use crate::log::segments::{number_in, remembered_name};
+use crate::log::segments::number_in;
 
 impl Work {
     /// Writes the index as it is now. Steps go on meanwhile: each mailbox is written as of a place of
@@ -30,44 +29,39 @@ impl Work {
             )
         };
         let mut mailboxes = Vec::new();
-        let mut newly_remembered = std::mem::take(&mut self.unsaved);
+        let mut remembering = self.begin_remembering();
         let mut segments = BTreeSet::new();
         let mut after: Option<MailboxKey> = None;
         let mut end;
         loop {
-            let mut state = shared.state();
-            let state = &mut *state;
-            end = state.tail;
-            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-            let mut looked_at = 0_usize;
             let mut is_last = true;
-            for (key, held) in state.index.mailboxes.range_mut((from, Bound::Unbounded)) {
-                checkpoint::write_mailbox(&mut mailboxes, key, held, state.tail);
-                checkpoint::write_remembered(&mut newly_remembered, key, held);
-                held.unsaved = 0;
-                segments.extend(held.entries.iter().map(|entry| entry.place.segment));
-                after = Some(*key);
-                looked_at = looked_at
-                    .saturating_add(held.entries.len())
-                    .saturating_add(16);
-                if looked_at >= ENTRIES_PER_LOOK {
-                    is_last = false;
-                    break;
+            {
+                let mut state = shared.state();
+                let state = &mut *state;
+                end = state.tail;
+                let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+                let mut looked_at = 0_usize;
+                for (key, held) in state.index.mailboxes.range_mut((from, Bound::Unbounded)) {
+                    checkpoint::write_mailbox(&mut mailboxes, key, held, state.tail);
+                    let remembered = remembering.add(key, held);
+                    segments.extend(held.entries.iter().map(|entry| entry.place.segment));
+                    after = Some(*key);
+                    looked_at = looked_at
+                        .saturating_add(held.entries.len())
+                        .saturating_add(remembered)
+                        .saturating_add(16);
+                    if looked_at >= ENTRIES_PER_LOOK {
+                        is_last = false;
+                        break;
+                    }
                 }
             }
+            self.save_some(&mut remembering, is_last)?;
             if is_last {
                 break;
             }
         }
-        // As late as can be: whoever was remembered meanwhile is not forgotten too early.
-        let latest = shared.state().index.generation;
-        if let Err(error) = self.save_remembered(&newly_remembered, latest) {
-            // What the file holds beyond its length is unknown: the next try takes another one.
-            self.remembered_file = None;
-            self.remembered.retain(|file| file.length > 0);
-            self.unsaved = newly_remembered;
-            return Err(error);
-        }
+        self.end_remembering(&remembering);
         shared.committer.wait_until_durable(end)?;
         let head = Head {
             log: shared.log,
@@ -124,47 +118,6 @@ impl Work {
             if is_old || is_unlisted {
                 folder.remove(&name)?;
             }
-        }
-        Ok(())
-    }
-
-    /// Appends what is newly remembered to a file, and drops the files of days that are over.
-    fn save_remembered(&mut self, bytes: &[u8], generation: u32) -> Result<(), StoreError> {
-        self.remembered
-            .retain(|file| file.generation.saturating_add(1) >= generation);
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let folder = &self.shared.segments.folder;
-        let length = u32::try_from(bytes.len().saturating_add(8))
-            .map_err(|_| StoreError::Bug("too much is remembered at once"))?;
-        let fits = self
-            .remembered
-            .last()
-            .is_some_and(|file| file.generation == generation && file.length < REMEMBERED_FILE);
-        let file = match (fits, &self.remembered_file) {
-            (true, Some(file)) => Arc::clone(file),
-            _ => {
-                let number = self.next_remembered;
-                self.next_remembered = number.saturating_add(1);
-                let file = folder.create(&remembered_name(number))?;
-                folder.sync()?;
-                self.remembered.push(RememberedFile {
-                    number,
-                    length: 0,
-                    generation,
-                });
-                self.remembered_file = Some(Arc::clone(&file));
-                file
-            }
-        };
-        if let Some(last) = self.remembered.last_mut() {
-            let parts = [IoSlice::new(&checkpoint::block(bytes)), IoSlice::new(bytes)]
-                .map(|part| part.to_vec())
-                .concat();
-            file.write_vectored_at(&[IoSlice::new(&parts)], last.length.into())?;
-            file.sync_data()?;
-            last.length = last.length.saturating_add(length);
         }
         Ok(())
     }
