@@ -49,6 +49,8 @@ use self::keeper::{Keeper, Signal};
 use self::segments::Segments;
 use crate::{Day, StoreError};
 
+pub(crate) use recovery::ReadLog;
+
 pub use index::{Held, Mailbox};
 pub use record::{Arrival, MailboxKey};
 pub use scan::Damage;
@@ -204,6 +206,18 @@ impl DeliveryLog {
     /// [`StoreError::Io`], [`StoreError::DiskFull`].
     pub fn open(folder: Arc<dyn LogFolder>, options: &LogOptions) -> Result<Opened, StoreError> {
         recovery::open(folder, options)
+    }
+
+    /// Reads the log of a folder, which is made where nothing is in it; [`ReadLog::open`] is the rest of
+    /// [`DeliveryLog::open`].
+    ///
+    /// # Errors
+    /// As [`DeliveryLog::open`].
+    pub(crate) fn read_all(
+        folder: Arc<dyn LogFolder>,
+        options: &LogOptions,
+    ) -> Result<ReadLog, StoreError> {
+        recovery::read(folder, options)
     }
 
     /// Encodes an envelope and computes its checksum: to be called before the turn is taken.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use self::folder::Folder;
 use super::client::{self, EmbeddedClientStore};
 use super::format::{Format, Found as FormatFound};
-use super::logged::{self, Exported, LoggedKeyValue, Places, Verification};
+use super::logged::{self, Ahead, Exported, LoggedKeyValue, Places, Verification};
 use super::server::{self, EmbeddedStore, ServerOptions};
 use crate::StoreError;
 use crate::log::Verified;
@@ -78,14 +78,19 @@ pub async fn open_server(
     folder.finish_replacement()?;
     folder.check_engine()?;
     let is_made = folder.has_mark() && folder.log().exists();
-    let mut rows = match open_rows(&folder, &options, &files).await {
+    let mut ahead = if is_made {
+        Some(Ahead::start(&folder.log(), &options, &files)?)
+    } else {
+        None
+    };
+    let mut rows = match open_rows(&folder, &options, &files, &mut ahead).await {
         Err(why @ StoreError::Corrupt { .. }) if is_made => {
             match replace_rows(&folder, &files, Some(why)) {
                 // With nothing to make them from, rows that the engine panicked on are given another try.
                 Err(StoreError::Corrupt { .. }) if panics::unmark(&folder.current())? => {}
                 replaced => replaced?,
             }
-            open_rows(&folder, &options, &files).await?
+            open_rows(&folder, &options, &files, &mut ahead).await?
         }
         opened => opened?,
     };
@@ -94,18 +99,20 @@ pub async fn open_server(
     let places = Places {
         log: &log,
         journal: &journal,
-        is_made,
+        ahead,
     };
     let rows = LoggedKeyValue::open(rows, places, &options, &files).await?;
     folder::mark(path)?;
     EmbeddedStore::open(rows, options).await
 }
 
-/// Opens the rows of a server's store, in the current format.
+/// Opens the rows of a server's store, in the current format. The log that is read meanwhile is dropped
+/// where another one takes its place.
 async fn open_rows(
     folder: &Folder,
     options: &ServerOptions,
     files: &FileOptions,
+    ahead: &mut Option<Ahead>,
 ) -> Result<FileKeyValue, StoreError> {
     let format = server::format();
     let rows = open_tables(folder, files, None)?;
@@ -123,6 +130,7 @@ async fn open_rows(
         FormatFound::Current => {}
         FormatFound::Older(from) => {
             drop(rows);
+            drop(ahead.take());
             folder.begin_migration()?;
             let copy = FileKeyValue::open(&folder.copy(), files)?;
             let log = logged::open_log(&folder.log_copy(), options, files)?;

@@ -7,6 +7,7 @@
 //! not got. So the engine is never what an answer waits for, and never ahead of the log; and where it is
 //! damaged, journal and log together make it anew.
 
+mod ahead;
 mod disclosed;
 mod entry;
 mod export;
@@ -25,6 +26,7 @@ pub use key_value::LoggedKeyValue;
 pub use routes::Routes;
 pub use verification::Verification;
 
+pub(super) use ahead::Ahead;
 #[cfg(test)]
 pub(super) use disclosed::LOG_TABLES;
 pub(super) use disclosed::walk;

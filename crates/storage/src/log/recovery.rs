@@ -75,7 +75,7 @@ fn make(folder: &dyn LogFolder, options: &LogOptions) -> Result<(), StoreError> 
 }
 
 /// A log that was read. Nothing of it has changed, but that what lies in the machine's memory is durable.
-pub(crate) struct Read {
+pub(crate) struct ReadLog {
     folder: Arc<dyn LogFolder>,
     replay: Replay,
     segments: Arc<Segments>,
@@ -94,7 +94,10 @@ pub(crate) fn open(folder: Arc<dyn LogFolder>, options: &LogOptions) -> Result<O
 ///
 /// # Errors
 /// As [`DeliveryLog::open`].
-pub(crate) fn read(folder: Arc<dyn LogFolder>, options: &LogOptions) -> Result<Read, StoreError> {
+pub(crate) fn read(
+    folder: Arc<dyn LogFolder>,
+    options: &LogOptions,
+) -> Result<ReadLog, StoreError> {
     let mut found = look(folder.as_ref())?;
     if found.checkpoints.is_empty() {
         // The first checkpoint is durable before the first segment is made.
@@ -131,7 +134,7 @@ pub(crate) fn read(folder: Arc<dyn LogFolder>, options: &LogOptions) -> Result<R
             tail.offset.into(),
         )?;
     }
-    Ok(Read {
+    Ok(ReadLog {
         folder,
         replay,
         segments,
@@ -141,7 +144,7 @@ pub(crate) fn read(folder: Arc<dyn LogFolder>, options: &LogOptions) -> Result<R
     })
 }
 
-impl Read {
+impl ReadLog {
     /// Opens the log that was read, and hands out the table records from a place on.
     ///
     /// # Errors
@@ -168,11 +171,11 @@ impl Read {
 }
 
 fn start(
-    read: Read,
+    read: ReadLog,
     tables_from: LogPosition,
     (next_hot, next_cold): (u32, u32),
 ) -> Result<Opened, StoreError> {
-    let Read {
+    let ReadLog {
         replay,
         segments,
         found,
@@ -306,7 +309,7 @@ fn end(hot: &[SegmentHeader], at: usize) -> Option<u32> {
 
 /// Adds the table records from a place on that are before the checkpoint, and leaves those out that are
 /// before the place.
-fn replay_tables(read: &mut Read, tables_from: LogPosition) -> Result<(), StoreError> {
+fn replay_tables(read: &mut ReadLog, tables_from: LogPosition) -> Result<(), StoreError> {
     let start = read.replay.loaded.head.start;
     let from = Place::from(tables_from);
     let replay = &mut read.replay;

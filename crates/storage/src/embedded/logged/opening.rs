@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use super::ahead::Ahead;
 use super::journal::{Gap, Journal, Tail};
 use super::{LoggedKeyValue, decode, position_of, position_value};
 use crate::StoreError;
@@ -17,14 +18,14 @@ use crate::embedded::key_value::{Batch, KeyValue};
 use crate::embedded::server::ServerOptions;
 use crate::log::disk::DiskFolder;
 use crate::log::file::LogFolder;
-use crate::log::{DeliveryLog, LogOptions, LogPosition, Opened};
+use crate::log::{DeliveryLog, LogOptions, LogPosition, Opened, ReadLog};
 
 /// Where log and journal of a store are.
 pub(in crate::embedded) struct Places<'a> {
     pub(in crate::embedded) log: &'a Path,
     pub(in crate::embedded) journal: &'a Path,
-    /// Whether the log was made before: one that is not there then is damage.
-    pub(in crate::embedded) is_made: bool,
+    /// The log, where it was made before and is being read already.
+    pub(in crate::embedded) ahead: Option<Ahead>,
 }
 
 impl LoggedKeyValue {
@@ -35,18 +36,16 @@ impl LoggedKeyValue {
         options: &ServerOptions,
         files: &FileOptions,
     ) -> Result<Self, StoreError> {
-        let folder = log_folder(places.log, files)?;
-        if places.is_made && folder.list()?.is_empty() {
-            return Err(StoreError::Corrupt { what: "log" });
-        }
         let position = position(&rows)?;
-        let mut options = log_options(options, files);
-        options.tables_from = position;
+        let read = match places.ahead {
+            Some(ahead) => ahead.finish()?,
+            None => read_log(places.log, false, options, files)?,
+        };
         let Opened {
             log,
             damage,
             tables,
-        } = DeliveryLog::open(folder, &options)?;
+        } = read.open(position)?;
         if !damage.is_empty() {
             tracing::error!(
                 code = "store_corrupt",
@@ -154,6 +153,20 @@ pub(in crate::embedded) fn open_log(
     let folder = log_folder(folder, files)?;
     let options = log_options(options, files);
     Ok(DeliveryLog::open(folder, &options)?.log)
+}
+
+/// Reads a log. One that was made before and is not there is damage.
+pub(super) fn read_log(
+    path: &Path,
+    is_made: bool,
+    options: &ServerOptions,
+    files: &FileOptions,
+) -> Result<ReadLog, StoreError> {
+    let folder = log_folder(path, files)?;
+    if is_made && folder.list()?.is_empty() {
+        return Err(StoreError::Corrupt { what: "log" });
+    }
+    DeliveryLog::read_all(folder, &log_options(options, files))
 }
 
 /// The folder of a journal.
