@@ -203,8 +203,9 @@ impl Mailbox {
         }
         self.count(entry.share, |held| held.add(body));
         if self.entries.len() == self.entries.capacity() {
-            // Doubling would leave half of it unused.
-            let more = self.entries.len().div_ceil(8).max(ENTRIES_FIRST);
+            // Doubling would leave half of it unused; what is behind packed entries is moved soon.
+            let parts = if self.packed.is_some() { 1 } else { 8 };
+            let more = self.entries.len().div_ceil(parts).max(ENTRIES_FIRST);
             self.entries.reserve_exact(more);
         }
         self.entries.push_back(entry);

@@ -82,6 +82,8 @@ pub(crate) struct ReadLog {
     found: Found,
     headers: BTreeMap<u32, SegmentHeader>,
     tail: Place,
+    /// Bytes after the checkpoint.
+    replayed: u64,
 }
 
 /// See [`DeliveryLog::open`].
@@ -123,7 +125,7 @@ pub(crate) fn read(
     let segments = Arc::new(Segments::new(Arc::clone(&folder), options.segment_size));
     let headers = open_segments(folder.as_ref(), &segments, &found, &loaded.head)?;
     let mut replay = Replay::new(loaded);
-    let tail = replay_hot(&mut replay, folder.as_ref(), &headers)?;
+    let (tail, replayed) = replay_hot(&mut replay, folder.as_ref(), &headers)?;
     // BOX-75. What was read may be in the memory of the machine alone, if only the process had died, or if
     // a sync had failed. It is going to be shown and acknowledged, so it has to be durable. A segment was
     // durable as a whole before the next one was begun.
@@ -141,6 +143,7 @@ pub(crate) fn read(
         found,
         headers,
         tail,
+        replayed,
     })
 }
 
@@ -180,6 +183,7 @@ fn start(
         segments,
         found,
         tail,
+        replayed,
         ..
     } = read;
     let head = replay.loaded.head;
@@ -193,7 +197,8 @@ fn start(
             must_roll: true,
             next_hot,
             next_cold,
-            since_checkpoint: 0,
+            // The next opening is to replay it no more: a quiet moment is enough for another checkpoint.
+            since_checkpoint: replayed,
             appended: 0,
             last_tables: replay.last_tables,
         }),
@@ -251,14 +256,15 @@ fn open_segments(
     Ok(headers)
 }
 
-/// Replays the hot segments from the checkpoint on, in order; answers where the log ends.
+/// Replays the hot segments from the checkpoint on, in order; answers where the log ends, and how many bytes
+/// that were.
 fn replay_hot(
     replay: &mut Replay,
     folder: &dyn LogFolder,
     headers: &BTreeMap<u32, SegmentHeader>,
-) -> Result<Place, StoreError> {
+) -> Result<(Place, u64), StoreError> {
     let (start, durable) = (replay.loaded.head.start, replay.loaded.head.durable);
-    let mut tail = start;
+    let (mut tail, mut replayed) = (start, 0_u64);
     let hot = hot(headers, start.segment);
     let mut expected: Option<u32> = None;
     for (at, header) in hot.iter().enumerate() {
@@ -289,8 +295,9 @@ fn replay_hot(
             segment: number,
             offset: replay.segment(folder, number, from, end, claimed)?,
         };
+        replayed = replayed.saturating_add(tail.offset.saturating_sub(from).into());
     }
-    Ok(tail.max(start))
+    Ok((tail.max(start), replayed))
 }
 
 /// The hot segments from a number on.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! The log against a simple model, over a folder that loses what was not synced.
 
+mod again;
 mod full;
 mod model;
 mod reading;
