@@ -28,6 +28,9 @@ use crate::StoreError;
 
 /// How long the log is left alone before it is looked after anyway.
 const QUIET: Duration = Duration::from_secs(2);
+/// Between two pieces that are unpacked others get the lock, which a thread that lets it go and takes it at once
+/// would not leave to them.
+const UNPACK_PAUSE: Duration = Duration::from_millis(1);
 /// Entries that are looked at under one lock.
 const ENTRIES_PER_LOOK: usize = 2048;
 /// Rounds of copying forward in one tidying up.
@@ -75,8 +78,15 @@ impl Signal {
         self.0.1.notify_one();
     }
 
-    fn is_closing(&self) -> bool {
-        self.flags().closing
+    /// Waits for a moment, or until something happens; answers whether the log is closed.
+    fn pause(&self) -> bool {
+        let flags = self.flags();
+        let (flags, _) = self
+            .0
+            .1
+            .wait_timeout_while(flags, UNPACK_PAUSE, |flags| !flags.due && !flags.closing)
+            .unwrap_or_else(PoisonError::into_inner);
+        flags.closing
     }
 
     /// Waits; answers whether nothing had happened, or `None` when the log is closed.
@@ -194,7 +204,7 @@ impl Keeper {
                     if shared.begin().is_err() {
                         return;
                     }
-                    let unpacked = lock(&work).unpack(|| signal.is_closing());
+                    let unpacked = lock(&work).unpack(|| signal.pause());
                     if let Err(error) = unpacked {
                         stop(&shared, error);
                         return;
