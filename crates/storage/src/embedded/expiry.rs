@@ -158,18 +158,26 @@ pub(super) async fn counts<K: KeyValue>(
     store
         .look(|step| {
             let rows = step.scan_bytes(&range, limits::EXPIRED_DAYS_MAX, table.name, |_| true)?;
-            rows.iter()
-                .map(|row| {
-                    let damaged = StoreError::Corrupt { what: table.name };
-                    let day = row.key.last_chunk().ok_or(damaged)?;
-                    Ok(ExpiredCount {
-                        day: Day(u32::from_be_bytes(*day)),
-                        count: ExpiredCountRow::read(&row.value)?.count,
-                    })
-                })
-                .collect()
+            let mut counts = Vec::new();
+            for row in &rows {
+                let count = ExpiredCountRow::read(&row.value)?.count;
+                // What is noted of damaged envelopes is no count yet.
+                if count > 0 {
+                    let day = day_in(&row.key)?;
+                    counts.push(ExpiredCount { day, count });
+                }
+            }
+            Ok(counts)
         })
         .await
+}
+
+/// The day at the end of a count's key.
+pub(super) fn day_in(count_key: &[u8]) -> Result<Day, StoreError> {
+    let table = ExpiredCountRow::TABLE.name;
+    let day = count_key.last_chunk();
+    let day = day.ok_or(StoreError::Corrupt { what: table })?;
+    Ok(Day(u32::from_be_bytes(*day)))
 }
 
 /// See [`crate::server::MailboxStore::acknowledge_expired`].

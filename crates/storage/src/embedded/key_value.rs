@@ -11,7 +11,7 @@ use crate::StoreError;
 #[cfg(feature = "sled")]
 use crate::embedded::logged::Routes;
 #[cfg(feature = "log")]
-use crate::log::DeliveryLog;
+use crate::log::{DeliveryLog, Turn};
 use crate::server::Position;
 
 /// Writes that happen together or not at all. `None` removes the key.
@@ -203,6 +203,24 @@ pub trait KeyValue: Send + Sync + 'static {
     ) -> Result<impl Future<Output = Result<(), StoreError>> + Send + use<Self>, StoreError> {
         drop(changes);
         Ok(self.apply(batch))
+    }
+
+    /// As [`KeyValue::apply_with`], where `holds` says so of what the mailboxes hold in the turn that commits it;
+    /// otherwise nothing is taken and the answer is `None`.
+    ///
+    /// # Errors
+    /// As [`KeyValue::apply_with`].
+    #[cfg(feature = "log")]
+    fn apply_if(
+        &self,
+        batch: Batch,
+        changes: Vec<MailboxChange>,
+        holds: &dyn Fn(&Turn<'_>) -> bool,
+    ) -> Result<Option<impl Future<Output = Result<(), StoreError>> + Send + use<Self>>, StoreError>
+    {
+        // Without a log there is nothing that it could be asked of.
+        let _ = holds;
+        self.apply_with(batch, changes).map(Some)
     }
 }
 

@@ -17,6 +17,7 @@ mod mailboxes;
 mod migration;
 mod opening;
 mod rebuilding;
+mod retention;
 mod routes;
 mod verification;
 
@@ -31,10 +32,11 @@ pub(super) use ahead::Ahead;
 pub(super) use disclosed::LOG_TABLES;
 pub(super) use disclosed::walk;
 pub(super) use export::import;
-pub(super) use mailboxes::{acknowledge, append_all, expire, read, recipient};
+pub(super) use mailboxes::{acknowledge, append_all, read, recipient};
 pub(super) use migration::move_mailboxes;
 pub(super) use opening::{Places, journal_folder, open_log};
 pub(super) use rebuilding::{is_behind_journal, rebuild};
+pub(super) use retention::expire;
 pub(super) use verification::verify_rows;
 
 use bytes::Bytes;

@@ -124,6 +124,13 @@ impl<'a> Turn<'a> {
         Ok(self.state.index.mailboxes.get(mailbox))
     }
 
+    /// Whether an envelope is at a position of a mailbox.
+    #[must_use]
+    pub fn holds(&self, mailbox: &MailboxKey, position: Position) -> bool {
+        let held = self.mailbox(mailbox);
+        held.is_some_and(|held| held.find(position.0).is_some())
+    }
+
     /// Whether a day is later than the last one that was committed with [`Change::Forget`].
     #[must_use]
     pub fn is_new_day(&self, day: Day) -> bool {

@@ -18,7 +18,7 @@ use crate::embedded::key_value::{
     Batch, Found, KeyRange, KeyValue, MailboxChange, Order, Scan, batch_size,
 };
 use crate::embedded::overlay::{Overlay, Sequence};
-use crate::log::{Change, Committed, DeliveryLog, Group, LogPosition, MailboxKey};
+use crate::log::{Change, Committed, DeliveryLog, Group, LogPosition, MailboxKey, Turn};
 
 /// How many bytes of batches may wait for the engine; then steps are put off.
 const WAITING_MAX: usize = 32 * 1024 * 1024;
@@ -119,7 +119,13 @@ impl LoggedKeyValue {
         self.rows.as_deref().ok_or(StoreError::Stopped)
     }
 
-    fn commit(&self, batch: Batch, changes: Vec<MailboxChange>) -> Result<Committed, StoreError> {
+    /// Commits where `holds` says so of what the mailboxes hold; `None` where nothing was done.
+    fn commit(
+        &self,
+        batch: Batch,
+        changes: Vec<MailboxChange>,
+        holds: impl FnOnce(&Turn<'_>) -> bool,
+    ) -> Result<Option<Committed>, StoreError> {
         let is_too_large = |value: &Option<bytes::Bytes>| {
             value
                 .as_ref()
@@ -138,6 +144,9 @@ impl LoggedKeyValue {
         }
         let mut desk = self.shared.running()?;
         let turn = self.log()?.turn()?;
+        if !holds(&turn) {
+            return Ok(None);
+        }
         // Whoever decides in the next turn sees that rows have changed.
         self.routes.forget(&batch);
         let committed = turn.commit(group)?;
@@ -158,7 +167,15 @@ impl LoggedKeyValue {
             drop(desk);
             self.shared.filled.notify_all();
         }
-        Ok(committed)
+        Ok(Some(committed))
+    }
+}
+
+/// Resolves when what was committed is durable.
+async fn settled(committed: Option<Committed>) -> Result<(), StoreError> {
+    match committed {
+        Some(committed) => committed.durable().await,
+        None => Ok(()),
     }
 }
 
@@ -334,8 +351,8 @@ impl KeyValue for LoggedKeyValue {
     }
 
     fn apply(&self, batch: Batch) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
-        let committed = self.commit(batch, Vec::new());
-        async move { committed?.durable().await }
+        let committed = self.commit(batch, Vec::new(), |_| true);
+        async move { settled(committed?).await }
     }
 
     fn admit(&self) -> Result<(), StoreError> {
@@ -368,6 +385,17 @@ impl KeyValue for LoggedKeyValue {
         batch: Batch,
         changes: Vec<MailboxChange>,
     ) -> Result<impl Future<Output = Result<(), StoreError>> + Send + use<>, StoreError> {
-        Ok(self.commit(batch, changes)?.durable())
+        Ok(settled(self.commit(batch, changes, |_| true)?))
+    }
+
+    fn apply_if(
+        &self,
+        batch: Batch,
+        changes: Vec<MailboxChange>,
+        holds: &dyn Fn(&Turn<'_>) -> bool,
+    ) -> Result<Option<impl Future<Output = Result<(), StoreError>> + Send + use<>>, StoreError>
+    {
+        let committed = self.commit(batch, changes, holds)?;
+        Ok(committed.map(Committed::durable))
     }
 }

@@ -6,11 +6,11 @@ use std::vec;
 use waxwing_proto::{DeliveryId, DeviceId};
 
 use super::routes::{Route, Routes};
+use crate::StoreError;
 use crate::embedded::accounts::account_key;
-use crate::embedded::expiry;
-use crate::embedded::key_value::{KeyValue, MailboxChange};
+use crate::embedded::key_value::KeyValue;
 use crate::embedded::mailboxes;
-use crate::embedded::records::{AccountRow, ExpiredCountRow, Record};
+use crate::embedded::records::{AccountRow, Record};
 use crate::embedded::rows::Step;
 use crate::embedded::server::{EmbeddedStore, ServerLimits};
 use crate::embedded::shares::{self, Usage};
@@ -21,12 +21,6 @@ use crate::server::{
     AddressedEnvelope, Append, AppendRefusal, Appended, Outcome, Position, Recipient,
     StoredEnvelope,
 };
-use crate::{Day, StoreError};
-
-/// Mailboxes that are looked at together.
-const PAGE_MAILBOXES: usize = 128;
-/// Envelopes that one step deletes.
-const ENVELOPES_PER_STEP: usize = 64;
 
 fn routes<K: KeyValue>(store: &EmbeddedStore<K>) -> Result<&Routes, StoreError> {
     let routes = store.key_value.routes();
@@ -301,98 +295,4 @@ pub(in crate::embedded) async fn acknowledge(
     let group = vec![Change::Acknowledge(mailbox, positions)];
     let committed = log.turn()?.commit(group)?;
     committed.durable().await
-}
-
-/// See [`crate::server::MailboxStore::expire`].
-pub(in crate::embedded) async fn expire<K: KeyValue>(
-    store: &EmbeddedStore<K>,
-    log: &DeliveryLog,
-    today: Day,
-) -> Result<u64, StoreError> {
-    // BOX-11, BOX-22.
-    let mut deleted = 0_u64;
-    let mut after = None;
-    loop {
-        let page = log.mailboxes_after(after, PAGE_MAILBOXES);
-        let Some(last) = page.last() else { break };
-        after = Some(*last);
-        for mailbox in page {
-            loop {
-                let count = expire_some(store, log, mailbox, today).await?;
-                if count == 0 {
-                    break;
-                }
-                deleted = deleted.saturating_add(count);
-            }
-        }
-    }
-    let forgotten = log.facts().forgotten;
-    if forgotten.is_none_or(|last| expiry::is_time_to_forget(last, today)) {
-        let committed = log.turn()?.commit(vec![Change::Forget(today)])?;
-        committed.durable().await?;
-    }
-    expiry::free_names(store, today).await?;
-    // On a day without forgetting this is done by every call, of which there is one a day.
-    if forgotten != Some(today) {
-        store.key_value.forget_deleted();
-    }
-    Ok(deleted)
-}
-
-/// Deletes and counts some of the envelopes of a mailbox that are too old. Answers how many.
-async fn expire_some<K: KeyValue>(
-    store: &EmbeddedStore<K>,
-    log: &DeliveryLog,
-    mailbox: MailboxKey,
-    today: Day,
-) -> Result<u64, StoreError> {
-    // Most mailboxes hold nothing that is too old: one look at the oldest says so.
-    let first = log.arrivals(&mailbox, Position::START, 1)?;
-    let is_too_old = |day: Day| today.days_since(day) > store.limits.retention_days;
-    if let Some((_, Some(arrival))) = first.first()
-        && !is_too_old(arrival.day)
-    {
-        return Ok(0);
-    }
-    let oldest = log.arrivals(&mailbox, Position::START, ENVELOPES_PER_STEP)?;
-    let mut expired = Vec::new();
-    let mut day = None;
-    for (position, arrival) in oldest {
-        // A damaged envelope goes with the ones around it.
-        let arrived = arrival.map_or(day, |arrival| Some(arrival.day));
-        match arrived {
-            Some(arrived) if is_too_old(arrived) => {
-                day = Some(arrived);
-                expired.push((position, arrived));
-            }
-            Some(_) => break,
-            None => {}
-        }
-    }
-    if expired.is_empty() {
-        return Ok(0);
-    }
-    let deleted = u64::try_from(expired.len()).unwrap_or(u64::MAX);
-    let durable = {
-        store.key_value.admit()?;
-        let _steps = store.turn()?;
-        let mut step = Step::new(&store.key_value);
-        let held = mailboxes::Mailbox {
-            account: mailbox.account,
-            device: mailbox.device,
-        };
-        for (_, arrived) in &expired {
-            let count_key = held.key::<ExpiredCountRow>(&arrived.0.to_be_bytes());
-            let mut counted = step.get::<ExpiredCountRow>(&count_key)?.unwrap_or_default();
-            counted.count = counted.count.saturating_add(1);
-            step.put(count_key, &counted)?;
-        }
-        let positions = expired.into_iter().map(|(position, _)| position).collect();
-        let change = MailboxChange::Acknowledge(mailbox.account, mailbox.device, positions);
-        store
-            .key_value
-            .apply_with(step.into_batch(), vec![change])?
-    };
-    durable.await?;
-    Ok(deleted)
 }

@@ -2,9 +2,11 @@
 //! The log and sled together: whichever of them is behind, the other one makes up for it.
 
 mod full;
+mod retention;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -15,11 +17,14 @@ use crate::conformance::world::{
 };
 use crate::embedded::files::{FileKeyValue, FileOptions, open_server};
 use crate::embedded::key_value::KeyValue as _;
-use crate::embedded::{EmbeddedStore, ServerOptions};
+use crate::embedded::{EmbeddedStore, ServerLimits, ServerOptions};
+use crate::log::file::LogFolder;
+use crate::log::memory::MemoryFolder;
+use crate::log::{DeliveryLog, LogOptions};
 use crate::server::{AccountStore, MailboxStore, Position};
 
 const OPTIONS: ServerOptions = ServerOptions {
-    limits: crate::embedded::ServerLimits {
+    limits: ServerLimits {
         mailbox_envelopes_max: 16,
         mailbox_bytes_max: 400_000,
         mailbox_stranger_envelopes_max: 3,
@@ -40,6 +45,34 @@ async fn open(folder: &Path) -> Result<EmbeddedStore<LoggedKeyValue>, StoreError
         ..FileOptions::default()
     };
     open_server(folder, OPTIONS, files).await
+}
+
+/// The size of a segment in [`store_in`].
+const SEGMENT: u32 = 64 * 1024;
+
+/// A store whose log is in a folder that can be cut, filled and damaged, and the folder of its rows.
+async fn store_in(
+    folder: &MemoryFolder,
+    limits: ServerLimits,
+) -> (EmbeddedStore<LoggedKeyValue>, TempDir) {
+    let place = TempDir::new().unwrap();
+    let options = LogOptions {
+        segment_size: SEGMENT,
+        remembered_max: 64,
+        entropy: [7; 32],
+        tables_from: LogPosition(0),
+    };
+    let log = DeliveryLog::open(Arc::new(folder.clone()), &options).unwrap();
+    let rows = FileKeyValue::open(&place.path().join("rows"), &FileOptions::default()).unwrap();
+    let journal: Arc<dyn LogFolder> = Arc::new(MemoryFolder::new());
+    let id = log.log.facts().log;
+    let journal = journal::Journal::create(&journal, id, LogPosition(0), &rows).unwrap();
+    let rows = LoggedKeyValue::start(log.log, rows, journal).unwrap();
+    let options = ServerOptions {
+        limits,
+        new_name_key: [3; 32],
+    };
+    (EmbeddedStore::open(rows, options).await.unwrap(), place)
 }
 
 /// Copies a folder with everything in it.

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! A store on a disk that is full: what makes room is done as a whole, and what is refused is not done at all.
 
-use std::sync::Arc;
-
 use super::*;
 use crate::conformance::world::{TODAY, manifest, publication, register, registration, rows_of};
 use crate::embedded::ServerLimits;
-use crate::log::file::LogFolder;
+use crate::log::DeliveryLog;
 use crate::log::memory::{MemoryFolder, Trouble};
-use crate::log::{DeliveryLog, LogOptions};
 use crate::server::{PrekeyStore as _, Registration};
 
-const SEGMENT: u32 = 64 * 1024;
 /// What only acknowledgements may use.
 const KEPT: u32 = SEGMENT / 8;
 /// A day on which everything is too old.
@@ -28,28 +24,12 @@ struct Disk {
 impl Disk {
     async fn new() -> Self {
         let folder = MemoryFolder::new();
-        let place = TempDir::new().unwrap();
-        let options = LogOptions {
-            segment_size: SEGMENT,
-            remembered_max: 64,
-            entropy: [7; 32],
-            tables_from: LogPosition(0),
-        };
-        let log = DeliveryLog::open(Arc::new(folder.clone()), &options).unwrap();
-        let rows = FileKeyValue::open(&place.path().join("rows"), &FileOptions::default()).unwrap();
-        let journal: Arc<dyn LogFolder> = Arc::new(MemoryFolder::new());
-        let id = log.log.facts().log;
-        let journal = journal::Journal::create(&journal, id, LogPosition(0), &rows).unwrap();
-        let key_value = LoggedKeyValue::start(log.log, rows, journal).unwrap();
-        let options = ServerOptions {
-            limits: ServerLimits::default(),
-            new_name_key: [3; 32],
-        };
+        let (store, rows) = store_in(&folder, ServerLimits::default()).await;
         Self {
             folder,
-            store: EmbeddedStore::open(key_value, options).await.unwrap(),
+            store,
             sent: 0,
-            _rows: place,
+            _rows: rows,
         }
     }
 
