@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use waxwing_proto::limits;
+use waxwing_storage::embedded::logged::Verification;
 use waxwing_transport::{KeyExchange, quic};
 
 use super::Scene;
@@ -268,16 +269,30 @@ async fn server(scene: &Scene, configuration: &Configuration) -> Vec<Check> {
         })
         .map(|()| words::port_free(&listen.to_string(), &protocols(configuration)));
     let offered = words::offered(&configuration.transport_names());
-    let store = folder
-        .open_store(configuration)
-        .await
-        .map(|_| words::STORE_OPENS.to_owned());
+    let store = store(scene, configuration).await;
     vec![
         Check::new("server", Ok(words::DOES_NOT_RUN.to_owned())),
         Check::new("transports", Ok(offered)),
         Check::new("port", port),
         Check::new("store", store),
     ]
+}
+
+/// Reads every record of the store, and opens it where none is damaged: an opening serves what is whole, and
+/// says no more than the log of the server does.
+async fn store(scene: &Scene, configuration: &Configuration) -> Result<String, Failure> {
+    let folder = &scene.folder;
+    let verified = folder.verify_store(configuration)?;
+    // Tables that are refused are made anew by the opening.
+    let verified = Verification {
+        tables_refused: false,
+        ..verified
+    };
+    if !verified.is_whole() {
+        return Err(words::store_damaged(folder.path()));
+    }
+    let opened = folder.open_store(configuration).await;
+    opened.map(|_| words::STORE_OPENS.to_owned())
 }
 
 /// The protocols of the port.

@@ -8,7 +8,7 @@ use super::{byte_count, grouped, quoted};
 use crate::failure::Failure;
 
 pub(crate) const OTHER_VERSION: &str = "another version of waxwingd is running";
-pub(crate) const STORE_OPENS: &str = "opens";
+pub(crate) const STORE_OPENS: &str = "opens, and every record of it is whole";
 pub(crate) const DOES_NOT_RUN: &str = "does not run at the moment";
 
 pub(crate) fn runs(accounts: u64) -> String {
@@ -46,6 +46,10 @@ pub(crate) fn reached_at(host: &str, port: u16, protocols: &str) -> String {
 
 pub(crate) fn free(bytes: u64) -> String {
     format!("{} free", byte_count(bytes))
+}
+
+pub(crate) fn store_damaged(path: &Path) -> Failure {
+    super::store_damaged(path).next("see how much", "waxwingd verify")
 }
 
 pub(crate) fn set_aside(path: &Path) -> Failure {

@@ -60,6 +60,15 @@ fn damage_is_found_said_and_passed_over() {
     let verified: serde_json::Value = serde_json::from_str(said.out.trim()).unwrap();
     assert_eq!(verified["unreadable_envelopes"], 1, "{verified}");
     assert_eq!(verified["damage"].as_array().unwrap().len(), 1);
+    // Also after an opening, which `doctor` tries.
+    for _ in 0..2 {
+        let said = place.run(&["doctor", "--json"]);
+        said.failed_with(1, "doctor_found_problems");
+        let report: serde_json::Value = serde_json::from_str(said.out.trim()).unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        let store = checks.iter().find(|check| check["name"] == "store");
+        assert_eq!(store.unwrap()["code"], "store_damaged", "{report}");
+    }
 
     let server = place.up();
     let received = block_on(async {
