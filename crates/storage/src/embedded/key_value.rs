@@ -215,7 +215,7 @@ pub trait KeyValue: Send + Sync + 'static {
         &self,
         batch: Batch,
         changes: Vec<MailboxChange>,
-        holds: &dyn Fn(&Turn<'_>) -> bool,
+        holds: &dyn Fn(&mut Turn<'_>) -> Result<bool, StoreError>,
     ) -> Result<Option<impl Future<Output = Result<(), StoreError>> + Send + use<Self>>, StoreError>
     {
         // Without a log there is nothing that it could be asked of.

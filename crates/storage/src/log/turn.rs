@@ -124,11 +124,18 @@ impl<'a> Turn<'a> {
         Ok(self.state.index.mailboxes.get(mailbox))
     }
 
-    /// Whether an envelope is at a position of a mailbox.
-    #[must_use]
-    pub fn holds(&self, mailbox: &MailboxKey, position: Position) -> bool {
-        let held = self.mailbox(mailbox);
-        held.is_some_and(|held| held.find(position.0).is_some())
+    /// Whether envelopes are at all these positions of a mailbox.
+    ///
+    /// # Errors
+    /// As [`Turn::mailbox`].
+    pub fn holds(
+        &mut self,
+        mailbox: &MailboxKey,
+        positions: &[Position],
+    ) -> Result<bool, StoreError> {
+        let held = self.mailbox(mailbox)?;
+        let holds = |at: &Position| held.is_some_and(|held| held.find(at.0).is_some());
+        Ok(positions.iter().all(holds))
     }
 
     /// Whether a day is later than the last one that was committed with [`Change::Forget`].

@@ -124,7 +124,7 @@ impl LoggedKeyValue {
         &self,
         batch: Batch,
         changes: Vec<MailboxChange>,
-        holds: impl FnOnce(&Turn<'_>) -> bool,
+        holds: impl FnOnce(&mut Turn<'_>) -> Result<bool, StoreError>,
     ) -> Result<Option<Committed>, StoreError> {
         let is_too_large = |value: &Option<bytes::Bytes>| {
             value
@@ -143,8 +143,8 @@ impl LoggedKeyValue {
             false => group.push(Change::Tables(encode(&batch))),
         }
         let mut desk = self.shared.running()?;
-        let turn = self.log()?.turn()?;
-        if !holds(&turn) {
+        let mut turn = self.log()?.turn()?;
+        if !holds(&mut turn)? {
             return Ok(None);
         }
         // Whoever decides in the next turn sees that rows have changed.
@@ -351,7 +351,7 @@ impl KeyValue for LoggedKeyValue {
     }
 
     fn apply(&self, batch: Batch) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
-        let committed = self.commit(batch, Vec::new(), |_| true);
+        let committed = self.commit(batch, Vec::new(), |_| Ok(true));
         async move { settled(committed?).await }
     }
 
@@ -385,14 +385,14 @@ impl KeyValue for LoggedKeyValue {
         batch: Batch,
         changes: Vec<MailboxChange>,
     ) -> Result<impl Future<Output = Result<(), StoreError>> + Send + use<>, StoreError> {
-        Ok(settled(self.commit(batch, changes, |_| true)?))
+        Ok(settled(self.commit(batch, changes, |_| Ok(true))?))
     }
 
     fn apply_if(
         &self,
         batch: Batch,
         changes: Vec<MailboxChange>,
-        holds: &dyn Fn(&Turn<'_>) -> bool,
+        holds: &dyn Fn(&mut Turn<'_>) -> Result<bool, StoreError>,
     ) -> Result<Option<impl Future<Output = Result<(), StoreError>> + Send + use<>>, StoreError>
     {
         let committed = self.commit(batch, changes, holds)?;

@@ -199,7 +199,7 @@ pub(super) async fn delete<K: KeyValue>(
         }
         let positions: Vec<_> = expired.into_iter().map(|(position, _)| position).collect();
         // Acknowledgements do not wait for this turn, only for the log's.
-        let are_held = |turn: &Turn<'_>| positions.iter().all(|at| turn.holds(&mailbox, *at));
+        let are_held = |turn: &mut Turn<'_>| turn.holds(&mailbox, &positions);
         let change = MailboxChange::Acknowledge(mailbox.account, mailbox.device, positions.clone());
         let batch = step.into_batch();
         store.key_value.apply_if(batch, vec![change], &are_held)?
