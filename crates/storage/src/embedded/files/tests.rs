@@ -97,6 +97,7 @@ mod client_suite {
     crate::client_conformance!(super::Place::default());
 }
 
+mod admission;
 #[cfg(feature = "redb")]
 mod damaged_redb;
 mod exporting;
