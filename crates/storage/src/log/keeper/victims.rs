@@ -35,7 +35,7 @@ impl Segments<'_> {
         let (percent, slack, threshold) = if is_quiet {
             (110, size, 90)
         } else {
-            (140, size.saturating_mul(2), 75)
+            (136, size.saturating_mul(2), 75)
         };
         let allowed = self.live_bytes.saturating_mul(percent);
         let allowed = allowed.checked_div(100).unwrap_or(0).saturating_add(slack);
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn those_that_hold_least_are_copied_as_far_as_there_is_too_much() {
         let live = [(1, 100), (2, 50), (3, 900), (4, 900), (5, 60), (6, 70)];
-        // 6000 are used, and 140 % of 2080 and two segments are not too much.
+        // 6000 are used, and 136 % of 2080 and two segments are not too much.
         assert_eq!(victims(&live, &live, false), [2, 5]);
         assert_eq!(victims(&live, &live, true), [2, 5, 6]);
         // Those that are replayed stay.
