@@ -40,6 +40,11 @@ const SPARES_QUIET: usize = 1;
 /// Files are kept for the next segments up to so much of what is stored, and so many segments.
 const SPARES_PERCENT: u64 = 130;
 const SPARES_SEGMENTS: u64 = 3;
+/// Files of segments and for the next ones together: up to so much of what is stored, and so many halves of
+/// segments, or these. The bound of all that a store takes is a little more.
+const FILES_PERCENT: u64 = 140;
+const FILES_HALVES: u64 = 7;
+const FILES_LEAST: usize = 8;
 /// From so many of the last times that files were given back it is known how many are in use at most.
 const USES_KEPT: usize = 4;
 /// What is appended between two checkpoints beside one segment: so many parts of what is stored.
@@ -384,19 +389,27 @@ impl Work {
         number < COLD_FIRST && last.0 > kept && u64::from(number) >= kept >> 32
     }
 
-    /// How many files are worth keeping, those for the next segments included: as many as there is room
-    /// for below where copying forward begins.
-    fn files_max(&self) -> usize {
-        let size = u64::from(self.shared.segments.size).max(1);
+    /// How many files are worth keeping for the next segments, when so many were in use lately and `going` of
+    /// those that are now come free.
+    fn spares_max(&self, lately: usize, going: usize) -> usize {
+        let segments = &self.shared.segments;
+        let size = u64::from(segments.size).max(1);
         let live = self.shared.state().index.live_bytes;
-        let allowed = live
-            .saturating_mul(SPARES_PERCENT)
-            .checked_div(100)
-            .unwrap_or(0)
-            .checked_div(size)
-            .unwrap_or(0)
-            .saturating_add(SPARES_SEGMENTS);
-        usize::try_from(allowed).unwrap_or(usize::MAX)
+        let files = |percent, slack: u64| {
+            let bytes = live.saturating_mul(percent).checked_div(100).unwrap_or(0);
+            let files = bytes.saturating_add(slack).checked_div(size).unwrap_or(0);
+            usize::try_from(files).unwrap_or(usize::MAX)
+        };
+        let worth = files(SPARES_PERCENT, size.saturating_mul(SPARES_SEGMENTS));
+        let open = segments.numbers().len().saturating_sub(going);
+        let limit = files(
+            FILES_PERCENT,
+            size.saturating_mul(FILES_HALVES).div_euclid(2),
+        );
+        let named = segments.named_count().saturating_sub(going);
+        let room = limit.max(FILES_LEAST).saturating_sub(named);
+        let wanted = lately.max(worth).saturating_sub(open);
+        wanted.min(room).max(SPARES_QUIET)
     }
 
     /// Gives back what neither the index nor a kept checkpoint refers to. Segments come free several at a
@@ -409,7 +422,6 @@ impl Work {
             self.uses.pop_front();
         }
         let in_use = self.uses.iter().copied().max().unwrap_or(0);
-        let files_max = in_use.max(self.files_max());
         for number in shared.segments.numbers() {
             let is_free = {
                 let state = shared.state();
@@ -420,14 +432,9 @@ impl Work {
                     })
             };
             if is_free {
-                // This one is about to be none of them.
-                let used = shared.segments.numbers().len().saturating_sub(1);
-                let spares_max = files_max.saturating_sub(used).max(SPARES_QUIET);
-                shared.segments.free(number, spares_max)?;
+                shared.segments.free(number, self.spares_max(in_use, 1))?;
             }
         }
-        let used = shared.segments.numbers().len();
-        let spares_max = files_max.saturating_sub(used).max(SPARES_QUIET);
-        Ok(shared.segments.trim_spares(spares_max)?)
+        Ok(shared.segments.trim_spares(self.spares_max(in_use, 0))?)
     }
 }

@@ -173,6 +173,12 @@ impl Segments {
         self.table().open.keys().copied().collect()
     }
 
+    /// How many files have the name of a segment, those that are prepared included.
+    pub(crate) fn named_count(&self) -> usize {
+        let table = self.table();
+        table.open.len().saturating_add(table.prepared.len())
+    }
+
     pub(crate) fn is_prepared(&self, number: u32) -> bool {
         let table = self.table();
         table

@@ -16,6 +16,8 @@ fn what_is_shown_after_a_sync_that_lost_it_is_durable() {
     for number in 1..=20 {
         send(&log, 1, number, 900);
     }
+    // The keeper has nothing to sync any more.
+    log.tidy_up().unwrap();
     folder.set_trouble(Some((0, Trouble::SyncLoses)));
     let lost = deliver(&log, 1, 21, 100).unwrap();
     assert_eq!(wait(lost.durable()), Err(StoreError::Stopped));
