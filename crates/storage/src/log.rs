@@ -23,6 +23,7 @@ mod index;
 mod keeper;
 pub mod memory;
 mod packed;
+mod pieces;
 mod reading;
 pub(crate) mod record;
 mod recovery;

@@ -246,6 +246,10 @@ pub(crate) fn verification(verified: &Verification) -> String {
         (log.damaged_checkpoints, "checkpoints"),
         (log.damaged_remembered, "files of remembered envelopes"),
         (log.unreadable, "envelopes that wait"),
+        (
+            log.not_read,
+            "bytes of the log that the device does not read",
+        ),
         (verified.damaged_rows, "rows of tables"),
         (
             verified.journal.map_or(0, |journal| journal.damaged),

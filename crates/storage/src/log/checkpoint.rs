@@ -21,6 +21,7 @@ use super::file::LogFolder;
 use super::format::{LogId, Place, Reader};
 use super::index::{FingerprintKey, Index};
 use super::packed::{read_place, write_place};
+use super::pieces::read_file;
 use super::segments::checkpoint_name;
 use crate::{Day, StoreError};
 
@@ -146,7 +147,7 @@ pub(crate) struct Loaded {
     pub(crate) damaged_remembered: u64,
 }
 
-/// Reads a checkpoint; `None` where it is damaged. Its mailboxes are packed.
+/// Reads a checkpoint; `None` where it is damaged, or the device does not read it. Its mailboxes are packed.
 ///
 /// # Errors
 /// [`StoreError::NewerFormat`], or the files'.
@@ -155,7 +156,11 @@ pub(crate) fn load(
     number: u32,
     remembered_max: usize,
 ) -> Result<Option<Loaded>, StoreError> {
-    let bytes = Bytes::from(read_file(folder, &checkpoint_name(number))?);
+    let (bytes, unread) = read_file(folder, &checkpoint_name(number))?;
+    if !unread.is_empty() {
+        return Ok(None);
+    }
+    let bytes = Bytes::from(bytes);
     let Some((covered, checksum)) = bytes.split_last_chunk::<4>() else {
         return Ok(None);
     };
@@ -202,16 +207,6 @@ pub(crate) fn load(
         index,
         damaged_remembered,
     }))
-}
-
-pub(crate) fn read_file(folder: &dyn LogFolder, name: &str) -> Result<Vec<u8>, StoreError> {
-    let file = folder.open(name)?;
-    let length =
-        usize::try_from(file.length()?).map_err(|_| StoreError::Corrupt { what: "log" })?;
-    let mut bytes = vec![0; length];
-    let read = file.read_at(&mut bytes, 0)?;
-    bytes.truncate(read);
-    Ok(bytes)
 }
 
 /// Writes a finished checkpoint in the place of its name, durably.

@@ -7,6 +7,8 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
+use super::pieces::read_around;
+
 /// The folder of one log. Names are plain file names of at most 64 ASCII bytes, made by the log.
 ///
 /// A name that was created, renamed or removed is durable after the next [`LogFolder::sync`], and may
@@ -89,18 +91,30 @@ const AGAIN: u64 = 1024 * 1024;
 
 /// Makes durable what a file holds between two offsets, whatever became of syncs before: after a sync that
 /// failed an operating system may take pages for clean that are not on the disk, and then no sync alone
-/// brings them there. They are read and written again.
+/// brings them there. They are read and written again, but for those that the device does not read.
 pub(crate) fn make_durable(file: &dyn LogFile, from: u64, to: u64) -> io::Result<()> {
     let mut at = from;
     while at < to {
         let length = to.saturating_sub(at).min(AGAIN);
         let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-        let read = file.read_at(&mut bytes, at)?;
-        bytes.truncate(read);
-        if bytes.is_empty() {
+        let around = read_around(file, &mut bytes, at);
+        if around.read == 0 {
             break;
         }
-        file.write_vectored_at(&[IoSlice::new(&bytes)], at)?;
+        // What cannot be read is shown to nobody.
+        let mut begin = 0;
+        for gap in around
+            .unread
+            .into_iter()
+            .chain(std::iter::once(around.read..around.read))
+        {
+            let whole = bytes.get(begin..gap.start).unwrap_or_default();
+            if !whole.is_empty() {
+                let to = at.saturating_add(u64::try_from(begin).unwrap_or(u64::MAX));
+                file.write_vectored_at(&[IoSlice::new(whole)], to)?;
+            }
+            begin = gap.end;
+        }
         at = at.saturating_add(length);
     }
     file.sync_data()

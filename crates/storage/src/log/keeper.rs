@@ -134,6 +134,8 @@ struct Work {
     remembered_takes: u64,
     next_remembered: u32,
     cold: Option<Cold>,
+    /// Envelopes that could not be copied.
+    damaged: BTreeSet<Place>,
     /// What was wanted in each segment when it was looked for some to copy forward.
     wanted: BTreeMap<u32, u64>,
     /// What had been appended when the keeper looked last.
@@ -193,6 +195,7 @@ impl Keeper {
             remembered_takes: 0,
             next_remembered: next_remembered.max(leftover).unwrap_or(1),
             cold: None,
+            damaged: BTreeSet::new(),
             wanted: BTreeMap::new(),
             seen: 0,
             uses: VecDeque::new(),

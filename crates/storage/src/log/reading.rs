@@ -35,15 +35,24 @@ impl Wanted {
         let length = header.saturating_add(self.entry.length);
         (begin, begin.saturating_add(length))
     }
+
+    /// Reads it; nothing where the device does not.
+    fn read_alone(&self) -> Bytes {
+        let (begin, end) = self.span();
+        let segment = self.segment.as_ref();
+        let read =
+            segment.and_then(|segment| segment.read_or_say(begin, end.saturating_sub(begin)));
+        read.unwrap_or_default()
+    }
 }
 
 impl DeliveryLog {
     /// The envelopes of a mailbox after a position, in order: at most `max_count`, and at most
     /// `max_bytes` of them, but the first in any case. Only what is durable is shown. An envelope that
-    /// is damaged is passed over and counted.
+    /// is damaged, or that the device does not read, is passed over and counted.
     ///
     /// # Errors
-    /// The files could not be read, or the log stopped.
+    /// The log stopped, or a mailbox could not be unpacked.
     pub fn read(
         &self,
         mailbox: &MailboxKey,
@@ -73,7 +82,7 @@ impl DeliveryLog {
                     delivery_id: arrival.delivery_id,
                     envelope: arrival.body,
                 });
-            })?;
+            });
             // Where all of them are damaged what comes after them is wanted.
             if !found.is_empty() {
                 return Ok(found);
@@ -82,7 +91,7 @@ impl DeliveryLog {
     }
 
     /// The arrivals of a mailbox after a position with their positions; `None` for one that is
-    /// damaged. Bounded as [`DeliveryLog::read`].
+    /// damaged or cannot be read. Bounded as [`DeliveryLog::read`].
     ///
     /// # Errors
     /// As [`DeliveryLog::read`].
@@ -96,7 +105,7 @@ impl DeliveryLog {
         let mut found = Vec::with_capacity(wanted.len());
         self.shared.read(mailbox, &wanted, |position, arrival| {
             found.push((position, arrival));
-        })?;
+        });
         Ok(found)
     }
 }
@@ -149,13 +158,13 @@ impl Shared {
         Ok(wanted)
     }
 
-    /// Reads what is wanted and hands each over in its turn; `None` for what is damaged.
+    /// Reads what is wanted and hands each over in its turn; `None` for what is damaged or cannot be read.
     fn read(
         &self,
         mailbox: &MailboxKey,
         wanted: &[Wanted],
         mut found: impl FnMut(Position, Option<Arrival>),
-    ) -> Result<(), StoreError> {
+    ) {
         let mut rest = wanted;
         while let Some((near, after)) = rest.split_at_checked(count_near(rest)) {
             let Some((first, others)) = near.split_first() else {
@@ -170,18 +179,18 @@ impl Shared {
                 let position = Position(one.entry.position);
                 found(position, self.arrival(mailbox, one, &own));
             };
-            match read_near(near) {
-                Ok(buffer) => near.iter().for_each(|one| show(one, begin, &buffer)),
-                Err(error) if others.is_empty() => return Err(error.into()),
-                // What the device cannot read may be what nobody asked for.
-                Err(_) => {
-                    for one in near {
-                        show(one, one.span().0, &read_near(core::slice::from_ref(one))?);
-                    }
+            // What the device does not read may be what nobody asked for.
+            let together = match others {
+                [] => None,
+                _ => read_near(near).ok(),
+            };
+            for one in near {
+                match &together {
+                    Some(buffer) => show(one, begin, buffer),
+                    None => show(one, one.span().0, &one.read_alone()),
                 }
             }
         }
-        Ok(())
     }
 
     /// The envelope whose record begins a buffer; `None` where it is not the one that is wanted, or not whole.

@@ -20,6 +20,7 @@ use super::file::{LogFolder, make_durable};
 use super::format::{Place, SEGMENT_HEADER, SegmentHeader, Stream};
 use super::index::{COLD_FIRST, Index};
 use super::keeper::{Keeper, Kept, Signal};
+use super::pieces::{self, read_around};
 use super::scan::Damage;
 use super::segments::{Segment, Segments, number_in, segment_name};
 use super::{DeliveryLog, LogOptions, LogPosition, Opened, Shared, State};
@@ -244,7 +245,8 @@ fn open_segments(
     for number in &found.segments {
         let file = folder.open(&segment_name(*number))?;
         let mut bytes = [0; SEGMENT_HEADER];
-        file.read_at(&mut bytes, 0)?;
+        let around = read_around(file.as_ref(), &mut bytes, 0);
+        pieces::say(&segment_name(*number), &around.unread);
         // One without a header was prepared for what was to come.
         if let Some((log, header)) = SegmentHeader::decode(&bytes, *number)?
             && log == head.log

@@ -72,16 +72,31 @@ impl Segment {
         synced
     }
 
-    /// Reads and checks the record at a place: its header and payload; `None` where it is damaged.
+    /// Reads and checks the record at a place: its header and payload; `None` where it is damaged, or the device
+    /// does not read it.
     pub(crate) fn record(
         &self,
         sealer: &Sealer,
         offset: u32,
         payload: u32,
-    ) -> io::Result<Option<(RecordHeader, Bytes)>> {
+    ) -> Option<(RecordHeader, Bytes)> {
         let header = u32::try_from(RECORD_HEADER).unwrap_or(u32::MAX);
-        let bytes = self.read(offset, header.saturating_add(payload))?;
-        Ok(self.record_in(sealer, offset, payload, &bytes))
+        let bytes = self.read_or_say(offset, header.saturating_add(payload))?;
+        self.record_in(sealer, offset, payload, &bytes)
+    }
+
+    /// As [`Segment::read`]; where the device does not read that, says so, once for each call.
+    pub(crate) fn read_or_say(&self, offset: u32, length: u32) -> Option<Bytes> {
+        let read = self.read(offset, length);
+        let say = |error: &io::Error| {
+            tracing::error!(
+                code = StoreError::from(error).code(),
+                segment = self.number,
+                offset,
+                "a record of the log cannot be read"
+            );
+        };
+        read.inspect_err(say).ok()
     }
 
     /// So many bytes from an offset on; fewer where the file ends.

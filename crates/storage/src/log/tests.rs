@@ -8,6 +8,7 @@ mod reading;
 mod remembered;
 mod syncs;
 mod turns;
+mod unreadable;
 
 use bytes::Bytes;
 use waxwing_proto::{AccountKey, DeviceId};

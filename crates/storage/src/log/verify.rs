@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 //! Reads every record of a log that nobody has open, and says what is damaged.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
-use super::checkpoint::{self, read_file};
+use super::checkpoint;
 use super::committer::first_offset;
 use super::file::LogFolder;
 use super::format::{SEGMENT_HEADER, Sealer, SegmentHeader};
+use super::pieces::read_file;
 use super::scan::{Damage, Scan};
 use super::segments::{number_in, segment_name};
 use crate::StoreError;
@@ -26,6 +29,8 @@ pub struct Verified {
     pub records: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Bytes of segments that the device does not read.
+    pub not_read: u64,
     /// Envelopes that the newest checkpoint holds and that cannot be read.
     pub unreadable: u64,
     /// Places between whole records that hold none. The last bytes of the newest segment are not
@@ -41,6 +46,7 @@ impl Verified {
             && self.damaged_checkpoints == 0
             && self.damaged_remembered == 0
             && self.unreadable == 0
+            && self.not_read == 0
     }
 }
 
@@ -85,7 +91,11 @@ pub fn verify(folder: &dyn LogFolder) -> Result<Verified, StoreError> {
     wanted.sort_unstable();
     let mut found = 0_usize;
     for number in names.iter().filter_map(|name| number_in(name, "segment")) {
-        let bytes = Bytes::from(read_file(folder, &segment_name(number))?);
+        let (bytes, unread) = read_file(folder, &segment_name(number))?;
+        let not_read: usize = unread.iter().map(Range::len).sum();
+        let not_read = u64::try_from(not_read).unwrap_or(u64::MAX);
+        verified.not_read = verified.not_read.saturating_add(not_read);
+        let bytes = Bytes::from(bytes);
         let header = bytes.get(..SEGMENT_HEADER).unwrap_or_default();
         let is_ours =
             SegmentHeader::decode(header, number)?.is_some_and(|(log, _)| log == newest.head.log);

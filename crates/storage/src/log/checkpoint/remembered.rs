@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{read_file, read_number, write_number};
+use super::{read_number, write_number};
 use crate::log::file::LogFolder;
 use crate::log::format::Reader;
 use crate::log::index::Mailbox;
+use crate::log::pieces::read_file;
 use crate::log::record::{MailboxKey, read_mailbox};
 use crate::log::segments::remembered_name;
 
@@ -71,7 +72,10 @@ fn read_file_of(
     file: &RememberedFile,
     remembered: &mut Remembered,
 ) -> Option<()> {
-    let bytes = read_file(folder, &remembered_name(file.number)).ok()?;
+    let (mut bytes, unread) = read_file(folder, &remembered_name(file.number)).ok()?;
+    if let Some(first) = unread.first() {
+        bytes.truncate(first.start);
+    }
     let length = usize::try_from(file.length).ok()?;
     let mut reader = Reader(bytes.get(..length).unwrap_or(&bytes));
     while !reader.0.is_empty() {

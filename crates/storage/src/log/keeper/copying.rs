@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::io::IoSlice;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::victims::Segments;
 use super::{COPY, Cold, ENTRIES_PER_LOOK, Work};
@@ -40,10 +41,16 @@ impl Work {
             let Some(segment) = shared.segments.get(entry.place.segment) else {
                 continue;
             };
-            let read = segment.record(&shared.sealer, entry.place.offset, entry.length)?;
+            // It was said, and looking again in each round would help nobody.
+            if self.damaged.contains(&entry.place) {
+                continue;
+            }
+            let read = segment.record(&shared.sealer, entry.place.offset, entry.length);
             let Some((header, payload)) = read else {
-                // A damaged envelope keeps its segment until it expires.
+                // BOX-77. A damaged envelope keeps its segment until it expires.
                 tracing::error!(code = "store_corrupt", "an envelope in the log is damaged");
+                shared.damaged.fetch_add(1, Ordering::Relaxed);
+                self.damaged.insert(entry.place);
                 continue;
             };
             let mut record = begin_record(payload.len());

@@ -9,6 +9,7 @@ use crate::log::checkpoint::Loaded;
 use crate::log::file::LogFolder;
 use crate::log::format::{Place, RecordHeader, Sealer};
 use crate::log::index::{Entry, Fingerprint};
+use crate::log::pieces::{self, read_around};
 use crate::log::record::{self, Event, MailboxKey};
 use crate::log::scan::{Damage, Scan};
 use crate::log::segments::segment_name;
@@ -159,7 +160,8 @@ impl Replay {
         Ok(())
     }
 
-    /// Reads a segment and replays it as [`Replay::scan`] says.
+    /// Reads a segment and replays it as [`Replay::scan`] says. What the device does not read of it is zeros there, so
+    /// damage where it was durable.
     pub(super) fn segment(
         &mut self,
         folder: &dyn LogFolder,
@@ -168,16 +170,19 @@ impl Replay {
         end: Option<u32>,
         claimed: u32,
     ) -> Result<u32, StoreError> {
-        let file = folder.open(&segment_name(number))?;
+        let name = segment_name(number);
+        let file = folder.open(&name)?;
         let length =
             usize::try_from(file.length()?).map_err(|_| StoreError::Corrupt { what: "log" })?;
         let mut buffer = std::mem::take(&mut self.buffer);
         if buffer.len() < length {
             buffer = BytesMut::zeroed(length);
         }
-        let read = file.read_at(buffer.get_mut(..length).unwrap_or_default(), 0)?;
+        let part = buffer.get_mut(..length).unwrap_or_default();
+        let around = read_around(file.as_ref(), part, 0);
+        pieces::say(&name, &around.unread);
         let whole = buffer.freeze();
-        let end = self.scan(number, &whole.slice(..read), from, end, claimed);
+        let end = self.scan(number, &whole.slice(..around.read), from, end, claimed);
         self.buffer = whole.try_into_mut().unwrap_or_default();
         Ok(end)
     }

@@ -73,7 +73,10 @@ impl Segments {
             return Ok(false);
         };
         let mut header = [0; SEGMENT_HEADER];
-        segment.file.read_at(&mut header, 0)?;
+        if segment.file.read_at(&mut header, 0).is_err() {
+            // What it holds is unknown.
+            return Ok(false);
+        }
         let is_whole = segment.file.length()? >= u64::from(self.size);
         Ok(is_whole && SegmentHeader::is_missing(&header, number))
     }
