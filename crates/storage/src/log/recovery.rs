@@ -4,25 +4,25 @@
 //! What a crash left at the end is no damage: a record that cannot be read ends the log, unless
 //! something later says that it was durable. That is: a segment after it, a record in the same segment
 //! whose `synced to` is beyond it, or the checkpoint. Then it is damage: it is reported, passed
-//! over, and the rest is read.
+//! over, and the rest is read. So is a header of a segment that is damaged itself.
 
+mod headers;
 mod replay;
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use self::headers::Headers;
 use self::replay::Replay;
 use super::checkpoint::{self, Head};
 use super::committer::{Committer, first_offset};
 use super::file::{LogFolder, make_durable};
-use super::format::{Place, SEGMENT_HEADER, SegmentHeader, Stream};
+use super::format::{Place, SegmentHeader};
 use super::index::{COLD_FIRST, Index};
 use super::keeper::{Keeper, Kept, Signal};
-use super::pieces::{self, read_around};
 use super::scan::Damage;
-use super::segments::{Segment, Segments, number_in, segment_name};
+use super::segments::{Segments, number_in};
 use super::{DeliveryLog, LogOptions, LogPosition, Opened, Shared, State};
 use crate::StoreError;
 
@@ -81,7 +81,7 @@ pub(crate) struct ReadLog {
     replay: Replay,
     segments: Arc<Segments>,
     found: Found,
-    headers: BTreeMap<u32, SegmentHeader>,
+    headers: Headers,
     tail: Place,
     /// Bytes after the checkpoint.
     replayed: u64,
@@ -124,7 +124,7 @@ pub(crate) fn read(
         what: "log checkpoint",
     })?;
     let segments = Arc::new(Segments::new(Arc::clone(&folder), options.segment_size));
-    let headers = open_segments(folder.as_ref(), &segments, &found, &loaded.head)?;
+    let headers = Headers::open(folder.as_ref(), &segments, &found.segments, &loaded.head)?;
     let mut replay = Replay::new(loaded);
     let (tail, replayed) = replay_hot(&mut replay, folder.as_ref(), &headers)?;
     // BOX-75. What was read may be in the memory of the machine alone, if only the process had died, or if
@@ -234,40 +234,16 @@ fn start(
     })
 }
 
-/// Opens every segment whose header can be read.
-fn open_segments(
-    folder: &dyn LogFolder,
-    segments: &Segments,
-    found: &Found,
-    head: &Head,
-) -> Result<BTreeMap<u32, SegmentHeader>, StoreError> {
-    let mut headers = BTreeMap::new();
-    for number in &found.segments {
-        let file = folder.open(&segment_name(*number))?;
-        let mut bytes = [0; SEGMENT_HEADER];
-        let around = read_around(file.as_ref(), &mut bytes, 0);
-        pieces::say(&segment_name(*number), &around.unread);
-        // One without a header was prepared for what was to come.
-        if let Some((log, header)) = SegmentHeader::decode(&bytes, *number)?
-            && log == head.log
-        {
-            headers.insert(*number, header);
-        }
-        segments.insert(Arc::new(Segment::new(*number, file)));
-    }
-    Ok(headers)
-}
-
 /// Replays the hot segments from the checkpoint on, in order; answers where the log ends, and how many bytes
 /// that were.
 fn replay_hot(
     replay: &mut Replay,
     folder: &dyn LogFolder,
-    headers: &BTreeMap<u32, SegmentHeader>,
+    headers: &Headers,
 ) -> Result<(Place, u64), StoreError> {
     let (start, durable) = (replay.loaded.head.start, replay.loaded.head.durable);
     let (mut tail, mut replayed) = (start, 0_u64);
-    let hot = hot(headers, start.segment);
+    let hot = headers.hot(start.segment);
     let mut expected: Option<u32> = None;
     for (at, header) in hot.iter().enumerate() {
         let number = header.number;
@@ -280,6 +256,9 @@ fn replay_hot(
                 offset: 0,
                 length: header.previous_end,
             });
+        }
+        if let Some(damage) = headers.damage(number) {
+            replay.report(damage);
         }
         expected = Some(number);
         let end = end(&hot, at);
@@ -302,12 +281,6 @@ fn replay_hot(
     Ok((tail.max(start), replayed))
 }
 
-/// The hot segments from a number on.
-fn hot(headers: &BTreeMap<u32, SegmentHeader>, from: u32) -> Vec<SegmentHeader> {
-    let hot = headers.range(from..).map(|(_, header)| *header);
-    hot.filter(|header| header.stream == Stream::Hot).collect()
-}
-
 /// Where a segment ends, as the one after it says.
 fn end(hot: &[SegmentHeader], at: usize) -> Option<u32> {
     let number = hot.get(at)?.number;
@@ -328,7 +301,7 @@ fn replay_tables(read: &mut ReadLog, tables_from: LogPosition) -> Result<(), Sto
         let after = std::mem::take(&mut replay.tables);
         let damaged = std::mem::take(&mut replay.damage);
         let first = if is_all { 0 } else { from.segment };
-        let hot = hot(&read.headers, first);
+        let hot = read.headers.hot(first);
         for (at, header) in hot.iter().enumerate() {
             let number = header.number;
             let begin = if number == from.segment {
@@ -342,6 +315,11 @@ fn replay_tables(read: &mut ReadLog, tables_from: LogPosition) -> Result<(), Sto
                 Ordering::Equal if begin < start.offset => Some(start.offset),
                 _ => break,
             };
+            if number < start.segment
+                && let Some(damage) = read.headers.damage(number)
+            {
+                replay.report(damage);
+            }
             replay.segment(read.folder.as_ref(), number, begin, end, 0)?;
         }
         replay.tables.extend(after);

@@ -63,6 +63,16 @@ impl Scan<'_> {
 
     /// Whether a header after this offset says that the offset was durable.
     pub(crate) fn is_claimed(&self, offset: u32) -> bool {
+        self.any_header(offset, |header| header.synced_to > offset)
+    }
+
+    /// Whether a record begins anywhere, whole or not.
+    pub(crate) fn has_header(&self) -> bool {
+        self.any_header(0, |_| true)
+    }
+
+    /// Whether there is such a header after this offset.
+    fn any_header(&self, offset: u32, is_such: impl Fn(&RecordHeader) -> bool) -> bool {
         // A header has kind and flags in two bytes and zeros up to the next multiple of 8: most of what is not
         // used has not.
         let first = usize::try_from(offset.saturating_add(8)).unwrap_or(usize::MAX);
@@ -75,7 +85,7 @@ impl Scan<'_> {
             }
             let at = first.saturating_add(number.saturating_mul(8));
             let header = u32::try_from(at).ok().and_then(|at| self.header(at));
-            header.is_some_and(|header| header.synced_to > offset)
+            header.is_some_and(|header| is_such(&header))
         })
     }
 }

@@ -3,6 +3,7 @@
 
 mod again;
 mod full;
+mod headers;
 mod model;
 mod reading;
 mod remembered;
