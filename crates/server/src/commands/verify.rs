@@ -39,6 +39,7 @@ pub(super) fn run(scene: &Scene) -> Result<(), Failure> {
         "damaged_checkpoints": verified.log.damaged_checkpoints,
         "damaged_remembered": verified.log.damaged_remembered,
         "unreadable_envelopes": verified.log.unreadable,
+        "log_lost": verified.log.is_lost,
         "not_read": verified.log.not_read,
         "damage": damage,
         "rows": verified.rows,

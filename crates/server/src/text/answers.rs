@@ -235,6 +235,11 @@ pub(crate) fn verification(verified: &Verification) -> String {
             grouped(journal.batches)
         );
     }
+    if log.is_lost {
+        text.push_str(
+            "damaged: the delivery log has no checkpoint any more; no start can do without\n",
+        );
+    }
     for place in &log.damage {
         let _ = writeln!(
             text,

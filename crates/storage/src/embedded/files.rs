@@ -195,14 +195,21 @@ pub fn rebuild_server(folder: &Path, files: &FileOptions) -> Result<(), StoreErr
 pub fn verify_server(folder: &Path, files: FileOptions) -> Result<Verification, StoreError> {
     let folder = Folder::lock(folder, files.engine)?;
     folder.check_engine()?;
-    let log = if folder.log().exists() {
+    let mut log = if folder.log().exists() {
         crate::log::verify(&DiskFolder::new(&folder.log())?)?
     } else {
         Verified::default()
     };
     let read = read_tables(&folder, &files);
     let tables_refused = matches!(read, Err(StoreError::Corrupt { .. }));
-    let (rows, damaged_rows) = if tables_refused { (0, 0) } else { read? };
+    let tables = if tables_refused {
+        Tables::default()
+    } else {
+        read?
+    };
+    // A store of a format before the log has none yet.
+    let had_log = folder.has_mark() && (tables.is_current || folder.journal().exists());
+    log.is_lost |= had_log && log.checkpoints == 0 && log.damaged_checkpoints == 0;
     let journal = if folder.journal().exists() {
         logged::journal::check(logged::journal_folder(&folder.journal(), &files)?.as_ref())?
     } else {
@@ -210,24 +217,42 @@ pub fn verify_server(folder: &Path, files: FileOptions) -> Result<Verification, 
     };
     Ok(Verification {
         log,
-        rows,
-        damaged_rows,
+        rows: tables.rows,
+        damaged_rows: tables.damaged_rows,
         tables_refused,
         journal,
     })
 }
 
+/// What was read of the tables.
+#[derive(Default)]
+struct Tables {
+    rows: u64,
+    damaged_rows: u64,
+    is_current: bool,
+}
+
 /// Counts the rows that are whole, and those that are not.
-fn read_tables(folder: &Folder, files: &FileOptions) -> Result<(u64, u64), StoreError> {
+fn read_tables(folder: &Folder, files: &FileOptions) -> Result<Tables, StoreError> {
     let refused = StoreError::Corrupt {
         what: files.engine.name(),
     };
-    match folder.current().exists() {
-        true if panics::is_marked(&folder.current()) => Err(refused),
-        true => logged::verify_rows(&FileKeyValue::open(&folder.current(), files)?),
-        false if folder.has_mark() => Err(refused),
-        false => Ok((0, 0)),
+    if !folder.current().exists() {
+        return match folder.has_mark() {
+            true => Err(refused),
+            false => Ok(Tables::default()),
+        };
     }
+    if panics::is_marked(&folder.current()) {
+        return Err(refused);
+    }
+    let tables = FileKeyValue::open(&folder.current(), files)?;
+    let (rows, damaged_rows) = logged::verify_rows(&tables)?;
+    Ok(Tables {
+        rows,
+        damaged_rows,
+        is_current: matches!(server::format().find(&tables), Ok(FormatFound::Current)),
+    })
 }
 
 /// Makes a server's store in `folder`, where none may be, from what

@@ -6,7 +6,7 @@
 //! whose `synced to` is beyond it, or the checkpoint. Then it is damage: it is reported, passed
 //! over, and the rest is read. So is a header of a segment that is damaged itself.
 
-mod headers;
+pub(crate) mod headers;
 mod replay;
 
 use std::cmp::Ordering;
@@ -18,11 +18,10 @@ use self::replay::Replay;
 use super::checkpoint::{self, Head};
 use super::committer::{Committer, first_offset};
 use super::file::{LogFolder, make_durable};
-use super::format::{Place, SegmentHeader};
+use super::format::Place;
 use super::index::{COLD_FIRST, Index};
 use super::keeper::{Keeper, Kept, Signal};
-use super::scan::Damage;
-use super::segments::{Segments, number_in};
+use super::segments::{Segment, Segments, number_in};
 use super::{DeliveryLog, LogOptions, LogPosition, Opened, Shared, State};
 use crate::StoreError;
 
@@ -124,7 +123,12 @@ pub(crate) fn read(
         what: "log checkpoint",
     })?;
     let segments = Arc::new(Segments::new(Arc::clone(&folder), options.segment_size));
-    let headers = Headers::open(folder.as_ref(), &segments, &found.segments, &loaded.head)?;
+    let headers = Headers::read(
+        folder.as_ref(),
+        &found.segments,
+        &loaded.head,
+        |number, file| segments.insert(Arc::new(Segment::new(number, file))),
+    )?;
     let mut replay = Replay::new(loaded);
     let (tail, replayed) = replay_hot(&mut replay, folder.as_ref(), &headers)?;
     // BOX-75. What was read may be in the memory of the machine alone, if only the process had died, or if
@@ -243,25 +247,16 @@ fn replay_hot(
 ) -> Result<(Place, u64), StoreError> {
     let (start, durable) = (replay.loaded.head.start, replay.loaded.head.durable);
     let (mut tail, mut replayed) = (start, 0_u64);
-    let hot = headers.hot(start.segment);
-    let mut expected: Option<u32> = None;
-    for (at, header) in hot.iter().enumerate() {
+    for header in &headers.hot(start.segment) {
         let number = header.number;
         // One that was there once and is needed. Those before the checkpoint may have been given back.
-        let is_missing =
-            header.previous >= start.segment.max(1) && expected != Some(header.previous);
-        if is_missing {
-            replay.report(Damage {
-                segment: header.previous,
-                offset: 0,
-                length: header.previous_end,
-            });
+        if let Some(damage) = headers.missing_before(header, start.segment) {
+            replay.report(damage);
         }
         if let Some(damage) = headers.damage(number) {
             replay.report(damage);
         }
-        expected = Some(number);
-        let end = end(&hot, at);
+        let end = headers.end(number);
         let from = if number == start.segment {
             start.offset.max(first_offset())
         } else {
@@ -281,14 +276,6 @@ fn replay_hot(
     Ok((tail.max(start), replayed))
 }
 
-/// Where a segment ends, as the one after it says.
-fn end(hot: &[SegmentHeader], at: usize) -> Option<u32> {
-    let number = hot.get(at)?.number;
-    hot.get(at.checked_add(1)?)
-        .filter(|next| next.previous == number)
-        .map(|next| next.previous_end)
-}
-
 /// Adds the table records from a place on that are before the checkpoint, and leaves those out that are
 /// before the place.
 fn replay_tables(read: &mut ReadLog, tables_from: LogPosition) -> Result<(), StoreError> {
@@ -301,8 +288,7 @@ fn replay_tables(read: &mut ReadLog, tables_from: LogPosition) -> Result<(), Sto
         let after = std::mem::take(&mut replay.tables);
         let damaged = std::mem::take(&mut replay.damage);
         let first = if is_all { 0 } else { from.segment };
-        let hot = read.headers.hot(first);
-        for (at, header) in hot.iter().enumerate() {
+        for header in read.headers.hot(first) {
             let number = header.number;
             let begin = if number == from.segment {
                 from.offset
@@ -311,7 +297,7 @@ fn replay_tables(read: &mut ReadLog, tables_from: LogPosition) -> Result<(), Sto
             };
             let begin = begin.max(first_offset());
             let end = match number.cmp(&start.segment) {
-                Ordering::Less => end(&hot, at),
+                Ordering::Less => read.headers.end(number),
                 Ordering::Equal if begin < start.offset => Some(start.offset),
                 _ => break,
             };

@@ -10,6 +10,7 @@ mod remembered;
 mod syncs;
 mod turns;
 mod unreadable;
+mod verifying;
 
 use bytes::Bytes;
 use waxwing_proto::{AccountKey, DeviceId};

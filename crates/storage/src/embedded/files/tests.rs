@@ -102,6 +102,7 @@ mod admission;
 mod damaged_redb;
 mod exporting;
 mod exporting_meanwhile;
+mod lost_log;
 mod rebuilding;
 
 #[cfg(feature = "redb")]

@@ -163,7 +163,9 @@ pub(super) fn read_log(
     files: &FileOptions,
 ) -> Result<ReadLog, StoreError> {
     let folder = log_folder(path, files)?;
-    if is_made && folder.list()?.is_empty() {
+    // Also where other files are left: a new log would begin at the first position again.
+    let mut names = folder.list()?.into_iter();
+    if is_made && !names.any(|name| name.ends_with(".checkpoint")) {
         return Err(StoreError::Corrupt { what: "log" });
     }
     DeliveryLog::read_all(folder, &log_options(options, files))

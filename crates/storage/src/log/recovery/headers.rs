@@ -5,6 +5,7 @@
 //! by themselves to which segment and offset they belong, so a segment is known by them too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,28 +18,28 @@ use crate::log::format::{SEGMENT_HEADER, Sealer, SegmentHeader, Stream};
 use crate::log::index::COLD_FIRST;
 use crate::log::pieces::{self, read_around, read_file};
 use crate::log::scan::{Damage, Scan};
-use crate::log::segments::{Segment, Segments, segment_name};
+use crate::log::segments::segment_name;
 
 /// How much is looked at of every segment: what a disk loses at once, and as much again.
 const LOOK: usize = 8 * 1024;
 
 /// What is known of the segments that are there.
 #[derive(Default)]
-pub(super) struct Headers {
+pub(crate) struct Headers {
     /// Those of segments that have begun.
-    pub(super) begun: BTreeMap<u32, SegmentHeader>,
+    pub(crate) begun: BTreeMap<u32, SegmentHeader>,
     /// The hot ones of them whose header cannot be read. What it said of the one before is lost.
-    pub(super) damaged: BTreeSet<u32>,
+    pub(crate) damaged: BTreeSet<u32>,
 }
 
 impl Headers {
-    /// Opens every segment, and reads its header. One without a header has begun where a checkpoint or another
-    /// segment says so, or where it holds records.
-    pub(super) fn open(
+    /// Reads the header of every segment, and hands each file over. One without a header has begun where a
+    /// checkpoint or another segment says so, or where it holds records.
+    pub(crate) fn read(
         folder: &dyn LogFolder,
-        segments: &Segments,
         numbers: &[u32],
         head: &Head,
+        mut opened: impl FnMut(u32, Arc<dyn LogFile>),
     ) -> Result<Self, StoreError> {
         let mut headers = Self::default();
         let sealer = Sealer::new(&head.log);
@@ -54,7 +55,7 @@ impl Headers {
                 _ if *number < COLD_FIRST => unknown.push((*number, first.is_unused(&sealer))),
                 _ => {}
             }
-            segments.insert(Arc::new(Segment::new(*number, file)));
+            opened(*number, file);
         }
         let followed: BTreeSet<u32> = headers.begun.values().map(|next| next.previous).collect();
         for (number, is_unused) in unknown {
@@ -69,13 +70,32 @@ impl Headers {
     }
 
     /// The hot segments from a number on.
-    pub(super) fn hot(&self, from: u32) -> Vec<SegmentHeader> {
+    pub(crate) fn hot(&self, from: u32) -> Vec<SegmentHeader> {
         let hot = self.begun.range(from..).map(|(_, header)| *header);
         hot.filter(|header| header.stream == Stream::Hot).collect()
     }
 
+    /// Where a hot segment ends, as the one after it says.
+    pub(crate) fn end(&self, number: u32) -> Option<u32> {
+        let after = (Bound::Excluded(number), Bound::Unbounded);
+        let mut hot = self.begun.range(after).map(|(_, header)| header);
+        let next = hot.next().filter(|next| next.stream == Stream::Hot)?;
+        (next.previous == number).then_some(next.previous_end)
+    }
+
+    /// The segment before one, where it is needed from a number on and not there: all of it.
+    pub(crate) fn missing_before(&self, header: &SegmentHeader, from: u32) -> Option<Damage> {
+        let is_missing =
+            header.previous >= from.max(1) && !self.begun.contains_key(&header.previous);
+        is_missing.then_some(Damage {
+            segment: header.previous,
+            offset: 0,
+            length: header.previous_end,
+        })
+    }
+
     /// The header of a segment, where it is damaged.
-    pub(super) fn damage(&self, number: u32) -> Option<Damage> {
+    pub(crate) fn damage(&self, number: u32) -> Option<Damage> {
         self.damaged.contains(&number).then(|| Damage {
             segment: number,
             offset: 0,

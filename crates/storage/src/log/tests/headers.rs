@@ -10,7 +10,7 @@ const RECORD: u32 = 32 + 88 + 1000;
 const ACKNOWLEDGEMENT: u32 = 32 + 48 + 2 * 12;
 
 /// A log of three segments, as a power cut leaves it: less than a segment each time, and no checkpoint since.
-fn image() -> MemoryFolder {
+pub(super) fn image() -> MemoryFolder {
     let mut folder = MemoryFolder::new();
     for part in [0..7, 7..10, 10..15] {
         let log = open(&folder);
@@ -28,7 +28,7 @@ fn image() -> MemoryFolder {
 }
 
 /// The segments that have begun, the oldest first.
-fn begun(folder: &MemoryFolder) -> Vec<String> {
+pub(super) fn begun(folder: &MemoryFolder) -> Vec<String> {
     let names = folder.list().unwrap();
     let segments = names.into_iter().filter(|name| name.ends_with("segment"));
     let mut begun: Vec<String> = segments.collect();
@@ -36,12 +36,12 @@ fn begun(folder: &MemoryFolder) -> Vec<String> {
     begun
 }
 
-fn number(name: &str) -> u32 {
+pub(super) fn number(name: &str) -> u32 {
     segments::number_in(name, "segment").unwrap()
 }
 
 /// Its header, as it is reported.
-fn header(name: &str) -> Damage {
+pub(super) fn header(name: &str) -> Damage {
     Damage {
         segment: number(name),
         offset: 0,
