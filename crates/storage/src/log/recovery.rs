@@ -170,6 +170,9 @@ impl ReadLog {
             .unwrap_or(0)
             .max(self.tail.segment)
             .saturating_add(1);
+        // Where no cold segment is left the numbers begin again. A file that is used again may hold records of the same
+        // number then. Nobody reads them: the index alone says what is in a cold segment, and it says nothing before
+        // that was written.
         let next_cold = highest(true).map_or(COLD_FIRST, |number| number.saturating_add(1));
         let index = &self.replay.loaded.index;
         self.segments.keep_leftovers(index, self.tail, next_hot)?;

@@ -158,3 +158,22 @@ fn a_first_batch_without_its_first_page_is_no_damage() {
         assert_eq!(contents(&log, 1), [(1, 0)]);
     }
 }
+
+/// Rows that nobody has kept yet are read from before the checkpoint.
+#[test]
+fn table_records_behind_a_damaged_header_come_back() {
+    let folder = MemoryFolder::new();
+    let log = open(&folder);
+    for number in 0..20_u8 {
+        let group = vec![Change::Tables(Bytes::from(vec![number; 600]))];
+        wait(log.turn().unwrap().commit(group).unwrap().durable()).unwrap();
+    }
+    log.tidy_up().unwrap();
+    drop(log);
+    let name = &begun(&folder)[0];
+    folder.damage(name, 40, &[0x5a]);
+    let reopened = opened(&folder);
+    assert_eq!(reopened.damage, [header(name)]);
+    let rows = reopened.tables.iter().map(|(_, rows)| rows[0]);
+    assert!(rows.eq(0..20));
+}
