@@ -90,14 +90,14 @@ fn a_checkpoint_that_cannot_be_read_gives_way_to_the_one_before() {
 #[test]
 fn a_segment_that_cannot_be_read_as_a_whole_is_replayed_in_pieces() {
     let folder = MemoryFolder::new();
-    let log = open(&folder);
-    // Less than a segment each: no checkpoint is due.
+    let log = headers::open(&folder);
+    // No checkpoint is due.
     for number in 0..7 {
         send(&log, 1, number, 1000);
     }
     let image = folder.after_power_cut(Loss::All);
     drop(log);
-    let log = open(&image);
+    let log = headers::open(&image);
     for number in 7..12 {
         send(&log, 1, number, 1000);
     }
@@ -107,7 +107,7 @@ fn a_segment_that_cannot_be_read_as_a_whole_is_replayed_in_pieces() {
     folder.set_unreadable("00000001.segment", 5000..5001);
     let found = verified(&folder);
     assert_eq!((found.not_read, found.is_whole()), (4096, false));
-    let reopened = opened(&folder);
+    let reopened = headers::opened(&folder);
     let damage = Damage {
         segment: 1,
         offset: u32::try_from(FIRST + 3 * RECORD).unwrap(),
