@@ -10,6 +10,11 @@ use super::quoted;
 use crate::failure::{Exit, Failure};
 
 pub(crate) fn store_failed(path: &Path, error: &StoreError) -> Failure {
+    // Whoever has the store for itself waits for nobody: what is needed has no room on the disk.
+    let error = match error {
+        StoreError::Busy { .. } => &StoreError::DiskFull,
+        other => other,
+    };
     let what = format!("the store cannot be used: {error}");
     let failure = Failure::new(error.code(), Exit::Store, what);
     match error {
@@ -184,8 +189,18 @@ pub(crate) fn store_damaged(path: &Path) -> Failure {
     .next("check the disk, then", format!("waxwingd serve --data {}", quoted(path)))
 }
 
-/// The same after a report of the running server, which names the code only.
+/// The same after a report of whoever has the store open, which names the code only.
 pub(crate) fn store_failed_there(code: &str) -> Failure {
+    let busy = StoreError::Busy { retry_after_ms: 0 };
+    if code == busy.code() {
+        return Failure::new(
+            busy.code(),
+            Exit::Store,
+            "the store has no room for more at the moment; nothing was done",
+        )
+        .why("Its disk is full, or more waits for the disk than it holds. A running server goes on by itself when there is room.")
+        .next("see how much is free, then try again", "df -h");
+    }
     Failure::new(
         "store_failed",
         Exit::Store,
