@@ -20,8 +20,6 @@ use crate::StoreError;
 
 /// From how many queued bytes on they are written while an earlier batch is still being synced.
 const FILL: usize = 64 * 1024;
-/// Up to so many answers are given before the thread that gives them looks for more to write.
-const ANSWERS_SOON: usize = 16;
 
 /// What is answered with the records of a group: whoever made them frees them, since memory that one
 /// thread takes and another one gives back makes both wait for each other.
@@ -308,17 +306,13 @@ impl Committer {
             return Err(StoreError::Stopped);
         }
         desk.syncing = false;
-        // This thread looks itself once it has answered; while there is much to answer the other one
-        // begins the next batch.
-        let answers_soon = batch.len() <= ANSWERS_SOON && !desk.closing;
-        desk.woken |= answers_soon;
         let has_more = !desk.queue.is_empty() || !desk.written.is_empty() || desk.closing;
         self.durable.fetch_max(pack(end), Ordering::Release);
         let size = batch.iter().map(Request::bytes).sum();
         self.unpublished_bytes.fetch_sub(size, Ordering::Relaxed);
         drop(desk);
         self.published.notify_all();
-        if has_more && !answers_soon {
+        if has_more {
             self.changed.notify_all();
         }
         for request in batch {
