@@ -44,7 +44,7 @@ const SPARES_SEGMENTS: u64 = 3;
 /// segments, or these. The bound of all that a store takes is a little more.
 const FILES_PERCENT: u64 = 140;
 const FILES_HALVES: u64 = 7;
-const FILES_LEAST: usize = 8;
+const FILES_LEAST: usize = 12;
 /// From so many of the last times that files were given back it is known how many are in use at most.
 const USES_KEPT: usize = 4;
 /// What is appended between two checkpoints beside one segment: so many parts of what is stored.
