@@ -31,7 +31,8 @@ impl Segments {
         let last = spares.last().and_then(|name| number_in(name, "spare"));
         let mut next_spare = last.map_or(0, |last| last.saturating_add(1));
         for number in self.numbers() {
-            // What is before the end of the log was written; what the index refers to is wanted.
+            // What is before the end of the log was written. The index knows of what is wanted in mailboxes that
+            // are unpacked; those that are packed hold nothing behind that end.
             let may_be_unused =
                 number > tail.segment && number < COLD_FIRST && !index.live.contains_key(&number);
             if may_be_unused && self.has_not_begun(number)? {
